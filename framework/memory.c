@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The replaceable allocator. Any thread; the only process-wide state is the table of functions, set at start-up.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <rota/memory.h>
+
+static const struct rota_allocator libc_allocator = {
+	.allocate = malloc,
+	.reallocate = realloc,
+	.release = free,
+	.good_bytes = NULL,
+};
+
+/* Written before the threads that read it are started, so plain loads are enough. */
+static const struct rota_allocator *allocator = &libc_allocator;
+
+void rota_set_allocator(const struct rota_allocator *replacement)
+{
+	allocator = replacement ? replacement : &libc_allocator;
+}
+
+void *rota_alloc(size_t bytes)
+{
+	return allocator->allocate(bytes);
+}
+
+void *rota_calloc(size_t count, size_t item_bytes)
+{
+	size_t bytes;
+	void *memory;
+
+	if (__builtin_mul_overflow(count, item_bytes, &bytes))
+		return NULL;
+	memory = allocator->allocate(bytes);
+	if (memory)
+		memset(memory, 0, bytes);
+	return memory;
+}
+
+void *rota_realloc(void *memory, size_t bytes)
+{
+	return allocator->reallocate(memory, bytes);
+}
+
+void rota_free(void *memory)
+{
+	allocator->release(memory);
+}
+
+size_t rota_good_bytes(size_t bytes)
+{
+	return allocator->good_bytes ? allocator->good_bytes(bytes) : bytes;
+}
