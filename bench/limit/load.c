@@ -252,6 +252,9 @@ static void check_resp(struct connection *connection, const char *data, uint64_t
 		connection->carried_bytes += length;
 		data += length;
 		data_bytes -= length;
+		if (connection->carried_bytes >= reply_header_bytes && pending->is_get && connection->carry[1] != '-' &&
+		    memcmp(connection->carry, reply_header, reply_header_bytes))
+			die("reply", "GET answered a value of another length, or an error");
 		if (connection->carried_bytes ==
 		    reply_length(pending, connection->carry, connection->carried_bytes)) {
 			check_reply(pending, connection->carry, connection->carried_bytes);

@@ -188,7 +188,7 @@ def summarize(workload, servers, rounds, arguments):
 
 
 def print_rows(rows):
-    print(f'\n{rows[0]["workload"]}  ({rows[0]["rounds"]} rounds)')
+    print(f'\n{rows[0]["workload"]}  ({rows[0]["rounds"]} rounds, {rows[0]["discarded_rounds"]} more discarded for steal)')
     print(f'  {"server":<12} {"us/request":>10} {"p10..p90":>17} {"busy":>5} {"requests/s":>11} '
           f'{"p50":>7} {"p99":>7} {"p99.9":>8} {"client us":>9} {"steal":>6}  ratio to first [interval]')
     for row in rows:
@@ -203,20 +203,34 @@ def print_rows(rows):
     sys.stdout.flush()
 
 
+def measure_round(workload, servers, arguments):
+    figures = {}
+    for server in servers:
+        server.signal(signal.SIGCONT)
+        figures[server.name] = workload.run(arguments.load, server, arguments.load_cpu, arguments.seconds,
+                                            arguments.warmup)
+        server.signal(signal.SIGSTOP)
+    return figures
+
+
 def measure(servers, workloads, arguments):
     rows = []
     for server in servers:
         server.signal(signal.SIGSTOP)
     for workload in workloads:
-        rounds = {server.name: [] for server in servers}
-        for number in range(arguments.rounds):
-            for server in order(servers, number):
-                server.signal(signal.SIGCONT)
-                figures = workload.run(arguments.load, server, arguments.load_cpu, arguments.seconds,
-                                       arguments.warmup)
-                server.signal(signal.SIGSTOP)
-                rounds[server.name].append(figures)
+        kept, discarded = [], 0
+        while len(kept) < arguments.rounds:
+            figures = measure_round(workload, order(servers, len(kept)), arguments)
+            # A round the host interrupted says nothing about servers. As many may be repeated as were asked for.
+            stolen = max(one['steal_percent'] for one in figures.values()) > arguments.steal_max
+            if stolen and discarded < arguments.rounds:
+                discarded += 1
+            else:
+                kept.append(figures)
+        rounds = {server.name: [figures[server.name] for figures in kept] for server in servers}
         summary = summarize(workload, servers, rounds, arguments)
+        for row in summary:
+            row['discarded_rounds'] = discarded
         rows += summary
         if not arguments.json:
             print_rows(summary)
@@ -235,6 +249,8 @@ def parse_arguments():
     parser.add_argument('--port', type=int, default=21000, help='the first server gets it, the next one more, ...')
     parser.add_argument('--confidence', type=float, default=0.95)
     parser.add_argument('--margin', type=float, default=0.0, help='differences within it are not called')
+    parser.add_argument('--steal-max', type=float, default=5.0,
+                        help='a round with more steal, in percent of one CPU, is repeated')
     parser.add_argument('--json', action='store_true')
     parser.add_argument('workload', nargs='+')
     return parser.parse_args()

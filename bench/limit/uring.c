@@ -18,9 +18,15 @@
 #define SQ_ENTRIES 1024
 #define CQ_ENTRIES 8192
 #define BUFFER_GROUP 0
+#define COLOUR_BYTES 64		/* between buffers: else all begin in the same sets of the cache */
 #define NONE UINT32_MAX			/* end of a queue of buffers or of connections */
 
 enum operation { ACCEPT, RECEIVE, SEND, CLOSE, CANCEL, STOP };	/* low byte of user_data; the slot is above it */
+
+struct replies {
+	struct output output;
+	struct replies *next_idle;
+};
 
 struct connection {
 	uint32_t first_buffer, last_buffer;	/* echo: received and not yet sent back, a queue */
@@ -29,10 +35,10 @@ struct connection {
 	bool receive_armed, send_armed;		/* the kernel still owes us a last completion */
 	bool ended, closing, starved;		/* no more requests: answer, then go; go now; waits for a buffer */
 	struct resp_state request;
-	struct output sending, gathered;	/* RESP replies: lent to the kernel; being filled */
+	struct replies *sending, *gathered;	/* RESP: lent to the kernel; being filled; NULL when empty */
 };
 
-static struct options options = {.buffer_count = 1024, .buffer_bytes = 4096, .connections_max = 16384};
+static struct options options = {.buffer_count = 256, .buffer_bytes = 65536, .connections_max = 16384};
 static struct io_uring ring;
 static int listener;
 static struct io_uring_buf_ring *buffer_ring;
@@ -41,9 +47,15 @@ static uint32_t *buffer_length, *buffer_next;	/* per buffer: bytes received; the
 static uint32_t buffers_free, buffers_returned;	/* with the kernel; of those, not yet published to it */
 static struct connection *connections;
 static uint32_t first_starved = NONE, last_starved = NONE;
+static struct replies *idle_replies;	/* last in, first out: what is reused is still in the cache */
 static struct constant constant;
 static bool accept_armed, stopping;
 static uint64_t accept_count, close_count, starve_count, turn_count;
+
+static char *buffer_data(uint32_t buffer)
+{
+	return buffers + (size_t)buffer * (options.buffer_bytes + COLOUR_BYTES);
+}
 
 static struct io_uring_sqe *next_sqe(void)
 {
@@ -87,10 +99,10 @@ static void arm_send(uint32_t slot)
 	size_t data_bytes;
 
 	if (options.resp) {
-		data = connection->sending.data;
-		data_bytes = connection->sending.length_bytes;
+		data = connection->sending->output.data;
+		data_bytes = connection->sending->output.length_bytes;
 	} else {
-		data = buffers + (size_t)connection->first_buffer * options.buffer_bytes;
+		data = buffer_data(connection->first_buffer);
 		data_bytes = buffer_length[connection->first_buffer];
 	}
 	io_uring_prep_send(sqe, (int)slot, data + connection->sent_bytes, data_bytes - connection->sent_bytes,
@@ -100,11 +112,30 @@ static void arm_send(uint32_t slot)
 	connection->send_armed = true;
 }
 
+static struct replies *take_replies(void)
+{
+	struct replies *replies = idle_replies;
+
+	if (!replies)
+		return checked(calloc(1, sizeof(*replies)));
+	idle_replies = replies->next_idle;
+	return replies;
+}
+
+static void release_replies(struct replies **replies)
+{
+	if (!*replies)
+		return;
+	(*replies)->output.length_bytes = 0;
+	(*replies)->next_idle = idle_replies;
+	idle_replies = *replies;
+	*replies = NULL;
+}
+
 static void return_buffer(uint32_t buffer)
 {
-	io_uring_buf_ring_add(buffer_ring, buffers + (size_t)buffer * options.buffer_bytes, options.buffer_bytes,
-			      (unsigned short)buffer, io_uring_buf_ring_mask(options.buffer_count),
-			      (int)buffers_returned++);
+	io_uring_buf_ring_add(buffer_ring, buffer_data(buffer), options.buffer_bytes, (unsigned short)buffer,
+			      io_uring_buf_ring_mask(options.buffer_count), (int)buffers_returned++);
 	buffers_free++;
 }
 
@@ -135,8 +166,8 @@ static void close_connection(uint32_t slot)
 		return_first_buffer(connection);
 	if (connection->receive_armed || connection->starved)
 		return;
-	free(connection->sending.data);
-	free(connection->gathered.data);
+	release_replies(&connection->sending);
+	release_replies(&connection->gathered);
 	sqe = next_sqe();
 	io_uring_prep_close_direct(sqe, slot);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -150,16 +181,14 @@ static void close_connection(uint32_t slot)
 static void send_more(uint32_t slot)
 {
 	struct connection *connection = &connections[slot];
-	struct output swap = connection->sending;
 
 	if (connection->send_armed || connection->closing)
 		return;
 	if (connection->first_buffer != NONE) {
 		arm_send(slot);
-	} else if (connection->gathered.length_bytes) {
-		swap.length_bytes = 0;
+	} else if (connection->gathered && connection->gathered->output.length_bytes) {
 		connection->sending = connection->gathered;
-		connection->gathered = swap;
+		connection->gathered = NULL;
 		arm_send(slot);
 	} else if (connection->ended) {
 		close_connection(slot);
@@ -208,15 +237,18 @@ static void feed_starved(void)
 static void on_bytes(uint32_t slot, uint32_t buffer, uint32_t data_bytes)
 {
 	struct connection *connection = &connections[slot];
-	const char *data = buffers + (size_t)buffer * options.buffer_bytes;
+	const char *data = buffer_data(buffer);
 
 	if (connection->closing) {
 		return_buffer(buffer);
 	} else if (options.resp) {
-		bool good = resp_feed(&connection->request, data, data_bytes, &constant, &connection->gathered);
+		bool good;
 
+		if (!connection->gathered)
+			connection->gathered = take_replies();
+		good = resp_feed(&connection->request, data, data_bytes, &constant, &connection->gathered->output);
 		return_buffer(buffer);
-		if (!good || connection->gathered.length_bytes > OUTPUT_BYTES_MAX)
+		if (!good || connection->gathered->output.length_bytes > OUTPUT_BYTES_MAX)
 			close_connection(slot);
 	} else {
 		buffer_length[buffer] = data_bytes;
@@ -256,7 +288,7 @@ static void on_receive(uint32_t slot, const struct io_uring_cqe *cqe)
 static void on_send(uint32_t slot, int result)
 {
 	struct connection *connection = &connections[slot];
-	uint32_t length = options.resp ? (uint32_t)connection->sending.length_bytes
+	uint32_t length = options.resp ? (uint32_t)connection->sending->output.length_bytes
 				       : buffer_length[connection->first_buffer];
 
 	connection->send_armed = false;
@@ -270,7 +302,9 @@ static void on_send(uint32_t slot, int result)
 		return;
 	}
 	connection->sent_bytes = 0;
-	if (!options.resp)
+	if (options.resp)
+		release_replies(&connection->sending);
+	else
 		return_first_buffer(connection);
 	send_more(slot);
 }
@@ -336,7 +370,7 @@ static void open_ring(void)
 	if ((status = io_uring_register_files_sparse(&ring, options.connections_max)) < 0)
 		die("direct descriptors", -status);
 	if (posix_memalign(&entries, 4096, entries_bytes) ||
-	    posix_memalign((void **)&buffers, 4096, (size_t)options.buffer_count * options.buffer_bytes))
+	    posix_memalign((void **)&buffers, 4096, (size_t)options.buffer_count * (options.buffer_bytes + COLOUR_BYTES)))
 		die("memory", ENOMEM);
 	buffer_ring = entries;
 	registration.ring_addr = (uint64_t)(uintptr_t)entries;
