@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operation kinds of the epoll engine: the system call each one makes when it is started and when its descriptor is
+ * ready. Reactor's thread, from poll() only (cancel aside, see engine.c).
+ *
+ * The one idea: a send is tried at once, because a socket can nearly always take it; a receive is not, because a request
+ * nearly never has arrived yet. A read that did not fill its buffer has drained the socket, so nothing is read only to learn
+ * that there is no more.
+ */
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rota/base.h>
+#include <rota/error.h>
+
+#include "backends/epoll/epoll.h"
+
+/* accept4 calls for one listener before others have their turn. A guess: enough for a burst, short against 0.5 ms. */
+#define ACCEPTS_PER_TURN 16
+
+/* What poll(2) says of a file that epoll refuses to watch because it is always ready. */
+#define ALWAYS_READY (EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM)
+
+uint32_t rota__epoll_wanted(const struct rota_op *op)
+{
+	switch (op->kind) {
+	case ROTA_OP_ACCEPT:
+	case ROTA_OP_RECEIVE:
+		return EPOLLIN;
+	case ROTA_OP_POLL:
+		/* poll(2)'s bits are epoll's; the mode bits above 16 are not for callers. */
+		return op->events & 0xffffu & ~(uint32_t)(EPOLLERR | EPOLLHUP);
+	default:
+		return EPOLLOUT;
+	}
+}
+
+/* ---- completions ---- */
+
+static struct rota_completion *emit(struct rota__epoll *engine, struct rota_op *op, int32_t result,
+				    uint16_t flags)
+{
+	struct rota_completion *completion = &engine->out[engine->out_count++];
+
+	*completion = (struct rota_completion){ .op = op, .result = result, .flags = flags };
+	return completion;
+}
+
+void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
+{
+	if (engine->out_count == engine->out_max) {
+		op->state_ = ROTA__EPOLL_DONE;
+		op->generation_ = (uint32_t)result;
+		rota_list_push_back(&engine->queue, &op->link_);
+		return;
+	}
+	op->state_ = 0;
+	engine->lent--;
+	emit(engine, op, result, 0);
+}
+
+/* The end of an attached operation. */
+static void end(struct rota__epoll *engine, struct rota_op *op, int32_t result)
+{
+	rota__epoll_detach(engine, op);
+	rota__epoll_finish(engine, op, result);
+}
+
+/* A stream operation found nothing more: back to waiting, unless it never left. */
+static void rest(struct rota__epoll *engine, struct rota_op *op)
+{
+	if (op->state_ == ROTA__EPOLL_READY)
+		rota__epoll_make_waiting(engine, op);
+}
+
+/* ---- accept ---- */
+
+/* Errors of the connection that was to be accepted, or of the network; the listener is as good as before. */
+static bool is_of_one_connection(int error)
+{
+	switch (error) {
+	case ECONNABORTED: /* reset before it was accepted */
+	case EPROTO:	   /* the same, as other stacks say it */
+	case EPERM:	   /* a firewall rule */
+	case ENETDOWN:	   /* pending network errors, which Linux passes on through accept */
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EINTR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void run_accept(struct rota__epoll *engine, struct rota_op *op)
+{
+	for (int i = 0; i < ACCEPTS_PER_TURN && engine->out_count < engine->out_max; i++) {
+		int fd = accept4((int)op->index_, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		engine->stats.system_calls++;
+		if (fd >= 0) {
+			rota__epoll_forget(engine, fd);
+			emit(engine, op, fd, ROTA_COMPLETION_MORE);
+		} else if (errno == EAGAIN) {
+			rest(engine, op);
+			return;
+		} else if (!is_of_one_connection(errno)) {
+			end(engine, op, -errno);
+			return;
+		}
+	}
+	rota__epoll_make_ready(engine, op);
+}
+
+/* ---- receive ---- */
+
+/* May there be more after a read of `bytes`? */
+static bool may_have_more(const struct rota__epoll *engine, const struct rota_op *op, size_t bytes)
+{
+	if (bytes == engine->pool.buffer_bytes)
+		return true;
+	/* The end of the stream is an event of its own, and at the edge it is reported once: read on until it is seen. */
+	return engine->edge &&
+	       rota__epoll_find(engine, (int)op->index_)->flags & ROTA__EPOLL_HANGUP;
+}
+
+static void run_receive(struct rota__epoll *engine, struct rota_op *op)
+{
+	struct rota__epoll_pool *pool = &engine->pool;
+	struct rota_completion *completion;
+	uint16_t buffer;
+	ssize_t bytes;
+
+	if (!pool->free_count) {
+		engine->stats.buffers_exhausted++;
+		end(engine, op, -ENOBUFS);
+		return;
+	}
+	buffer = rota__epoll_pool_acquire(pool);
+	do {
+		bytes = recv((int)op->index_, rota__epoll_pool_data(pool, buffer), pool->buffer_bytes,
+			     MSG_DONTWAIT);
+		engine->stats.system_calls++;
+	} while (bytes < 0 && errno == EINTR);
+	if (bytes > 0) {
+		completion = emit(engine, op, (int32_t)bytes,
+				  ROTA_COMPLETION_MORE | ROTA_COMPLETION_BUFFER);
+		completion->data = rota__epoll_pool_data(pool, buffer);
+		completion->buffer = buffer;
+		if (may_have_more(engine, op, (size_t)bytes))
+			rota__epoll_make_ready(engine, op);
+		else
+			rest(engine, op);
+		return;
+	}
+	rota__epoll_pool_release(pool, buffer);
+	if (bytes < 0 && errno == EAGAIN)
+		rest(engine, op);
+	else
+		end(engine, op, bytes < 0 ? -errno : 0);
+}
+
+/* ---- send ---- */
+
+/* Returns the bytes taken or negative errno. */
+static int32_t try_send(struct rota__epoll *engine, const struct rota_op *op)
+{
+	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	ssize_t bytes;
+
+	do {
+		engine->stats.system_calls++;
+		bytes = op->kind == ROTA_OP_SEND
+				? send(op->fd, op->send.data, op->send.bytes, flags)
+				: sendmsg(op->fd, op->message, flags);
+	} while (bytes < 0 && errno == EINTR);
+	/* The kernel takes less than 2 GiB at once, so the count fits. */
+	return bytes < 0 ? -errno : (int32_t)bytes;
+}
+
+static bool has_waiting_writer(const struct rota__epoll *engine, int fd)
+{
+	const struct rota__epoll_interest *interest = rota__epoll_find(engine, fd);
+
+	if (!interest)
+		return false;
+	for (const struct rota_link *link = interest->waiting.next; link != &interest->waiting;
+	     link = link->next) {
+		const struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
+
+		if (op->kind == ROTA_OP_SEND || op->kind == ROTA_OP_SEND_MESSAGE)
+			return true;
+	}
+	return false;
+}
+
+/* Wait for `op`'s events, or end it with the reason why that is impossible. */
+static void wait_for(struct rota__epoll *engine, struct rota_op *op, int fd, bool saw_eagain)
+{
+	int status = rota__epoll_attach(engine, op, fd, saw_eagain);
+
+	/* What epoll can't watch is a file or a directory, and all that gets here is for sockets. */
+	if (status < 0)
+		rota__epoll_finish(engine, op, status == -EPERM ? -ENOTSOCK : status);
+}
+
+static void start_send(struct rota__epoll *engine, struct rota_op *op)
+{
+	bool tried = engine->try_first && !has_waiting_writer(engine, op->fd);
+	int32_t result = tried ? try_send(engine, op) : -EAGAIN;
+
+	if (result == -EAGAIN)
+		wait_for(engine, op, op->fd, tried);
+	else
+		rota__epoll_finish(engine, op, result);
+}
+
+/* ---- connect ---- */
+
+static void start_connect(struct rota__epoll *engine, struct rota_op *op)
+{
+	const struct rota_address *address = op->address;
+	int on = 1, status;
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	engine->stats.system_calls++;
+	if (fd < 0) {
+		rota__epoll_finish(engine, op, -errno);
+		return;
+	}
+	rota__epoll_forget(engine, fd);
+	if (address->any.sa_family != AF_UNIX) {
+		/* As on accepted sockets: output is gathered above, Nagle's algorithm could only delay it. */
+		rota_ignore(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)),
+			    "slower, not wrong");
+		engine->stats.system_calls++;
+	}
+	status = connect(fd, &address->any, address->bytes) < 0 ? -errno : 0;
+	engine->stats.system_calls++;
+	if (status == -EINPROGRESS) {
+		status = rota__epoll_attach(engine, op, fd, true);
+		if (status == 0)
+			return;
+	}
+	if (status < 0) {
+		close(fd);
+		engine->stats.system_calls++;
+	}
+	rota__epoll_finish(engine, op, status < 0 ? status : fd);
+}
+
+static void run_connect(struct rota__epoll *engine, struct rota_op *op)
+{
+	int fd = (int)op->index_;
+	int error = 0;
+	socklen_t error_bytes = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) < 0)
+		error = errno;
+	engine->stats.system_calls++;
+	rota__epoll_detach(engine, op);
+	if (error) {
+		close(fd);
+		engine->stats.system_calls++;
+	}
+	rota__epoll_finish(engine, op, error ? -error : fd);
+}
+
+/* ---- poll, close ---- */
+
+static void start_poll(struct rota__epoll *engine, struct rota_op *op)
+{
+	uint32_t ready = rota__epoll_wanted(op) & ALWAYS_READY;
+	int status = rota__epoll_attach(engine, op, op->fd, false);
+
+	if (status == -EPERM && ready)
+		status = (int)ready;
+	else if (status == -EPERM)
+		status = rota__epoll_attach_idle(engine, op, op->fd);
+	if (status != 0)
+		rota__epoll_finish(engine, op, status);
+}
+
+static void start_close(struct rota__epoll *engine, struct rota_op *op)
+{
+	struct rota__epoll_interest *interest = rota__epoll_find(engine, op->fd);
+	int result;
+
+	/* Programmer error: the number may be another file's in a moment, and they would wait for that. */
+	ROTA_ASSERT(!interest || !interest->attached);
+	rota__epoll_forget(engine, op->fd);
+	/* EINTR: Linux has released the descriptor all the same. */
+	result = close(op->fd) < 0 && errno != EINTR ? -errno : 0;
+	engine->stats.system_calls++;
+	rota__epoll_finish(engine, op, result);
+}
+
+/* ---- by kind ---- */
+
+void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
+{
+	if (op->kind != ROTA_OP_CONNECT && op->fd < 0) {
+		rota__epoll_finish(engine, op, -EBADF);
+		return;
+	}
+	switch ((enum rota_op_kind)op->kind) {
+	case ROTA_OP_ACCEPT:
+	case ROTA_OP_RECEIVE:
+		wait_for(engine, op, op->fd, false);
+		break;
+	case ROTA_OP_SEND:
+	case ROTA_OP_SEND_MESSAGE:
+		start_send(engine, op);
+		break;
+	case ROTA_OP_CONNECT:
+		start_connect(engine, op);
+		break;
+	case ROTA_OP_POLL:
+		start_poll(engine, op);
+		break;
+	case ROTA_OP_CLOSE:
+		start_close(engine, op);
+		break;
+	case ROTA_OP_COUNT:
+		break;
+	}
+}
+
+bool rota__epoll_run(struct rota__epoll *engine, struct rota_op *op, uint32_t events)
+{
+	uint32_t seen = events & (rota__epoll_wanted(op) | EPOLLERR | EPOLLHUP);
+	int32_t result;
+
+	switch ((enum rota_op_kind)op->kind) {
+	case ROTA_OP_ACCEPT:
+	case ROTA_OP_RECEIVE:
+		if (engine->out_count == engine->out_max)
+			rota__epoll_make_ready(engine, op);
+		else
+			rota__epoll_resume(engine, op);
+		break;
+	case ROTA_OP_SEND:
+	case ROTA_OP_SEND_MESSAGE:
+		result = try_send(engine, op);
+		if (result == -EAGAIN)
+			return false;
+		end(engine, op, result);
+		break;
+	case ROTA_OP_CONNECT:
+		run_connect(engine, op);
+		break;
+	case ROTA_OP_POLL:
+		end(engine, op, (int32_t)seen);
+		break;
+	case ROTA_OP_CLOSE:
+	case ROTA_OP_COUNT:
+		break;
+	}
+	return true;
+}
+
+void rota__epoll_resume(struct rota__epoll *engine, struct rota_op *op)
+{
+	if (op->kind == ROTA_OP_ACCEPT)
+		run_accept(engine, op);
+	else
+		run_receive(engine, op);
+}
