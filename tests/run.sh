@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Run one test program, bounded in time; called by the build's `run` rule.
+#
+#   tests/run.sh run|link STAMP SECONDS PROGRAM [ARGUMENT]...
+#
+# The output goes to a log beside STAMP (.log for .ok). A program that passes is announced by its counts, and its log
+# becomes STAMP; one that fails shows all it said. `link` only proves that the program could be built.
+set -u
+
+mode=$1 stamp=$2 seconds=$3
+shift 3
+log=${stamp%.ok}.log
+rm -f "$stamp"
+if [ "$mode" = link ]; then
+	exec touch "$stamp"
+fi
+
+# An address sanitizer report ends the program; the others say where they come from.
+export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+export UBSAN_OPTIONS=print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
+export TSAN_OPTIONS=second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+# What cmocka calls a failure is for the log; colours and other formats would hide it from tests/count.sh.
+export CMOCKA_MESSAGE_OUTPUT=STDOUT
+
+timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null
+status=$?
+
+case $status in
+0) verdict= ;;
+124 | 137) verdict="killed: it may take $seconds s" ;;
+*) verdict="exit status $status" ;;
+esac
+if [ -z "$verdict" ] && [[ $("${0%/*}/count.sh" run "$log") == "run: 0 passed"* ]]; then
+	verdict="it ran no test"
+fi
+if [ -n "$verdict" ]; then
+	cat "$log"
+	echo "run.sh: $* failed: $verdict" | tee -a "$log"
+	exit 1
+fi
+grep -aE '^\[  PASSED  \]|^\[  SKIPPED \]|^Ran [0-9]+ tests? in|^[0-9]+ passed, ' "$log"
+mv "$log" "$stamp"
