@@ -20,10 +20,11 @@ fi
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 export UBSAN_OPTIONS=print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
 export TSAN_OPTIONS=second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
-# What cmocka calls a failure is for the log; colours and other formats would hide it from tests/count.sh.
+# tests/count.sh reads this format, and no other.
 export CMOCKA_MESSAGE_OUTPUT=STDOUT
 
-timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null
+# In a subshell: bash's own word on a program killed by a signal belongs into the log too.
+(timeout --kill-after=10 "$seconds" "$@" </dev/null) >"$log" 2>&1
 status=$?
 
 case $status in

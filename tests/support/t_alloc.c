@@ -4,17 +4,22 @@
  * needs to be fast.
  */
 #include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include <rota/memory.h>
 
 #include "tests/support/t_alloc.h"
 
-/* More allocations than this in one sweep means that `body` never comes to its end. */
-#define SWEEP_ROUNDS_MAX 100000
+/* A body with more allocations than this never comes to its end. */
+#define SWEEP_NUMBERS_MAX 100000
 
 #define FRESH_BYTE 0xa5
 
@@ -24,7 +29,7 @@ static atomic_size_t live;        /* blocks */
 static atomic_size_t fail_first;  /* number of the first to fail; 0: none */
 static atomic_size_t fail_last;   /* and of the last one */
 
-/* cmocka's assertions jump, which only the test's own stack may do: so a wrong test ends the program. */
+/* Where any thread or task may be running: cmocka's assertions jump, which only the test's own stack may do. */
 static void die_unless(bool condition, const char *complaint, size_t number)
 {
 	if (condition)
@@ -102,8 +107,11 @@ void t_alloc_install(void)
 
 void t_alloc_remove(void)
 {
-	die_unless(atomic_load(&live) == 0, "blocks never given back", atomic_load(&live));
+	size_t kept = atomic_load(&live);
+
 	rota_set_allocator(NULL);
+	if (kept)
+		fail_msg("%zu blocks were never given back", kept);
 }
 
 void t_alloc_fail_at(size_t number)
@@ -131,26 +139,33 @@ size_t t_alloc_live(void)
 	return atomic_load(&live);
 }
 
-size_t t_alloc_sweep(void (*body)(void *arg), void *arg)
+/* One round: number `first` fails, and all up to `last`. Returns whether there was an allocation to fail. */
+static bool survive(void (*body)(void *arg), void *arg, size_t first, size_t last)
 {
 	size_t live_before = t_alloc_live();
+	bool any_failed;
+
+	fail_between(first, last);
+	body(arg);
+	any_failed = t_alloc_failures() > 0;
+	fail_between(0, 0);
+	if (t_alloc_live() != live_before)
+		fail_msg("%zu blocks instead of %zu are out after allocation %zu failed, %s", t_alloc_live(),
+			 live_before, first, last == first ? "alone" : "with all that follow");
+	return any_failed;
+}
+
+size_t t_alloc_sweep(void (*body)(void *arg), void *arg)
+{
 	size_t rounds = 0;
 	bool any_failed = true;
 
 	for (size_t number = 1; any_failed; number++) {
-		die_unless(number < SWEEP_ROUNDS_MAX, "the sweep does not end, rounds", number);
-		any_failed = false;
-		for (int alone = 1; alone >= 0; alone--) {
-			fail_between(number, alone ? number : SIZE_MAX);
-			body(arg);
-			rounds++;
-			any_failed = any_failed || t_alloc_failures() > 0;
-			fail_between(0, 0);
-			die_unless(t_alloc_live() == live_before,
-				   alone ? "blocks kept when only this allocation failed"
-					 : "blocks kept when this allocation and all after it failed",
-				   number);
-		}
+		if (number > SWEEP_NUMBERS_MAX)
+			fail_msg("still allocating after %zu rounds", rounds);
+		any_failed = survive(body, arg, number, number);
+		any_failed |= survive(body, arg, number, SIZE_MAX);
+		rounds += 2;
 	}
 	return rounds;
 }

@@ -24,7 +24,7 @@
 /* Make rota_alloc and its kin use this allocator; nothing fails yet. */
 void t_alloc_install(void);
 
-/* Check that every block was given back (prints how many were not), then restore malloc. */
+/* Restore malloc; fails the test when blocks were not given back. May stand in a teardown. */
 void t_alloc_remove(void);
 
 /* From now on allocation number `number` (1: the next one) fails, the others succeed. 0: none fails. */
@@ -44,8 +44,8 @@ size_t t_alloc_live(void);
 
 /*
  * Call `body(arg)` again and again, with the 1st, 2nd, … allocation failing, until no allocation of it fails any more;
- * each number twice: failing alone, and with all that follow. Fails the test when a round keeps a block. `body` gives
- * back all it took and must come to the same allocations each time. Returns the number of rounds.
+ * each number twice: failing alone, and with all that follow. Fails the test when a round keeps a block. `body` comes
+ * to the same allocations each time. Call it from the test itself. Returns the number of rounds.
  */
 size_t t_alloc_sweep(void (*body)(void *arg), void *arg);
 
