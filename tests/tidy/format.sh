@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Check that every C and C++ file of the tree is formatted as .clang-format says; --fix reformats.
+# Formatters of different versions disagree, so only version 14 judges.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if ! formatter=$(command -v clang-format-14); then
+	formatter=$(command -v clang-format) && "$formatter" --version | grep -q 'version 14\.' || {
+		echo "format: clang-format 14 is not installed (./setup installs it)" >&2
+		exit 1
+	}
+fi
+mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc')
+if [ "${1-}" = --fix ]; then
+	tests/tidy/rewrap.py "${files[@]}"
+	"$formatter" -i "${files[@]}"
+else
+	"$formatter" --dry-run -Werror "${files[@]}" || {
+		echo "format: tests/tidy/format.sh --fix reformats" >&2
+		exit 1
+	}
+fi
