@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What engines share: creation, the option walk, and the defaults for slots that on Linux look alike. Knows no engine.
+ * What engines share: creation, the option walk, and the defaults for slots that on Linux look
+ * alike. Knows no engine.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4's flags, SOCK_NONBLOCK */
@@ -22,14 +23,14 @@
 
 bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
-	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe && ops->open &&
-	       ops->close && ops->submit && ops->cancel && ops->buffer_return && ops->poll &&
-	       ops->wake && ops->listen && ops->shutdown && ops->address && ops->now &&
+	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe &&
+	       ops->open && ops->close && ops->submit && ops->cancel && ops->buffer_return &&
+	       ops->poll && ops->wake && ops->listen && ops->shutdown && ops->address && ops->now &&
 	       ops->wall_ns && ops->random && ops->drive && ops->stats;
 }
 
-int rota_backend_create(const struct rota_backend_ops *ops, const struct rota_backend_config *config,
-			struct rota_backend **out)
+int rota_backend_create(const struct rota_backend_ops *ops,
+			const struct rota_backend_config *config, struct rota_backend **out)
 {
 	size_t bytes = rota_round_up(ops->state_bytes, ROTA_ISOLATION_BYTES);
 	struct rota_backend *backend;
@@ -37,7 +38,10 @@ int rota_backend_create(const struct rota_backend_ops *ops, const struct rota_ba
 	int status;
 
 	ROTA_ASSERT(rota_backend_ops_are_complete(ops));
-	/* Aligned by hand, because rota_alloc promises no more than malloc; the block's start is kept just below. */
+	/*
+	 * Aligned by hand, because rota_alloc promises no more than malloc; the block's start is
+	 * kept just below.
+	 */
 	memory = rota_calloc(1, bytes + ROTA_ISOLATION_BYTES + sizeof(void *));
 	if (!memory)
 		return -ENOMEM;
@@ -110,7 +114,10 @@ void rota_backend_default_random(struct rota_backend *self, void *out, size_t by
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		/* ENOSYS (before Linux 3.17) or a forbidding filter: nothing here may go on with a guessable key. */
+		/*
+		 * ENOSYS (before Linux 3.17) or a forbidding filter: nothing here may go on with a
+		 * guessable key.
+		 */
 		ROTA_ASSERT(got > 0);
 		at += got;
 		bytes -= (size_t)got;
@@ -119,7 +126,10 @@ void rota_backend_default_random(struct rota_backend *self, void *out, size_t by
 
 /* ---- defaults: sockets ---- */
 
-/* A Unix socket file that nobody listens on is left over from a crash: refuse to replace a live one. */
+/*
+ * A Unix socket file that nobody listens on is left over from a crash: refuse to replace a live
+ * one.
+ */
 static int remove_stale_socket(const struct rota_address *address)
 {
 	struct stat status;
@@ -152,7 +162,10 @@ static int bind_tcp(int fd, const struct rota_listen_options *options)
 
 	if (status == 0 && options->address.any.sa_family == AF_INET6)
 		status = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-	/* Inherited by every accepted socket: replies are gathered here, Nagle's algorithm could only delay them. */
+	/*
+	 * Inherited by every accepted socket: replies are gathered here, Nagle's algorithm could
+	 * only delay them.
+	 */
 	if (status == 0)
 		status = set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
 	if (status == 0 && options->reuse_port)
@@ -174,7 +187,8 @@ static int bind_local(int fd, const struct rota_listen_options *options)
 	return status;
 }
 
-int rota_backend_default_listen(struct rota_backend *self, const struct rota_listen_options *options)
+int rota_backend_default_listen(struct rota_backend *self,
+				const struct rota_listen_options *options)
 {
 	int family = options->address.any.sa_family;
 	int fd, status;

@@ -6,7 +6,10 @@
 #include <rota/error.h>
 #include <rota/memory.h>
 
-/* The first allocation: small enough for an idle tail, large enough that most requests never grow it. A guess. */
+/*
+ * The first allocation: small enough for an idle tail, large enough that most requests never grow
+ * it. A guess.
+ */
 #define FIRST_CAPACITY_BYTES 256
 
 void rota_buffer_fini(struct rota_buffer *buffer)
@@ -72,7 +75,9 @@ struct rota_blob *rota_blob_create(size_t bytes)
 
 struct rota_blob *rota_blob_ref(struct rota_blob *blob)
 {
-	/* Relaxed: whoever refs holds a reference already, so nothing has to become visible here. */
+	/*
+	 * Relaxed: whoever refs holds a reference already, so nothing has to become visible here.
+	 */
 	uint32_t before = __atomic_fetch_add(&blob->references_, 1, __ATOMIC_RELAXED);
 
 	ROTA_ASSERT(before > 0 && before < UINT32_MAX);

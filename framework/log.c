@@ -45,7 +45,8 @@ void rota_log(enum rota_log_level level, const char *format, ...)
 
 	if (level < least_level)
 		return;
-	used = log_sink ? 0 : (size_t)snprintf(line, LINE_BYTES_MAX, "rota: %s: ", level_names[level]);
+	used = log_sink ? 0
+			: (size_t)snprintf(line, LINE_BYTES_MAX, "rota: %s: ", level_names[level]);
 	va_start(args, format);
 	bytes = vsnprintf(line + used, LINE_BYTES_MAX - used, format, args);
 	va_end(args);
@@ -62,10 +63,13 @@ bool rota_log_limit_pass(struct rota_log_limit *limit, uint64_t *repeats)
 	rota_ns now = rota_now();
 	rota_ns quiet_until = __atomic_load_n(&limit->quiet_until_, __ATOMIC_RELAXED);
 
-	/* The winner of the exchange speaks; relaxed, because only the numbers themselves are shared. */
-	if (now < quiet_until ||
-	    !__atomic_compare_exchange_n(&limit->quiet_until_, &quiet_until, now + REPEAT_INTERVAL_NS,
-					 false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+	/*
+	 * The winner of the exchange speaks; relaxed, because only the numbers themselves are
+	 * shared.
+	 */
+	if (now < quiet_until || !__atomic_compare_exchange_n(&limit->quiet_until_, &quiet_until,
+							      now + REPEAT_INTERVAL_NS, false,
+							      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 		__atomic_fetch_add(&limit->suppressed_, 1, __ATOMIC_RELAXED);
 		return false;
 	}

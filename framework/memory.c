@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The replaceable allocator. Any thread; the only process-wide state is the table of functions, set at start-up.
+ * The replaceable allocator. Any thread; the only process-wide state is the table of functions, set
+ * at start-up.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The failing, counting allocator. Any thread: all counters are atomic; sequentially consistent, because nothing here
- * needs to be fast.
+ * The failing, counting allocator. Any thread: all counters are atomic; sequentially consistent,
+ * because nothing here needs to be fast.
  */
 #include <malloc.h>
 #include <setjmp.h>
@@ -23,13 +23,16 @@
 
 #define FRESH_BYTE 0xa5
 
-static atomic_size_t counted;     /* allocations since the last reset */
-static atomic_size_t failed;      /* of them */
-static atomic_size_t live;        /* blocks */
-static atomic_size_t fail_first;  /* number of the first to fail; 0: none */
-static atomic_size_t fail_last;   /* and of the last one */
+static atomic_size_t counted;    /* allocations since the last reset */
+static atomic_size_t failed;     /* of them */
+static atomic_size_t live;       /* blocks */
+static atomic_size_t fail_first; /* number of the first to fail; 0: none */
+static atomic_size_t fail_last;  /* and of the last one */
 
-/* Where any thread or task may be running: cmocka's assertions jump, which only the test's own stack may do. */
+/*
+ * Where any thread or task may be running: cmocka's assertions jump, which only the test's own
+ * stack may do.
+ */
 static void die_unless(bool condition, const char *complaint, size_t number)
 {
 	if (condition)
@@ -139,7 +142,10 @@ size_t t_alloc_live(void)
 	return atomic_load(&live);
 }
 
-/* One round: number `first` fails, and all up to `last`. Returns whether there was an allocation to fail. */
+/*
+ * One round: number `first` fails, and all up to `last`. Returns whether there was an allocation to
+ * fail.
+ */
 static bool survive(void (*body)(void *arg), void *arg, size_t first, size_t last)
 {
 	size_t live_before = t_alloc_live();
@@ -150,8 +156,9 @@ static bool survive(void (*body)(void *arg), void *arg, size_t first, size_t las
 	any_failed = t_alloc_failures() > 0;
 	fail_between(0, 0);
 	if (t_alloc_live() != live_before)
-		fail_msg("%zu blocks instead of %zu are out after allocation %zu failed, %s", t_alloc_live(),
-			 live_before, first, last == first ? "alone" : "with all that follow");
+		fail_msg("%zu blocks instead of %zu are out after allocation %zu failed, %s",
+			 t_alloc_live(), live_before, first,
+			 last == first ? "alone" : "with all that follow");
 	return any_failed;
 }
 

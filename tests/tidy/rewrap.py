@@ -48,6 +48,8 @@ def paragraph(lines, start):
         after = re.match(r"\s*\*\s+", lines[end])
         if after and len(after.group(0)) > len(prefix):
             hang = after.group(0)
+        elif row := re.match(r"\S(.{0,30}?\S)? {2,}(?=\S)", lines[start][len(prefix):]):
+            hang = prefix + " " * len(row.group(0))
     while end < len(lines):
         after = re.match(r"\s*\*\s+(?=[^\s/])", lines[end])
         if not after or after.group(0) != hang or STARTS.match(lines[end][len(hang):]):

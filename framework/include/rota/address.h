@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Socket addresses: IPv4, IPv6 and Unix, as one value. Any thread, allocates nothing, resolves no names.
+ * Socket addresses: IPv4, IPv6 and Unix, as one value. Any thread, allocates nothing, resolves no
+ * names.
  */
 #ifndef ROTA_ADDRESS_H
 #define ROTA_ADDRESS_H
@@ -29,13 +30,16 @@ struct rota_address {
 #define ROTA_ADDRESS_TEXT_BYTES 128
 
 /*
- * An address from `host` ("127.0.0.1", "::1", "*" for every IPv4 interface) and `port`. Numeric only: nothing is looked up.
+ * An address from `host` ("127.0.0.1", "::1", "*" for every IPv4 interface) and `port`. Numeric
+ * only: nothing is looked up.
  * Returns 0, or -EINVAL when `host` is no address (out untouched).
  */
 ROTA_API ROTA_MUST_USE int rota_address_parse(struct rota_address *out, const char *host,
 					      uint16_t port);
 
-/* The address of a Unix socket. Returns 0, or -ENAMETOOLONG when `path` does not fit (107 bytes). */
+/*
+ * The address of a Unix socket. Returns 0, or -ENAMETOOLONG when `path` does not fit (107 bytes).
+ */
 ROTA_API ROTA_MUST_USE int rota_address_local(struct rota_address *out, const char *path);
 
 /* The port, or 0 for a Unix socket. */

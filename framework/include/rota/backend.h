@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CONTRACT for I/O engines: what a reactor needs of the kernel, or of whatever stands in for it. Implemented in backends/ (uring,
- * epoll, sim). One engine instance per reactor; every call is made on that reactor's thread, except wake().
+ * CONTRACT for I/O engines: what a reactor needs of the kernel, or of whatever stands in for it.
+ * Implemented in backends/ (uring, epoll, sim). One engine instance per reactor; every call is made
+ * on that reactor's thread, except wake().
  *
- * The one idea: completion is the only model. An operation is submitted, and some time later its completions come out of poll().
- * An operation and the memory it names are LENT to the engine from submit() until its terminal completion has come out of
- * poll() and its `complete` function was called; cancel() does not shorten that. The terminal completion is the one without
+ * The one idea: completion is the only model. An operation is submitted, and some time later its
+ * completions come out of poll(). An operation and the memory it names are LENT to the engine from
+ * submit() until its terminal completion has come out of poll() and its `complete` function was
+ * called; cancel() does not shorten that. The terminal completion is the one without
  * ROTA_COMPLETION_MORE. Every submitted operation has exactly one, whatever happens.
  */
 #ifndef ROTA_BACKEND_H
@@ -31,40 +33,51 @@ struct rota_reactor;
 
 enum rota_op_kind {
 	/*
-	 * Stream. Accept connections on listener `fd`. Each completion's result is a new non-blocking, close-on-exec
-	 * descriptor, the receiver's to close, or a negative errno. Ends only by cancel or error; an error that says
-	 * nothing about the listener (ECONNABORTED, EPROTO …) is not reported. Out of descriptors ends it with -EMFILE
-	 * or -ENFILE: the caller decides when to try again.
+	 * Stream. Accept connections on listener `fd`. Each completion's result is a new
+	 * non-blocking, close-on-exec descriptor, the receiver's to close, or a negative errno.
+	 * Ends only by cancel or error; an error that says nothing about the listener
+	 * (ECONNABORTED, EPROTO …) is not reported. Out of descriptors ends it with -EMFILE or
+	 * -ENFILE: the caller decides when to try again.
 	 */
 	ROTA_OP_ACCEPT,
 	/*
-	 * Stream. Receive from socket `fd` into the engine's buffers. Each completion with result > 0 carries a buffer (see struct
-	 * rota_completion), given back with buffer_return(). 0: the peer has shut down its side; terminal. Terminal
-	 * with -ENOBUFS: no buffer was free and nothing was read; submit again when buffers have come back. May also end after
-	 * data without an error (no MORE flag, result > 0): submit again. Cancelled: data that had been received already
-	 * comes first, then the terminal completion.
+	 * Stream. Receive from socket `fd` into the engine's buffers. Each completion with result >
+	 * 0 carries a buffer (see struct rota_completion), given back with buffer_return(). 0: the
+	 * peer has shut down its side; terminal. Terminal with -ENOBUFS: no buffer was free and
+	 * nothing was read; submit again when buffers have come back. May also end after data
+	 * without an error (no MORE flag, result > 0): submit again. Cancelled: data that had been
+	 * received already comes first, then the terminal completion.
 	 */
 	ROTA_OP_RECEIVE,
-	/* Send `data`/`bytes` on socket `fd`. Result: bytes taken, >= 1, possibly fewer than asked. SIGPIPE never. */
+	/*
+	 * Send `data`/`bytes` on socket `fd`. Result: bytes taken, >= 1, possibly fewer than asked.
+	 * SIGPIPE never.
+	 */
 	ROTA_OP_SEND,
 	/* The same from `message` (its msg_iov; the msghdr and the array are lent too). */
 	ROTA_OP_SEND_MESSAGE,
-	/* Make a socket for `address` and connect it. Result: its descriptor, the receiver's to close. */
+	/*
+	 * Make a socket for `address` and connect it. Result: its descriptor, the receiver's to
+	 * close.
+	 */
 	ROTA_OP_CONNECT,
 	/*
-	 * Wait until foreign descriptor `fd` has one of `events` (POLLIN …; POLLERR and POLLHUP always count). Result: the
-	 * events seen (> 0).
+	 * Wait until foreign descriptor `fd` has one of `events` (POLLIN …; POLLERR and POLLHUP
+	 * always count). Result: the events seen (> 0).
 	 */
 	ROTA_OP_POLL,
 	/*
-	 * Close `fd`. All other operations on it must have ended. Result 0 or the error; the descriptor is gone either way.
-	 * Not cancellable: cancel() is ignored.
+	 * Close `fd`. All other operations on it must have ended. Result 0 or the error; the
+	 * descriptor is gone either way. Not cancellable: cancel() is ignored.
 	 */
 	ROTA_OP_CLOSE,
 	ROTA_OP_COUNT
 };
 
-/* Called by the reactor, in its own context (may not suspend), once per completion, never from inside poll(). */
+/*
+ * Called by the reactor, in its own context (may not suspend), once per completion, never from
+ * inside poll().
+ */
 typedef void (*rota_complete_fn)(struct rota_op *op, const struct rota_completion *completion);
 
 /* One I/O in flight. Lives in its owner (a task's frame, a connection); immovable while lent. */
@@ -82,7 +95,8 @@ struct rota_op {
 			const void *data; /* lent */
 			size_t bytes;     /* > 0 */
 		} send;
-		const struct msghdr *message;       /* lent, with its iovec array; msg_name, msg_control NULL */
+		/* lent, with its iovec array; msg_name, msg_control NULL */
+		const struct msghdr *message;
 		const struct rota_address *address; /* lent */
 		uint32_t events;
 	};
@@ -93,13 +107,17 @@ struct rota_op {
 };
 
 /* Bits of rota_completion.flags. */
-#define ROTA_COMPLETION_MORE 1u   /* not terminal: the operation goes on */
-#define ROTA_COMPLETION_BUFFER 2u /* `buffer` and `data` are set: lent to the receiver until buffer_return() */
+#define ROTA_COMPLETION_MORE 1u /* not terminal: the operation goes on */
+/* `buffer` and `data` are set: lent to the receiver until buffer_return() */
+#define ROTA_COMPLETION_BUFFER 2u
 
 struct rota_completion {
 	struct rota_op *op;
-	const char *data; /* RECEIVE, result > 0: the bytes; `result` says how many. Writable memory of the engine's. */
-	int32_t result;   /* >= 0, or negative errno */
+	/*
+	 * RECEIVE, result > 0: the bytes; `result` says how many. Writable memory of the engine's.
+	 */
+	const char *data;
+	int32_t result; /* >= 0, or negative errno */
 	uint16_t flags;
 	uint16_t buffer; /* RECEIVE, result > 0: the buffer's id */
 };
@@ -107,10 +125,12 @@ struct rota_completion {
 /* ---- what an engine can be asked, and what it answers ---- */
 
 /* Feature bits of an engine's table. */
-#define ROTA_BACKEND_SIMULATED 1u /* virtual time, one thread: the reactor runs ready tasks in seeded order */
+/* virtual time, one thread: the reactor runs ready tasks in seeded order */
+#define ROTA_BACKEND_SIMULATED 1u
 
 struct rota_backend_config {
-	const char *options;          /* "multishot=off,buffers=512x20480"; NULL or "" for the defaults. Borrowed. */
+	/* "multishot=off,buffers=512x20480"; NULL or "" for the defaults. Borrowed. */
+	const char *options;
 	struct rota_reactor *reactor; /* who will call; NULL in tests */
 };
 
@@ -140,37 +160,45 @@ struct rota_backend_stats {
 };
 
 /*
- * What an I/O engine must provide. All slots are set (use the rota_backend_default_… functions below); checked at start-up.
- * Every function but probe() and wake() is called on the reactor's own thread. None but poll() may block.
+ * What an I/O engine must provide. All slots are set (use the rota_backend_default_… functions
+ * below); checked at start-up. Every function but probe() and wake() is called on the reactor's own
+ * thread. None but poll() may block.
  */
 struct rota_backend_ops {
-	const char *name;     /* "uring", "epoll", "sim": used in options and reports */
-	uint32_t features;    /* ROTA_BACKEND_* */
-	size_t state_bytes;   /* size of the instance, struct rota_backend first; allocated zeroed, cache-line aligned */
+	const char *name;  /* "uring", "epoll", "sim": used in options and reports */
+	uint32_t features; /* ROTA_BACKEND_* */
+	/* size of the instance, struct rota_backend first; allocated zeroed, cache-line aligned */
+	size_t state_bytes;
 
 	/*
-	 * Can this engine work here, with these options? Any thread, no instance. Writes one line to `text`: on success
-	 * what is on and, for each feature that is off, why ("off: zero-copy send (kernel < 6.0)"); on failure the one reason,
-	 * with the remedy if there is one. Returns 0, -EINVAL (an option is unknown or malformed; `text` names it) or the errno
-	 * that stands in the way (-ENOSYS, -EPERM, …).
+	 * Can this engine work here, with these options? Any thread, no instance. Writes one line
+	 * to `text`: on success what is on and, for each feature that is off, why ("off: zero-copy
+	 * send (kernel < 6.0)"); on failure the one reason, with the remedy if there is one.
+	 * Returns 0, -EINVAL (an option is unknown or malformed; `text` names it) or the errno that
+	 * stands in the way (-ENOSYS, -EPERM, …).
 	 */
 	int (*probe)(const struct rota_backend_config *config, char text[ROTA_BACKEND_TEXT_BYTES]);
 
-	/* Make a zeroed instance work; self->ops is set. Returns 0 or negative errno with everything undone. */
+	/*
+	 * Make a zeroed instance work; self->ops is set. Returns 0 or negative errno with
+	 * everything undone.
+	 */
 	int (*open)(struct rota_backend *self, const struct rota_backend_config *config);
 
 	/* Give everything back. No operation is lent and no buffer is out any more (asserted). */
 	void (*close)(struct rota_backend *self);
 
 	/*
-	 * Take an operation: lends `op` and the memory it names until its terminal completion. Never fails: an operation that cannot be
-	 * started completes with the error, through poll() like any other.
+	 * Take an operation: lends `op` and the memory it names until its terminal completion.
+	 * Never fails: an operation that cannot be started completes with the error, through poll()
+	 * like any other.
 	 */
 	void (*submit)(struct rota_backend *self, struct rota_op *op);
 
 	/*
-	 * Ask for a submitted operation to end soon. A hint: the terminal completion still follows, with -ECANCELED or with what
-	 * the operation had already achieved. May be called again; ignored once the terminal completion is in the kernel's queue.
+	 * Ask for a submitted operation to end soon. A hint: the terminal completion still follows,
+	 * with -ECANCELED or with what the operation had already achieved. May be called again;
+	 * ignored once the terminal completion is in the kernel's queue.
 	 */
 	void (*cancel)(struct rota_backend *self, struct rota_op *op);
 
@@ -178,28 +206,36 @@ struct rota_backend_ops {
 	void (*buffer_return)(struct rota_backend *self, uint16_t buffer);
 
 	/*
-	 * The only call that may block. Start everything submitted so far, then collect up to `out_max` completions into `out`.
-	 * `deadline`: wait for the first completion until then; a time already past (0) means do not wait. Returns as well,
-	 * possibly with 0, after wake(). Spurious returns of 0 are allowed. Enters the kernel only if there is something to submit,
-	 * to reap or to wait for. Returns the count, or negative errno when the engine itself is broken.
+	 * The only call that may block. Start everything submitted so far, then collect up to
+	 * `out_max` completions into `out`. `deadline`: wait for the first completion until then; a
+	 * time already past (0) means do not wait. Returns as well, possibly with 0, after wake().
+	 * Spurious returns of 0 are allowed. Enters the kernel only if there is something to
+	 * submit, to reap or to wait for. Returns the count, or negative errno when the engine
+	 * itself is broken.
 	 */
 	int (*poll)(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
 		    rota_ns deadline);
 
-	/* Make the current or next poll() return. Any thread, async-signal-safe, keeps errno. Wakes may merge. */
+	/*
+	 * Make the current or next poll() return. Any thread, async-signal-safe, keeps errno. Wakes
+	 * may merge.
+	 */
 	void (*wake)(struct rota_backend *self);
 
 	/*
-	 * A bound, listening, non-blocking, close-on-exec TCP (TCP_NODELAY inherited) or Unix socket. A port or path in use is
-	 * -EADDRINUSE, also when its owner set SO_REUSEPORT, unless options->reuse_port. A Unix socket file nobody listens on
-	 * is replaced. Returns the descriptor.
+	 * A bound, listening, non-blocking, close-on-exec TCP (TCP_NODELAY inherited) or Unix
+	 * socket. A port or path in use is -EADDRINUSE, also when its owner set SO_REUSEPORT,
+	 * unless options->reuse_port. A Unix socket file nobody listens on is replaced. Returns the
+	 * descriptor.
 	 */
 	int (*listen)(struct rota_backend *self, const struct rota_listen_options *options);
 
 	/* shutdown(2): `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Returns 0 or negative errno. */
 	int (*shutdown)(struct rota_backend *self, int fd, int how);
 
-	/* The local (`peer` false) or the peer's address of a socket. Returns 0 or negative errno. */
+	/*
+	 * The local (`peer` false) or the peer's address of a socket. Returns 0 or negative errno.
+	 */
 	int (*address)(struct rota_backend *self, int fd, bool peer, struct rota_address *out);
 
 	/* Monotonic time; default CLOCK_MONOTONIC. */
@@ -212,9 +248,10 @@ struct rota_backend_ops {
 	void (*random)(struct rota_backend *self, void *out, size_t bytes);
 
 	/*
-	 * Drive the reactors until each of them has stopped: the threads seam. The default starts one thread per reactor but the first,
-	 * which runs on the caller's thread; the simulator steps them all on the caller's. Returns 0, or negative errno when a
-	 * thread could not be started (the others were stopped).
+	 * Drive the reactors until each of them has stopped: the threads seam. The default starts
+	 * one thread per reactor but the first, which runs on the caller's thread; the simulator
+	 * steps them all on the caller's. Returns 0, or negative errno when a thread could not be
+	 * started (the others were stopped).
 	 */
 	int (*drive)(struct rota_reactor *const reactors[], unsigned count);
 
@@ -240,7 +277,8 @@ ROTA_API int rota_backend_default_address(struct rota_backend *self, int fd, boo
 ROTA_API int rota_backend_default_drive(struct rota_reactor *const reactors[], unsigned count);
 
 /*
- * Walk "key=value,key,key=value": sets `*key` and `*value` (empty when there is no '=') into the text at `*cursor` and moves on.
+ * Walk "key=value,key,key=value": sets `*key` and `*value` (empty when there is no '=') into the
+ * text at `*cursor` and moves on.
  * Returns false at the end.
  */
 ROTA_API bool rota_backend_option_next(const char **cursor, struct rota_view *key,
@@ -248,7 +286,10 @@ ROTA_API bool rota_backend_option_next(const char **cursor, struct rota_view *ke
 
 /* ---- for those who use them without a reactor: tests, tools ---- */
 
-/* Allocate and open an instance of `ops`. Returns 0 and `*out` (owned: rota_backend_destroy), or negative errno. */
+/*
+ * Allocate and open an instance of `ops`. Returns 0 and `*out` (owned: rota_backend_destroy), or
+ * negative errno.
+ */
 ROTA_API ROTA_MUST_USE int rota_backend_create(const struct rota_backend_ops *ops,
 					       const struct rota_backend_config *config,
 					       struct rota_backend **out);

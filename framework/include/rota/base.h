@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attributes, assertions, intrusive lists and integer helpers. The lowest layer: includes only libc, may be used from
- * any thread, allocates nothing.
+ * Attributes, assertions, intrusive lists and integer helpers. The lowest layer: includes only
+ * libc, may be used from any thread, allocates nothing.
  *
- * The one idea: containers are intrusive. A link lives inside the object it links, so putting something on a list
- * can't fail and needs no memory.
+ * The one idea: containers are intrusive. A link lives inside the object it links, so putting
+ * something on a list can't fail and needs no memory.
  */
 #ifndef ROTA_BASE_H
 #define ROTA_BASE_H
@@ -21,7 +21,8 @@ extern "C" {
 
 #define ROTA_API __attribute__((visibility("default")))
 #define ROTA_MUST_USE __attribute__((warn_unused_result))
-#define ROTA_PRINTF(format_index, first_index) __attribute__((format(printf, format_index, first_index)))
+#define ROTA_PRINTF(format_index, first_index)                                                     \
+	__attribute__((format(printf, format_index, first_index)))
 #define ROTA_NORETURN __attribute__((noreturn))
 #define ROTA_NOINLINE __attribute__((noinline))
 #define ROTA_ALIGNED(bytes) __attribute__((aligned(bytes)))
@@ -29,8 +30,9 @@ extern "C" {
 #define ROTA_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /*
- * Marks the declaration of every function that may suspend the calling task. Expands to nothing: stackful code hides
- * suspension, so the declaration must show it, and `grep ROTA_SUSPENDS` lists them all.
+ * Marks the declaration of every function that may suspend the calling task. Expands to nothing:
+ * stackful code hides suspension, so the declaration must show it, and `grep ROTA_SUSPENDS` lists
+ * them all.
  */
 #define ROTA_SUSPENDS
 
@@ -38,14 +40,20 @@ extern "C" {
 #define ROTA_CACHE_LINE_BYTES 64
 #define ROTA_ISOLATION_BYTES 128
 
-/* ROTA_DEBUG is 1 in the debug and sanitizer variants and switches on what is too costly for release. */
+/*
+ * ROTA_DEBUG is 1 in the debug and sanitizer variants and switches on what is too costly for
+ * release.
+ */
 #ifndef ROTA_DEBUG
 #define ROTA_DEBUG 0
 #endif
 
 /* ---- assertions ---- */
 
-/* Print the failed condition, where it stands and the current task, then abort. Any thread. Never returns. */
+/*
+ * Print the failed condition, where it stands and the current task, then abort. Any thread. Never
+ * returns.
+ */
 ROTA_API ROTA_NORETURN void rota_assert_failed(const char *condition, const char *file, int line,
 					       const char *function);
 
@@ -54,7 +62,10 @@ ROTA_API ROTA_NORETURN void rota_assert_failed(const char *condition, const char
 	(ROTA_LIKELY(condition) ? (void)0                                                          \
 				: rota_assert_failed(#condition, __FILE__, __LINE__, __func__))
 
-/* Costly invariant: checked in debug and sanitizer variants, compiled (so it can't rot) but not run in release. */
+/*
+ * Costly invariant: checked in debug and sanitizer variants, compiled (so it can't rot) but not run
+ * in release.
+ */
 #define ROTA_DCHECK(condition)                                                                     \
 	do {                                                                                       \
 		if (ROTA_DEBUG)                                                                    \
@@ -73,7 +84,7 @@ ROTA_API ROTA_NORETURN void rota_assert_failed(const char *condition, const char
 
 #define ROTA_ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define ROTA_CONTAINER_OF(pointer, type, member)                                                   \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline size_t rota_min_size(size_t a, size_t b)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes: a borrowed view, a growable buffer, and a counted immutable blob. No layer above libc and <rota/memory.h>; an object
- * belongs to whoever holds it (blobs are counted atomically and may be shared between threads).
+ * Bytes: a borrowed view, a growable buffer, and a counted immutable blob. No layer above libc and
+ * <rota/memory.h>; an object belongs to whoever holds it (blobs are counted atomically and may be
+ * shared between threads).
  */
 #ifndef ROTA_BUFFER_H
 #define ROTA_BUFFER_H
@@ -58,7 +59,8 @@ static inline void rota_buffer_init(struct rota_buffer *buffer)
 ROTA_API void rota_buffer_fini(struct rota_buffer *buffer);
 
 /*
- * Make room for `extra_bytes` more after buffer->bytes; grows by half again, so appending is O(1) amortised.
+ * Make room for `extra_bytes` more after buffer->bytes; grows by half again, so appending is O(1)
+ * amortised.
  * Returns 0, or -ENOMEM with the buffer unchanged.
  */
 ROTA_API ROTA_MUST_USE int rota_buffer_reserve(struct rota_buffer *buffer, size_t extra_bytes);
@@ -76,7 +78,8 @@ struct rota_blob {
 	uint32_t references_; /* atomic */
 	uint32_t reserved_;
 	size_t bytes;
-	char data[]; /* written by the creator before the first ref is shared, immutable afterwards */
+	/* written by the creator before the first ref is shared, immutable afterwards */
+	char data[];
 };
 
 /* A blob of `bytes` uninitialised bytes with one reference, or NULL. Returns owned. */

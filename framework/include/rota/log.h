@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Log lines: few, for operators. Any thread; a line is written whole, with one write(2). What can repeat without bound is
- * logged through a rota_log_limit, which says a thing once and then how often it happened again.
+ * Log lines: few, for operators. Any thread; a line is written whole, with one write(2). What can
+ * repeat without bound is logged through a rota_log_limit, which says a thing once and then how
+ * often it happened again.
  */
 #ifndef ROTA_LOG_H
 #define ROTA_LOG_H
@@ -20,7 +21,10 @@ enum rota_log_level {
 	ROTA_LOG_ERROR,
 };
 
-/* Called with one finished line without newline; `line` is borrowed. Must be callable from any thread. */
+/*
+ * Called with one finished line without newline; `line` is borrowed. Must be callable from any
+ * thread.
+ */
 typedef void (*rota_log_fn)(enum rota_log_level level, const char *line, void *arg);
 
 /* Send lines of `least` and above to `sink` from now on; NULL: to standard error. Start-up only. */
@@ -36,7 +40,8 @@ struct rota_log_limit {
 };
 
 /*
- * True when it is time to say it (at most once a second); `*repeats` is then how often it was kept quiet since the last time.
+ * True when it is time to say it (at most once a second); `*repeats` is then how often it was kept
+ * quiet since the last time.
  */
 ROTA_API bool rota_log_limit_pass(struct rota_log_limit *limit, uint64_t *repeats);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CONTRACT for protocols: how bytes become requests and replies. Implemented in protocols/ and by anybody outside the tree. All
- * calls are made by a worker task on the reactor that owns the session; one session is served by one task at a time.
+ * CONTRACT for protocols: how bytes become requests and replies. Implemented in protocols/ and by
+ * anybody outside the tree. All calls are made by a worker task on the reactor that owns the
+ * session; one session is served by one task at a time.
  *
- * The one idea: an idle connection owns no stack. A worker task serves ready sessions one after another; a handler that
- * suspends keeps its worker, and another worker goes on with the other sessions. So on_bytes may await anything, anywhere,
- * and costs no switch when it doesn't. A protocol sees bytes and an output, never a socket.
+ * The one idea: an idle connection owns no stack. A worker task serves ready sessions one after
+ * another; a handler that suspends keeps its worker, and another worker goes on with the other
+ * sessions. So on_bytes may await anything, anywhere, and costs no switch when it doesn't. A
+ * protocol sees bytes and an output, never a socket.
  */
 #ifndef ROTA_PROTOCOL_H
 #define ROTA_PROTOCOL_H
@@ -23,8 +25,9 @@ struct rota_session;
 /* ---- output: replies gathered on a connection, sent once per turn ---- */
 
 /*
- * Writing never fails where it is called: when memory runs out the output is marked failed, what is written after that
- * goes nowhere, and the framework closes the connection. So replies are formatted without a check per line.
+ * Writing never fails where it is called: when memory runs out the output is marked failed, what is
+ * written after that goes nowhere, and the framework closes the connection. So replies are
+ * formatted without a check per line.
  */
 struct rota_output;
 
@@ -35,13 +38,17 @@ struct rota_output;
 ROTA_API void rota_output_write(struct rota_output *output, const void *data, size_t bytes);
 
 /*
- * Room for `bytes` (<= ROTA_OUTPUT_RESERVE_BYTES_MAX) contiguous bytes to format into; never NULL. Borrowed until the
- * next call on `output`; nothing is appended until rota_output_commit says how many were used.
+ * Room for `bytes` (<= ROTA_OUTPUT_RESERVE_BYTES_MAX) contiguous bytes to format into; never NULL.
+ * Borrowed until the next call on `output`; nothing is appended until rota_output_commit says how
+ * many were used.
  */
 ROTA_API char *rota_output_reserve(struct rota_output *output, size_t bytes);
 ROTA_API void rota_output_commit(struct rota_output *output, size_t bytes);
 
-/* Append `bytes` of `blob` from `offset` by reference: takes one reference of its own, unrefs it when sent. */
+/*
+ * Append `bytes` of `blob` from `offset` by reference: takes one reference of its own, unrefs it
+ * when sent.
+ */
 ROTA_API void rota_output_blob(struct rota_output *output, struct rota_blob *blob, size_t offset,
 			       size_t bytes);
 
@@ -51,16 +58,25 @@ ROTA_API size_t rota_output_pending_bytes(const struct rota_output *output);
 /* True once memory ran out; everything written since is lost and the connection will close. */
 ROTA_API bool rota_output_failed(const struct rota_output *output);
 
-/* An output of its own, for tests and for building a reply ahead: gathers up to `bytes_max`, then counts as failed. */
+/*
+ * An output of its own, for tests and for building a reply ahead: gathers up to `bytes_max`, then
+ * counts as failed.
+ */
 ROTA_API ROTA_MUST_USE struct rota_output *rota_output_create(size_t bytes_max);
 ROTA_API void rota_output_destroy(struct rota_output *output);
 
-/* Copy up to `bytes_max` of what was gathered to `out` and drop it from the output. Returns the bytes copied. */
+/*
+ * Copy up to `bytes_max` of what was gathered to `out` and drop it from the output. Returns the
+ * bytes copied.
+ */
 ROTA_API size_t rota_output_take(struct rota_output *output, void *out, size_t bytes_max);
 
 /* ---- session: one protocol's state on one connection ---- */
 
-/* The protocol's own memory, rota_protocol.session_bytes of it, zeroed before on_open; lives until on_close returned. */
+/*
+ * The protocol's own memory, rota_protocol.session_bytes of it, zeroed before on_open; lives until
+ * on_close returned.
+ */
 ROTA_API void *rota_session_state(struct rota_session *session);
 
 /* Where replies go. */
@@ -73,45 +89,55 @@ ROTA_API void *rota_session_arg(struct rota_session *session);
 ROTA_API struct rota_conn *rota_session_conn(struct rota_session *session);
 
 /*
- * Do not call on_bytes again before `bytes` bytes are there in all (the unconsumed ones included). A hint that saves
- * parsing the head of a long request again and again; holds for the next call only. Call it inside on_bytes.
+ * Do not call on_bytes again before `bytes` bytes are there in all (the unconsumed ones included).
+ * A hint that saves parsing the head of a long request again and again; holds for the next call
+ * only. Call it inside on_bytes.
  */
 ROTA_API void rota_session_need(struct rota_session *session, size_t bytes);
 
 /*
- * Close once what was written has been sent: nothing more is parsed; the close lingers, so that the peer can read the last
- * reply. Any time on the session's reactor. Never suspends.
+ * Close once what was written has been sent: nothing more is parsed; the close lingers, so that the
+ * peer can read the last reply. Any time on the session's reactor. Never suspends.
  */
 ROTA_API void rota_session_finish(struct rota_session *session);
 
 /*
- * Close now; unsent output is dropped and the session's running handler, if any, is cancelled with reason `why` (static
- * string). Any time on the session's reactor. Never suspends.
+ * Close now; unsent output is dropped and the session's running handler, if any, is cancelled with
+ * reason `why` (static string). Any time on the session's reactor. Never suspends.
  */
 ROTA_API void rota_session_abort(struct rota_session *session, const char *why);
 
 /* ---- the table ---- */
 
-/* All slots are set; rota_protocol_default_open / _close serve those who have nothing to do there. */
+/*
+ * All slots are set; rota_protocol_default_open / _close serve those who have nothing to do there.
+ */
 struct rota_protocol {
 	const char *name;
-	size_t session_bytes; /* size of the state per session; kept small: it is what an idle connection costs */
+	/* size of the state per session; kept small: it is what an idle connection costs */
+	size_t session_bytes;
 
-	/* A connection was accepted. May suspend. Returns 0, or negative errno to close at once (on_close follows). */
+	/*
+	 * A connection was accepted. May suspend. Returns 0, or negative errno to close at once
+	 * (on_close follows).
+	 */
 	int (*on_open)(struct rota_session *session);
 
 	/*
-	 * Bytes have come: `bytes` starts at the first unconsumed byte and has at least one. Consume as many complete
-	 * requests as it holds and write the replies, in order. The view dies at the handler's first suspension: keep before it
-	 * what is needed after. May suspend. Returns
-	 *   >= 0   bytes consumed, at most bytes.bytes; the rest is offered again, with more behind it
-	 *   < 0    negative errno: what was written is still sent, then the connection closes (lingering)
+	 * Bytes have come: `bytes` starts at the first unconsumed byte and has at least one.
+	 * Consume as many complete requests as it holds and write the replies, in order. The view
+	 * dies at the handler's first suspension: keep before it what is needed after. May suspend.
+	 * Returns
+	 *   >= 0   bytes consumed, at most bytes.bytes; the rest is offered again, with more behind
+	 *          it
+	 *   < 0    negative errno: what was written is still sent, then the connection closes
+	 *          (lingering)
 	 */
 	int64_t (*on_bytes)(struct rota_session *session, struct rota_view bytes);
 
 	/*
-	 * The session is over, whoever ended it: 0 orderly, or the negative errno. No other call follows and none is running. May not
-	 * suspend.
+	 * The session is over, whoever ended it: 0 orderly, or the negative errno. No other call
+	 * follows and none is running. May not suspend.
 	 */
 	void (*on_close)(struct rota_session *session, int reason);
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time: one unit, one clock. `rota_ns` is absolute, monotonic nanoseconds, and every deadline is one. Any thread; inside a
- * reactor of the simulator the clock is the simulated one.
+ * Time: one unit, one clock. `rota_ns` is absolute, monotonic nanoseconds, and every deadline is
+ * one. Any thread; inside a reactor of the simulator the clock is the simulated one.
  */
 #ifndef ROTA_TIME_H
 #define ROTA_TIME_H
@@ -22,8 +22,8 @@ typedef int64_t rota_ns;
 #define ROTA_NEVER INT64_MAX
 
 /*
- * The monotonic clock now. On a reactor's thread this asks the reactor's engine, so that the simulator can answer;
- * elsewhere CLOCK_MONOTONIC. About 25 ns.
+ * The monotonic clock now. On a reactor's thread this asks the reactor's engine, so that the
+ * simulator can answer; elsewhere CLOCK_MONOTONIC. About 25 ns.
  */
 ROTA_API rota_ns rota_now(void);
 
@@ -35,8 +35,9 @@ ROTA_API rota_ns rota_after_ns(int64_t duration_ns);
 
 static inline rota_ns rota_after_ms(int64_t duration_ms)
 {
-	return duration_ms > ROTA_NEVER / ROTA_NS_PER_MS ? ROTA_NEVER
-							 : rota_after_ns(duration_ms * ROTA_NS_PER_MS);
+	return duration_ms > ROTA_NEVER / ROTA_NS_PER_MS
+		       ? ROTA_NEVER
+		       : rota_after_ns(duration_ms * ROTA_NS_PER_MS);
 }
 
 static inline rota_ns rota_after_s(int64_t duration_s)
