@@ -20,6 +20,8 @@ fi
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 export UBSAN_OPTIONS=print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
 export TSAN_OPTIONS=second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+# The distribution's Python is the one its packages add modules to.
+export PATH=/usr/bin:$PATH
 # tests/count.sh reads this format, and no other.
 export CMOCKA_MESSAGE_OUTPUT=STDOUT
 
