@@ -5,11 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if ! formatter=$(command -v clang-format-14); then
-	formatter=$(command -v clang-format) && "$formatter" --version | grep -q 'version 14\.' || {
-		echo "format: not checked, clang-format 14 is not here" >&2
-		exit 0
-	}
+formatter=$(command -v clang-format-14 || command -v clang-format || true)
+if [ -z "$formatter" ] || ! "$formatter" --version | grep -q 'version 14\.'; then
+	echo "format: not checked, clang-format 14 is not here" >&2
+	exit 0
 fi
 mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc')
 if [ "${1-}" = --fix ]; then
