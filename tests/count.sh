@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Add up what test programs said: "NAME: N passed, N failed[, N skipped]", without "NAME: " when NAME is empty.
+# Add up what test programs said: "NAME: N passed, N failed[, N skipped]", without "NAME: " when
+# NAME is empty.
 #
 #   tests/count.sh NAME LOG...
 #
-# Understands cmocka's summary, Python's unittest, and a plain line "N passed, N failed". A log that tests/run.sh marked
-# as failed counts as one failure at least, even when its program died before it could say so. Fails when one failed.
-# Empty logs come from programs that were built and not run.
+# Understands cmocka's summary, Python's unittest, and a plain line "N passed, N failed". A log that
+# tests/run.sh marked as failed counts as one failure at least, even when its program died before it
+# could say so. Fails when one failed. Empty logs come from programs that were built and not run.
 set -u
 
 name=$1

@@ -4,8 +4,9 @@
 #
 #   tests/run.sh run|link STAMP SECONDS PROGRAM [ARGUMENT]...
 #
-# The output goes to a log beside STAMP (.log for .ok). A program that passes is announced by its counts, and its log
-# becomes STAMP; one that fails shows all it said. `link` only proves that the program could be built.
+# The output goes to a log beside STAMP (.log for .ok). A program that passes is announced by its
+# counts, and its log becomes STAMP; one that fails shows all it said. `link` only proves that the
+# program could be built.
 set -u
 
 mode=$1 stamp=$2 seconds=$3
@@ -17,7 +18,7 @@ if [ "$mode" = link ]; then
 fi
 
 # An address sanitizer report ends the program; the others say where they come from.
-export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+export ASAN_OPTIONS=strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 export UBSAN_OPTIONS=print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
 export TSAN_OPTIONS=second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 # The distribution's Python is the one its packages add modules to.

@@ -4,9 +4,10 @@
 
     tests/tidy/rewrap.py FILE...
 
-clang-format would refill every comment and run lists and "Returns" lines together. This touches only
-paragraphs with a line over the limit: a paragraph ends at an empty line, at a line indented otherwise,
-and before a line that starts a list or a heading word. A long comment behind code moves above it.
+clang-format would refill every comment and run lists and "Returns" lines together. This touches
+only paragraphs with a line over the limit: a paragraph ends at an empty line, at a line indented
+otherwise, and before a line that starts a list or a heading word. A long comment behind code moves
+above it.
 """
 import re
 import sys
@@ -15,7 +16,8 @@ import textwrap
 LIMIT = 100
 TAB = 8
 # A list's item, a heading word, or a table's row: a few words, a gap, and the rest.
-STARTS = re.compile(r"[-*•] |\d+\. |(Returns?|Suspends|Thread|Lends|Takes)\b|\S(.{0,30}?\S)? {2,}\S")
+ROW = r"\S(.{0,30}?\S)? {2,}(?=\S)"
+STARTS = re.compile(r"[-*•] |\d+\. |(Returns?|Suspends|Thread|Lends|Takes)\b|" + ROW)
 
 
 def columns(line):
@@ -48,7 +50,7 @@ def paragraph(lines, start):
         after = re.match(r"\s*\*\s+", lines[end])
         if after and len(after.group(0)) > len(prefix):
             hang = after.group(0)
-        elif row := re.match(r"\S(.{0,30}?\S)? {2,}(?=\S)", lines[start][len(prefix):]):
+        elif row := re.match(ROW, lines[start][len(prefix):]):
             hang = prefix + " " * len(row.group(0))
     while end < len(lines):
         after = re.match(r"\s*\*\s+(?=[^\s/])", lines[end])

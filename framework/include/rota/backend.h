@@ -266,6 +266,7 @@ struct rota_backend {
 
 /* ---- for those who implement engines ---- */
 
+/* For slots that look alike on every Linux; each does what its slot promises. */
 ROTA_API rota_ns rota_backend_default_now(struct rota_backend *self);
 ROTA_API int64_t rota_backend_default_wall_ns(struct rota_backend *self);
 ROTA_API void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes);

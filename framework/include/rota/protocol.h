@@ -142,6 +142,7 @@ struct rota_protocol {
 	void (*on_close)(struct rota_session *session, int reason);
 };
 
+/* For slots with nothing to do. */
 ROTA_API int rota_protocol_default_open(struct rota_session *session);
 ROTA_API void rota_protocol_default_close(struct rota_session *session, int reason);
 

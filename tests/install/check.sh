@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Install into a scratch folder and build tests/install/outside.c against it, as a stranger would:
+# with pkg-config alone, shared and static, C and C++. Closes with "N passed, N failed".
+#
+#   tests/install/check.sh INSTALL_COMMAND...
+# shellcheck disable=SC2016 # the inner shells expand
+set -u
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0 failed=0
+
+# A check is a name and a command.
+check() {
+	local name=$1 said
+	shift
+	if said=$("$@" 2>&1); then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		printf 'install: %s: %s\n%s\n' "$name" "$*" "$said"
+	fi
+}
+
+prefix=/opt/rota
+lib=$scratch$prefix/lib
+DESTDIR=$scratch PREFIX=$prefix "$@" || exit 1
+
+# The sysroot stands for DESTDIR: pkg-config puts it before the paths of the .pc file.
+export PKG_CONFIG_SYSROOT_DIR=$scratch PKG_CONFIG_LIBDIR=$lib/pkgconfig
+outside() {
+	local program=$1 compiler=$2
+	shift 2
+	# shellcheck disable=SC2046 # flags are words
+	"$compiler" -Wall -Wextra -Werror "$@" -o "$scratch/$program" &&
+		[ "$(LD_LIBRARY_PATH=$lib "$scratch/$program")" = 127.0.0.1:6379 ]
+}
+read -ra cflags < <(pkg-config --cflags rota)
+read -ra shared < <(pkg-config --libs rota)
+read -ra static < <(pkg-config --static --libs rota)
+source=tests/install/outside.c
+
+check 'shared, C' outside c gcc -std=c11 "${cflags[@]}" $source "${shared[@]}"
+check 'shared, C++' outside cxx g++ -std=c++17 "${cflags[@]}" -x c++ $source -x none "${shared[@]}"
+rm "$lib/librota.so"
+check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
+check 'static needs no library of ours' \
+	bash -c '! ldd "$1" | grep rota' _ "$scratch/static"
+check 'soname' test "$(readlink "$lib/librota.so.0")" = "librota.so.$(pkg-config --modversion rota)"
+check 'every exported name is ours' \
+	bash -c '! nm -D --defined-only "$1" | grep -v " rota_"' _ "$lib/librota.so.0"
+for header in $(cd "$scratch$prefix/include" && find . -name '*.h'); do
+	header=$scratch$prefix/include/$header
+	check "$header" gcc -x c -std=c11 -fsyntax-only "${cflags[@]}" "$header"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
