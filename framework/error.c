@@ -24,6 +24,8 @@ static const struct {
 
 static int64_t magnitude(int64_t error)
 {
+	if (error == INT64_MIN)
+		return INT64_MAX; /* it has no opposite; neither is an error's code */
 	return error < 0 ? -error : error;
 }
 
