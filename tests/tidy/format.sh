@@ -12,7 +12,8 @@ if [ -z "$formatter" ] || ! "$formatter" --version | grep -q 'version 14\.'; the
 fi
 mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.c' '*.h' '*.cc')
 if [ "${1-}" = --fix ]; then
-	tests/tidy/rewrap.py "${files[@]}"
+	git ls-files -z --cached --others --exclude-standard -- '*.S' |
+		xargs -0r tests/tidy/rewrap.py "${files[@]}"
 	"$formatter" -i "${files[@]}"
 else
 	"$formatter" --dry-run -Werror "${files[@]}" || {
