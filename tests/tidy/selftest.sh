@@ -93,6 +93,8 @@ expect licence framework/include/rota/b.h $'/*\n * What it is for is said.\n */\
 expect describe framework/include/rota/b.h $'/* SPDX-License-Identifier: MIT */\n\n\n\n\nint a;'
 expect conditional $a '#ifdef HAVE_X'
 expect conditional $h '#if defined(X)'
+expect conditional $a $'#ifndef HAVE_X\nint a;'
+expect '' $a $'#ifndef MADV_COLD\n#define MADV_COLD 20\n#endif'
 expect '' framework/include/rota/base.h "$(head_of "A base.")"$'\n#ifdef X'
 expect include $a '#include "backends/uring/u.h"'
 expect include $a '#include "protocols/resp/resp.h"'

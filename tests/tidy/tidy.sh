@@ -101,16 +101,17 @@ check_heads() {
 
 # ---- the preprocessor ----
 
+# No choices are: C++, and a name defined just because it is not (a guard, an older system header).
 check_conditionals() {
 	awk '
-		FNR == 1 { guard = "" }
-		/^[ \t]*#[ \t]*if/ {
-			if (FILENAME ~ /\.h$/ && guard == "" && /#ifndef ([A-Z0-9_]+_H)$/) {
-				guard = $2
-				next
-			}
-			if (/__cplusplus|#ifndef _GNU_SOURCE/)
-				next
+		FNR == 1 { absent = "" }
+		absent != "" {
+			if ($1 != "#define" || $2 != absent)
+				print FILENAME ":" FNR - 1 ": conditional: choose at run time"
+			absent = ""
+		}
+		/^#ifndef / { absent = $2; next }
+		/^[ \t]*#[ \t]*if/ && !/__cplusplus/ {
 			print FILENAME ":" FNR ": conditional: choose at run time"
 		}
 	' /dev/null "${unconditional[@]}"
