@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making and ending contexts; the switch itself is inline in the header. Thread: the one whose context it is.
+ * Making and ending contexts; the switch itself is inline in the header. Thread: the one whose
+ * context it is.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,8 +18,7 @@
 #endif
 
 /* Called by rota__context_entry (context_entry.S) as the first C function on a new stack. */
-ROTA_NORETURN void rota__context_begin(void (*entry)(void *), void *arg,
-				       struct rota_context *self);
+ROTA_NORETURN void rota__context_begin(void (*entry)(void *), void *arg, struct rota_context *self);
 
 void rota__context_begin(void (*entry)(void *), void *arg, struct rota_context *self)
 {

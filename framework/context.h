@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Execution contexts: a stack and the place on it to go on from. Framework-internal; a context belongs to the thread that made or
- * adopted it and never leaves it. What tasks and generators are made of; knows nothing of either.
+ * Execution contexts: a stack and the place on it to go on from. Framework-internal; a context
+ * belongs to the thread that made or adopted it and never leaves it. What tasks and generators are
+ * made of; knows nothing of either.
  *
- * The one idea: a switch is an inline-asm statement that declares every register clobbered, so the compiler itself spills
- * what is live and only sp, fp, one more register and the resume address are kept by us. No function is entered or left; that is
- * worth 2 ns against 12. Not switched: the x87 and MXCSR (FPCR) control words and the signal mask, which are the thread's.
- * User-mode shadow stacks (x86 SHSTK, arm64 GCS) can't be followed: build with -fcf-protection=branch at most.
+ * The one idea: a switch is an inline-asm statement that declares every register clobbered, so the
+ * compiler itself spills what is live and only sp, fp, one more register and the resume address are
+ * kept by us. No function is entered or left; that is worth 2 ns against 12. Not switched: the x87
+ * and MXCSR (FPCR) control words and the signal mask, which are the thread's. User-mode shadow
+ * stacks (x86 SHSTK, arm64 GCS) can't be followed: build with -fcf-protection=branch at most.
  */
 #ifndef ROTA_FRAMEWORK_CONTEXT_H
 #define ROTA_FRAMEWORK_CONTEXT_H
 
 #include <rota/base.h>
 
-/* Which sanitizer this translation unit is built for; every one of the program is built for the same. */
+/*
+ * Which sanitizer this translation unit is built for; every one of the program is built for the
+ * same.
+ */
 #if defined(__SANITIZE_ADDRESS__)
 #define ROTA_CONTEXT_ASAN 1
 #elif defined(__has_feature)
@@ -35,13 +40,22 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-/* The layout is the same in every build: tools walk suspended contexts by offset. The assembly knows the first four. */
+/*
+ * The layout is the same in every build: tools walk suspended contexts by offset. The assembly
+ * knows the first four.
+ */
 struct rota_context {
-	void *sp;           /* while suspended: stack pointer (ucontext: the ucontext_t on that stack) */
-	void *fp;           /* while suspended: frame pointer, the head of the frame chain; NULL before the first switch */
-	void *resume;       /* while suspended: where to go on */
-	void *base;         /* while suspended: LLVM's base pointer register, which it doesn't let asm clobber */
-	void *stack_low;    /* lowest usable byte of the stack; NULL when unknown (adopted, and libc would not say) */
+	/* while suspended: stack pointer (ucontext: the ucontext_t on that stack) */
+	void *sp;
+	/*
+	 * while suspended: frame pointer, the head of the frame chain; NULL before the first switch
+	 */
+	void *fp;
+	void *resume; /* while suspended: where to go on */
+	/* while suspended: LLVM's base pointer register, which it doesn't let asm clobber */
+	void *base;
+	/* lowest usable byte of the stack; NULL when unknown (adopted, and libc would not say) */
+	void *stack_low;
 	size_t stack_bytes; /* usable bytes from there */
 	void *fiber;        /* ASan: fake stack while suspended; TSan: the fiber; else NULL */
 	uintptr_t stack_id; /* Valgrind's id of the stack, 0 without */
@@ -49,27 +63,36 @@ struct rota_context {
 
 _Static_assert(sizeof(struct rota_context) == 64, "one cache line in every task");
 
-/* The running thread's own stack becomes a context one can switch away from and back to. Thread: the running one. */
+/*
+ * The running thread's own stack becomes a context one can switch away from and back to. Thread:
+ * the running one.
+ */
 void rota__context_adopt_thread(struct rota_context *context);
 
 /*
- * A new context which, when first switched to, calls entry(arg) on [stack_low, stack_low + stack_bytes), whose end is 16-byte
- * aligned. `entry` never returns: its last act is rota__context_exit. Lends the stack until rota__context_retire.
+ * A new context which, when first switched to, calls entry(arg) on [stack_low, stack_low +
+ * stack_bytes), whose end is 16-byte aligned. `entry` never returns: its last act is
+ * rota__context_exit. Lends the stack until rota__context_retire.
  * Returns 0, or -ENOMEM (TSan only: no fiber).
  */
 ROTA_MUST_USE int rota__context_make(struct rota_context *context, void *stack_low,
 				     size_t stack_bytes, void (*entry)(void *), void *arg);
 
 /*
- * After the exit of `context`, or if it was never switched to: frees what a sanitizer kept for it. Called on another stack; the
- * stack may be reused afterwards.
+ * After the exit of `context`, or if it was never switched to: frees what a sanitizer kept for it.
+ * Called on another stack; the stack may be reused afterwards.
  */
 void rota__context_retire(struct rota_context *context);
 
-/* Suspend `from`, which is running, and resume `to`; returns when somebody switches back to `from`. */
+/*
+ * Suspend `from`, which is running, and resume `to`; returns when somebody switches back to `from`.
+ */
 static inline void rota__context_switch(struct rota_context *from, struct rota_context *to);
 
-/* The last switch of a context that ends: never returns. Its stack may be reused once `to` runs and has retired it. */
+/*
+ * The last switch of a context that ends: never returns. Its stack may be reused once `to` runs and
+ * has retired it.
+ */
 ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 						    struct rota_context *to);
 
@@ -90,14 +113,16 @@ ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 #endif
 
 /*
- * The pair that tells sanitizers about a switch: the first on the stack that is left, directly before the jump, the second on
- * the stack that is arrived at, directly after it. Both are empty in other builds.
+ * The pair that tells sanitizers about a switch: the first on the stack that is left, directly
+ * before the jump, the second on the stack that is arrived at, directly after it. Both are empty in
+ * other builds.
  */
 ROTA_CONTEXT_INLINE_ void rota__context_leave_(struct rota_context *from,
 					       const struct rota_context *to, bool for_good)
 {
 #if defined(ROTA_CONTEXT_ASAN)
-	__sanitizer_start_switch_fiber(for_good ? NULL : &from->fiber, to->stack_low, to->stack_bytes);
+	__sanitizer_start_switch_fiber(for_good ? NULL : &from->fiber, to->stack_low,
+				       to->stack_bytes);
 #elif defined(ROTA_CONTEXT_TSAN)
 	__tsan_switch_to_fiber(to->fiber, 0);
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first instructions of every new context, jumped to by its first switch. Out of line because they need call frame
- * information of their own: the return address is undefined here, which is how debuggers know that a task's backtrace ends.
+ * The first instructions of every new context, jumped to by its first switch. Out of line because
+ * they need call frame information of their own: the return address is undefined here, which is how
+ * debuggers know that a task's backtrace ends.
  *
- * rota__context_make left `entry` and `arg` at the stack pointer; the register that held `to` in the switch still does.
- * Calls rota__context_begin(entry, arg, context), which does not return.
+ * rota__context_make left `entry` and `arg` at the stack pointer; the register that held `to` in
+ * the switch still does. Calls rota__context_begin(entry, arg, context), which does not return.
  */
 #if defined(ROTA_CONTEXT_UCONTEXT)
 /* makecontext has an entry of its own */

@@ -2,8 +2,9 @@
 /*
  * The switch where we have no assembly: ucontext(3). Included by framework/context.h only.
  *
- * A suspended context's ucontext_t (about 1 KiB) lies on its own stack and rota_context.sp points to it, so struct
- * rota_context is the same everywhere. Slower by two system calls a switch (the signal mask).
+ * A suspended context's ucontext_t (about 1 KiB) lies on its own stack and rota_context.sp points
+ * to it, so struct rota_context is the same everywhere. Slower by two system calls a switch (the
+ * signal mask).
  */
 #include <stdlib.h>
 #include <ucontext.h>

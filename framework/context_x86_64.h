@@ -2,10 +2,11 @@
 /*
  * The switch on x86-64 (System V ABI). Included by framework/context.h only.
  *
- * Nothing is pushed, so the red zone of the frame around the asm stays as it is: nobody writes below a suspended stack
- * pointer. rbp is kept by hand because it may be the frame pointer, rbx because it may be LLVM's base pointer (frames both
- * realigned and of variable size): neither can be declared clobbered there. %rsi still holds `to` on arrival: a new context's
- * first instruction (context_entry.S) relies on it.
+ * Nothing is pushed, so the red zone of the frame around the asm stays as it is: nobody writes
+ * below a suspended stack pointer. rbp is kept by hand because it may be the frame pointer, rbx
+ * because it may be LLVM's base pointer (frames both realigned and of variable size): neither can
+ * be declared clobbered there. %rsi still holds `to` on arrival: a new context's first instruction
+ * (context_entry.S) relies on it.
  */
 #include <ucontext.h>
 
@@ -38,11 +39,11 @@ ROTA_CONTEXT_INLINE_ void rota__context_jump_(struct rota_context *from, struct 
 			 "endbr64"
 			 : "+D"(from), "+S"(to)
 			 :
-			 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-			   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-			   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)",
-			   "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0", "mm1", "mm2",
-			   "mm3", "mm4", "mm5", "mm6", "mm7", "memory",
+			 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+			   "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+			   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15",
+			   "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)",
+			   "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "memory",
 			   "cc" ROTA_CONTEXT_CLOBBERS_AVX512_);
 }
 
@@ -58,7 +59,10 @@ ROTA_NORETURN ROTA_CONTEXT_INLINE_ void rota__context_jump_for_good_(struct rota
 	__builtin_unreachable();
 }
 
-/* The stack pointer at the instruction a signal interrupted; `ucontext` is the handler's third argument. */
+/*
+ * The stack pointer at the instruction a signal interrupted; `ucontext` is the handler's third
+ * argument.
+ */
 static inline uintptr_t rota__context_signal_sp(const void *ucontext)
 {
 	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];

@@ -2,10 +2,12 @@
 /*
  * The stack pool. Thread: the reactor it belongs to. The report of overflows is in stack_fault.c.
  *
- * Idle stacks are warm (they keep their pages, and are reused last in first out) or cold (no pages, a bit in their slab). Up to
- * WARM_KEPT stay warm as they are. Above that a slab whose last stack comes back is unmapped, and one that empties to a
- * quarter and to a sixteenth of its stacks gives the pages of its idle ones back. So after a burst, whatever the order in which it
- * ends, idle pages are at most WARM_KEPT plus three times those in use, and the system calls are a third of one per release.
+ * Idle stacks are warm (they keep their pages, and are reused last in first out) or cold (no pages,
+ * a bit in their slab). Up to WARM_KEPT stay warm as they are. Above that a slab whose last stack
+ * comes back is unmapped, and one that empties to a quarter and to a sixteenth of its stacks gives
+ * the pages of its idle ones back. So after a burst, whatever the order in which it ends, idle
+ * pages are at most WARM_KEPT plus three times those in use, and the system calls are a third of
+ * one per release.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +30,10 @@
 #define GUARD_BYTES_MIN ((size_t)16 * 1024)
 /* Idle stacks of a class that keep their page whatever happens: 1 MiB. A guess. */
 #define WARM_KEPT 256u
-/* Coprime to all slot distances in pages, so neighbours differ; times a cache line leaves 2.5 KiB of the top page. */
+/*
+ * Coprime to all slot distances in pages, so neighbours differ; times a cache line leaves 2.5 KiB
+ * of the top page.
+ */
 #define COLOURS 25u
 
 static const size_t class_bytes[ROTA_STACK_CLASS_COUNT] = {
@@ -58,7 +63,8 @@ static uint64_t slot_bit(unsigned index)
 static void init_shelf(struct rota_stack_shelf *shelf, size_t stack_bytes, size_t page_bytes)
 {
 	size_t pages = (rota_round_up(stack_bytes, page_bytes) +
-			rota_round_up(GUARD_BYTES_MIN, page_bytes)) / page_bytes;
+			rota_round_up(GUARD_BYTES_MIN, page_bytes)) /
+		       page_bytes;
 
 	rota_list_init(&shelf->warm);
 	rota_list_init(&shelf->slabs);
@@ -73,7 +79,7 @@ void rota__stack_pool_init(struct rota_stack_pool *pool, rota_stack_describe_fn 
 {
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 
-	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class++)
+	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++)
 		init_shelf(&pool->shelves[class], class_bytes[class], page_bytes);
 	pool->describe = describe;
 	pool->guard = ROTA_STACK_GUARD_MARKER;
@@ -86,7 +92,8 @@ static void unmap_all(struct rota_stack_shelf *shelf, struct rota_link *slabs)
 	struct rota_link *link;
 
 	while ((link = rota_list_pop_front(slabs))) {
-		struct rota_stack_slab *slab = ROTA_CONTAINER_OF(link, struct rota_stack_slab, link);
+		struct rota_stack_slab *slab = ROTA_CONTAINER_OF(link, struct rota_stack_slab,
+								 link);
 
 		rota_ignore(munmap(slab->base, ROTA_STACK_SLAB_SLOTS * shelf->slot_bytes),
 			    "fails only when it would need another mapping");
@@ -96,7 +103,7 @@ static void unmap_all(struct rota_stack_shelf *shelf, struct rota_link *slabs)
 
 void rota__stack_pool_fini(struct rota_stack_pool *pool)
 {
-	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class++) {
+	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++) {
 		struct rota_stack_shelf *shelf = &pool->shelves[class];
 
 		ROTA_ASSERT(shelf->in_use == 0);
@@ -223,8 +230,7 @@ static struct rota_stack_head *take_cold(struct rota_stack_pool *pool,
 }
 
 static struct rota_stack_slab *map_slab(struct rota_stack_pool *pool,
-					struct rota_stack_shelf *shelf,
-					enum rota_stack_class class)
+					struct rota_stack_shelf *shelf, enum rota_stack_class class)
 {
 	size_t bytes = ROTA_STACK_SLAB_SLOTS * shelf->slot_bytes;
 	struct rota_stack_slab *slab = rota_alloc(sizeof(*slab));
@@ -238,7 +244,10 @@ static struct rota_stack_slab *map_slab(struct rota_stack_pool *pool,
 		rota_free(slab);
 		return NULL;
 	}
-	/* A huge page would make one touched stack cost 2 MiB. Fails harmlessly on kernels without huge pages. */
+	/*
+	 * A huge page would make one touched stack cost 2 MiB. Fails harmlessly on kernels without
+	 * huge pages.
+	 */
 	rota_ignore(madvise(slab->base, bytes, MADV_NOHUGEPAGE), "EINVAL: there are none");
 	slab->cold = UINT64_MAX;
 	slab->guarded = slab->used = 0;
@@ -288,15 +297,16 @@ static void report_failure(struct rota_stack_pool *pool, const char *call, int e
 	if (pool->failure_reported)
 		return;
 	pool->failure_reported = true;
-	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class++)
+	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++)
 		in_use += pool->shelves[class].in_use;
-	rota_log(ROTA_LOG_ERROR,
-		 "no stack for another task with %zu in use: %s: %s. vm.max_map_count is %ld%s; a limit of "
-		 "address space (ulimit -v) or vm.overcommit_memory=2 does the same",
-		 in_use, call, rota_strerror(error), read_map_count_max(),
-		 pool->guard == ROTA_STACK_GUARD_MAPPING
-			 ? ", and before Linux 6.13 every task takes two: raise it with sysctl"
-			 : "");
+	rota_log(
+		ROTA_LOG_ERROR,
+		"no stack for another task with %zu in use: %s: %s. vm.max_map_count is %ld%s; a limit of "
+		"address space (ulimit -v) or vm.overcommit_memory=2 does the same",
+		in_use, call, rota_strerror(error), read_map_count_max(),
+		pool->guard == ROTA_STACK_GUARD_MAPPING
+			? ", and before Linux 6.13 every task takes two: raise it with sysctl"
+			: "");
 }
 
 /* `slab` has just got a stack back while more than enough are idle. */
@@ -330,7 +340,10 @@ static uint64_t unlink_warm(struct rota_stack_shelf *shelf, const struct rota_st
 	return warm;
 }
 
-/* Give back the pages of the slab's idle stacks, one system call per run of neighbours; guards stay. */
+/*
+ * Give back the pages of the slab's idle stacks, one system call per run of neighbours; guards
+ * stay.
+ */
 static void cool(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab)
 {
 	uint64_t warm = unlink_warm(shelf, slab);
@@ -344,7 +357,10 @@ static void cool(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab)
 		unsigned count;
 
 		first += (unsigned)__builtin_ctzll(warm >> first);
-		/* Some stack is in use, so the run ends before bit 63 or the shift brings in a zero. */
+		/*
+		 * Some stack is in use, so the run ends before bit 63 or the shift brings in a
+		 * zero.
+		 */
 		count = (unsigned)__builtin_ctzll(~(warm >> first));
 		rota_ignore(madvise(slab->base + first * shelf->slot_bytes,
 				    count * shelf->slot_bytes, MADV_DONTNEED),

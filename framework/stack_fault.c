@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report of a stack overflow. The handler runs on the faulting thread's alternate stack and looks only at pools of that
- * thread, which nobody else changes. All in it is async-signal-safe. The only process-wide state here is what the kernel keeps
- * per process as well: the handlers that were there before.
+ * The report of a stack overflow. The handler runs on the faulting thread's alternate stack and
+ * looks only at pools of that thread, which nobody else changes. All in it is async-signal-safe.
+ * The only process-wide state here is what the kernel keeps per process as well: the handlers that
+ * were there before.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,11 +16,17 @@
 #include "framework/stack.h"
 #include "framework/stack_internal.h"
 
-/* What the handler needs above the kernel's signal frame, with room for the handler it passes faults on to. */
+/*
+ * What the handler needs above the kernel's signal frame, with room for the handler it passes
+ * faults on to.
+ */
 #define HANDLER_STACK_BYTES ((size_t)32 * 1024)
 #define HANDLER_STACK_BYTES_MIN ((size_t)8 * 1024)
 #define MESSAGE_BYTES_MAX 1024
-/* How far below a guard the stack pointer may be when a big frame built without stack clash protection hits the guard. */
+/*
+ * How far below a guard the stack pointer may be when a big frame built without stack clash
+ * protection hits the guard.
+ */
 #define FRAME_BYTES_MAX ((uintptr_t)64 * 1024)
 
 static struct sigaction original_segv;
@@ -39,8 +46,8 @@ static void handle_fault(int signal, siginfo_t *info, void *ucontext);
 static const struct rota_stack_head *find_overflowed(uintptr_t address, uintptr_t sp,
 						     const struct rota_stack_pool **pool);
 static const struct rota_stack_head *find_in_slabs(const struct rota_stack_shelf *shelf,
-						   const struct rota_link *slabs,
-						   uintptr_t address, uintptr_t sp);
+						   const struct rota_link *slabs, uintptr_t address,
+						   uintptr_t sp);
 static void report_overflow(const struct rota_stack_pool *pool, const struct rota_stack_head *head);
 static void pass_on(struct sigaction *original, int signal, siginfo_t *info, void *ucontext);
 
@@ -50,10 +57,14 @@ static int install_handler(int signal, struct sigaction *original)
 
 	if (sigaction(signal, NULL, original))
 		return -errno;
-	/* What the handler before us asked to be blocked while it runs is blocked, since it may be called from ours. */
+	/*
+	 * What the handler before us asked to be blocked while it runs is blocked, since it may be
+	 * called from ours.
+	 */
 	action = *original;
 	action.sa_sigaction = handle_fault;
-	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (original->sa_flags & (SA_NODEFER | SA_RESTART));
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK |
+			  (original->sa_flags & (SA_NODEFER | SA_RESTART));
 	return sigaction(signal, &action, NULL) ? -errno : 0;
 }
 
@@ -73,8 +84,10 @@ int rota__stack_faults_install(void)
 /* Give this thread an alternate signal stack unless it has one we can use. */
 static int ensure_signal_stack(void)
 {
-	long frame_bytes = sysconf(_SC_MINSIGSTKSZ); /* grows with the vector registers the kernel saves */
-	size_t least = HANDLER_STACK_BYTES_MIN + (size_t)(frame_bytes > 0 ? frame_bytes : MINSIGSTKSZ);
+	/* grows with the vector registers the kernel saves */
+	long frame_bytes = sysconf(_SC_MINSIGSTKSZ);
+	size_t least = HANDLER_STACK_BYTES_MIN +
+		       (size_t)(frame_bytes > 0 ? frame_bytes : MINSIGSTKSZ);
 	stack_t stack = { .ss_size = least + HANDLER_STACK_BYTES };
 
 	if (sigaltstack(NULL, &here.previous))
@@ -140,7 +153,10 @@ static void handle_fault(int signal, siginfo_t *info, void *ucontext)
 				       &pool);
 	if (head) {
 		report_overflow(pool, head);
-		/* Returning repeats the fault, now for the handler of before: usually the core dump, with this frame intact. */
+		/*
+		 * Returning repeats the fault, now for the handler of before: usually the core
+		 * dump, with this frame intact.
+		 */
 		sigaction(signal, original, NULL);
 	} else {
 		pass_on(original, signal, info, ucontext);
@@ -154,7 +170,7 @@ static const struct rota_stack_head *find_overflowed(uintptr_t address, uintptr_
 	const struct rota_stack_head *head;
 
 	for (*pool = here.pools; *pool; *pool = (*pool)->next_here) {
-		for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class++) {
+		for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++) {
 			const struct rota_stack_shelf *shelf = &(*pool)->shelves[class];
 
 			if ((head = find_in_slabs(shelf, &shelf->full_slabs, address, sp)) ||
@@ -166,16 +182,16 @@ static const struct rota_stack_head *find_overflowed(uintptr_t address, uintptr_
 }
 
 /*
- * The stack below which `address` hit the guard, if it is the one in use at the fault. (A wild pointer into some other task's guard is
- * not an overflow.)
+ * The stack below which `address` hit the guard, if it is the one in use at the fault. (A wild
+ * pointer into some other task's guard is not an overflow.)
  */
 static const struct rota_stack_head *find_in_slabs(const struct rota_stack_shelf *shelf,
-						   const struct rota_link *slabs,
-						   uintptr_t address, uintptr_t sp)
+						   const struct rota_link *slabs, uintptr_t address,
+						   uintptr_t sp)
 {
 	for (const struct rota_link *link = slabs->next; link != slabs; link = link->next) {
-		const struct rota_stack_slab *slab =
-			ROTA_CONTAINER_OF(link, const struct rota_stack_slab, link);
+		const struct rota_stack_slab *slab = ROTA_CONTAINER_OF(
+			link, const struct rota_stack_slab, link);
 		uintptr_t offset = address - (uintptr_t)slab->base;
 		uintptr_t index = offset / shelf->slot_bytes;
 		uintptr_t slot;
@@ -233,7 +249,10 @@ static void pass_on(struct sigaction *original, int signal, siginfo_t *info, voi
 	if (!(original->sa_flags & SA_SIGINFO) &&
 	    (original->sa_handler == SIG_DFL || original->sa_handler == SIG_IGN)) {
 		sigaction(signal, original, NULL);
-		/* A fault repeats on return; a signal somebody sent has to be sent again. It is blocked until then. */
+		/*
+		 * A fault repeats on return; a signal somebody sent has to be sent again. It is
+		 * blocked until then.
+		 */
 		if (info->si_code <= 0)
 			raise(signal);
 		return;

@@ -8,11 +8,16 @@
 #include "framework/stack.h"
 
 #define ROTA_STACK_SLAB_SLOTS 64u
-/* Head, colour and object lie in this much at the top of a slot: one page where pages are smallest. */
+/*
+ * Head, colour and object lie in this much at the top of a slot: one page where pages are smallest.
+ */
 #define ROTA_STACK_TOP_BYTES ((size_t)4096)
 #define ROTA_STACK_BYTES_MAX ((size_t)256 * 1024)
 
-/* A mapping of 64 slots, each a guard with a stack above it. Lives outside, so that a cold slab has no page. */
+/*
+ * A mapping of 64 slots, each a guard with a stack above it. Lives outside, so that a cold slab has
+ * no page.
+ */
 struct rota_stack_slab {
 	struct rota_link link; /* on shelf->slabs when `cold` is not 0, else on shelf->full_slabs */
 	char *base;

@@ -2,9 +2,10 @@
 /*
  * The timer wheel. Thread: the reactor it belongs to.
  *
- * Invariants. cursor <= target. Every timer on a slot has a tick > target at the time it was armed; every slot's ticks are
- * >= cursor. A slot of level L holds the ticks that agree with the cursor in all bits above level L's and are ahead of it in
- * level L's own, except the slot that is being worked on, whose first tick is the cursor itself.
+ * Invariants. cursor <= target. Every timer on a slot has a tick > target at the time it was armed;
+ * every slot's ticks are >= cursor. A slot of level L holds the ticks that agree with the cursor in
+ * all bits above level L's and are ahead of it in level L's own, except the slot that is being
+ * worked on, whose first tick is the cursor itself.
  */
 #include "framework/timer_wheel.h"
 
@@ -120,7 +121,10 @@ static struct rota_timer *next_to_fire(struct rota_timer_wheel *wheel, unsigned 
 	while (rota_list_is_empty(queue)) {
 		if (wheel->cascade_level && !cascade(wheel, moves_left))
 			return NULL;
-		/* Nothing lies between the cursor and the earliest slot, so it may jump, by years if need be. */
+		/*
+		 * Nothing lies between the cursor and the earliest slot, so it may jump, by years
+		 * if need be.
+		 */
 		if (!earliest_slot(wheel, &level, &start) || start > wheel->target) {
 			wheel->cursor = wheel->target;
 			return NULL;
@@ -134,7 +138,10 @@ static struct rota_timer *next_to_fire(struct rota_timer_wheel *wheel, unsigned 
 	return ROTA_CONTAINER_OF(queue->next, struct rota_timer, link_);
 }
 
-/* Move the timers of the slot at the cursor to the levels below. False if moves ran out before it was empty. */
+/*
+ * Move the timers of the slot at the cursor to the levels below. False if moves ran out before it
+ * was empty.
+ */
 static bool cascade(struct rota_timer_wheel *wheel, unsigned *moves_left)
 {
 	unsigned level = wheel->cascade_level;
@@ -154,7 +161,10 @@ static bool cascade(struct rota_timer_wheel *wheel, unsigned *moves_left)
 	return true;
 }
 
-/* The lowest level with timers and the first tick of its first slot: all timers of a level come before those of the next. */
+/*
+ * The lowest level with timers and the first tick of its first slot: all timers of a level come
+ * before those of the next.
+ */
 static bool earliest_slot(const struct rota_timer_wheel *wheel, unsigned *level, uint64_t *start)
 {
 	for (unsigned l = 0; l < ROTA_WHEEL_LEVELS; l++) {
@@ -196,7 +206,7 @@ static void remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *time
 	if (next == prev && next->next == next && timer->slot_ >= SLOT_FIRST) {
 		unsigned index = timer->slot_ - (unsigned)SLOT_FIRST;
 
-		wheel->occupied[index / ROTA_WHEEL_SLOTS] &=
-			~(UINT64_C(1) << index % ROTA_WHEEL_SLOTS);
+		wheel->occupied[index / ROTA_WHEEL_SLOTS] &= ~(UINT64_C(1)
+							       << index % ROTA_WHEEL_SLOTS);
 	}
 }

@@ -96,6 +96,13 @@ ROTA_API struct rota_conn *rota_session_conn(struct rota_session *session);
 ROTA_API void rota_session_need(struct rota_session *session, size_t bytes);
 
 /*
+ * True when so much output waits for the peer that it is better to stop here: consume no further
+ * request, return, and on_bytes is called again with the rest once the peer has read. Bounds what
+ * one call can pile up.
+ */
+ROTA_API bool rota_session_is_full(const struct rota_session *session);
+
+/*
  * Close once what was written has been sent: nothing more is parsed; the close lingers, so that the
  * peer can read the last reply. Any time on the session's reactor. Never suspends.
  */

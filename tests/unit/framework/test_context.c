@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of the context switch. What could go wrong is that a value doesn't survive it, so every test keeps many live across
- * many switches and compares. Compiled as they are for every architecture, compiler, optimisation level and sanitizer.
+ * Tests of the context switch. What could go wrong is that a value doesn't survive it, so every
+ * test keeps many live across many switches and compares. Compiled as they are for every
+ * architecture, compiler, optimisation level and sanitizer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,7 +197,10 @@ static ROTA_NOINLINE uint64_t red_zone_sum(struct fiber *fiber, uint64_t x)
 	return x;
 }
 
-/* A frame both over-aligned and of variable size: compilers take a third register to find their locals. */
+/*
+ * A frame both over-aligned and of variable size: compilers take a third register to find their
+ * locals.
+ */
 static ROTA_NOINLINE uint64_t realigned_sum(struct fiber *fiber, unsigned count)
 {
 	volatile uint64_t aligned[8] __attribute__((aligned(64)));
@@ -284,7 +288,10 @@ static void test_context_ring_exits_one_into_the_next(void **state)
 	}
 }
 
-/* What a C function may expect of a fresh stack: its arguments, alignment, and the end of the frame chain. */
+/*
+ * What a C function may expect of a fresh stack: its arguments, alignment, and the end of the frame
+ * chain.
+ */
 static void check_entry(void *arg)
 {
 	struct fiber *fiber = arg;
@@ -293,8 +300,7 @@ static void check_entry(void *arg)
 	aligned[0] = 1;
 	fiber->result = ((uintptr_t)aligned % 16) + (uint64_t)(aligned[0] != 1);
 	fiber->result += (char *)__builtin_frame_address(0) < (char *)fiber->stack;
-	fiber->result +=
-		(char *)__builtin_frame_address(0) > (char *)fiber->stack + STACK_BYTES;
+	fiber->result += (char *)__builtin_frame_address(0) > (char *)fiber->stack + STACK_BYTES;
 	finish(fiber);
 }
 

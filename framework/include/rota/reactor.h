@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reactors: one event loop on one thread, with its own engine, timers, tasks and memory. Shares
+ * nothing. rota_reactor_run_once() is the whole machine; everything else here starts it, stops it,
+ * or looks at it.
+ */
+#ifndef ROTA_REACTOR_H
+#define ROTA_REACTOR_H
+
+#include <rota/backend.h>
+#include <rota/base.h>
+#include <rota/scope.h>
+#include <rota/task.h>
+#include <rota/time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rota_reactor;
+
+/* Reactors a process can have at once. */
+#define ROTA_REACTORS_MAX 256
+
+struct rota_reactor_options {
+	const struct rota_backend_ops *engine; /* required */
+	/* as in rota_backend_config; borrowed during create */
+	const char *engine_options;
+	unsigned index; /* 0-based, among the reactors that work together */
+	/* pin its thread there when it is driven; -1: wherever */
+	int cpu;
+	uint32_t tasks_max; /* spawning beyond fails with -ENOMEM; 0: 16 Mi */
+};
+
+/*
+ * Make a reactor. It may be driven by any one thread from then on, and its engine belongs to that
+ * thread: create, drive and destroy it on the same one, or let rota_reactor_drive do it. Returns 0
+ * and `*out` (owned), or negative errno (-ENOMEM, the engine's reason, -EMFILE when
+ * ROTA_REACTORS_MAX exist).
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_create(const struct rota_reactor_options *options,
+					       struct rota_reactor **out);
+
+/*
+ * Give it back. It must have stopped: no tasks, no operations (asserted, naming what is left). NULL
+ * is allowed.
+ */
+ROTA_API void rota_reactor_destroy(struct rota_reactor *reactor);
+
+/*
+ * Open the engine on the calling thread; done by the first run_once otherwise. Engines belong to
+ * the thread that opens them.
+ * Returns 0 or negative errno.
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_open(struct rota_reactor *reactor);
+
+/*
+ * Close the engine, on the thread that opened it, once the reactor has stopped (asserted). Done by
+ * rota_reactor_destroy otherwise; the counters stay readable. Harmless if it is not open.
+ */
+ROTA_API void rota_reactor_close(struct rota_reactor *reactor);
+
+/*
+ * One turn: run what is ready, flush, take messages, fire timers, then let the engine wait until
+ * `deadline` at most (0: not at all) if there was nothing left to do, and take what it completed.
+ * Returns 1 if something was done or is ready, 0 if idle, or negative errno when the engine is
+ * broken. Thread: the reactor's; not from inside a task (asserted).
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline);
+
+/*
+ * Turn until it has stopped. Returns 0, or negative errno when the engine broke. Thread: the
+ * reactor's.
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_run(struct rota_reactor *reactor);
+
+/*
+ * Ask it to stop: its root scope is cancelled (reason: shutdown) and it has stopped when the last
+ * task has ended. Any thread. A reactor that was never run stops at its first turn.
+ */
+ROTA_API void rota_reactor_stop(struct rota_reactor *reactor);
+
+/* True when asked to stop and everything has ended. Thread: the reactor's. */
+ROTA_API bool rota_reactor_has_stopped(const struct rota_reactor *reactor);
+
+/*
+ * The earliest time a turn has to be made although nothing happens; ROTA_NEVER for none, 0 when it
+ * has work now.
+ */
+ROTA_API rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor);
+
+/*
+ * The root scope: lives as long as the reactor; a failure in it is logged and does not cancel the
+ * others.
+ */
+ROTA_API struct rota_scope *rota_reactor_scope(struct rota_reactor *reactor);
+
+/* The reactor whose turn it is on this thread, or NULL. */
+ROTA_API struct rota_reactor *rota_reactor_current(void);
+
+ROTA_API unsigned rota_reactor_index(const struct rota_reactor *reactor);
+ROTA_API int rota_reactor_cpu(const struct rota_reactor *reactor);
+ROTA_API struct rota_backend *rota_reactor_backend(struct rota_reactor *reactor);
+
+/* Counters since its creation. */
+struct rota_reactor_stats {
+	uint64_t turns;
+	uint64_t switches; /* into tasks */
+	uint64_t tasks_spawned;
+	uint64_t tasks_alive;
+	uint64_t messages; /* received */
+	uint64_t timers_fired;
+	uint64_t quota_ends;      /* passes stopped because the turn's quota was used */
+	uint64_t longest_turn_ns; /* without the wait */
+	struct rota_backend_stats engine;
+};
+
+ROTA_API void rota_reactor_stats(const struct rota_reactor *reactor,
+				 struct rota_reactor_stats *out);
+
+/*
+ * Drive `count` reactors until each has stopped: the engine's drive() (threads, or the simulator).
+ * Returns 0 or the first negative errno.
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_drive(struct rota_reactor *const reactors[],
+					      unsigned count);
+
+/*
+ * Run fn(arg) as the first task of a reactor of its own on this thread, until it and all it spawned
+ * have ended. Returns its result, or negative errno when the reactor could not be made. `options`
+ * as above.
+ */
+ROTA_API int64_t rota_run(const struct rota_reactor_options *options, rota_task_fn fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ROTA_REACTOR_H */

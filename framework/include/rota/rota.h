@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All of rota, in layer order.
+ */
+#ifndef ROTA_H
+#define ROTA_H
+
+#include <rota/base.h>
+#include <rota/error.h>
+#include <rota/memory.h>
+#include <rota/time.h>
+#include <rota/log.h>
+#include <rota/buffer.h>
+#include <rota/address.h>
+#include <rota/timer.h>
+#include <rota/future.h>
+#include <rota/scope.h>
+#include <rota/task.h>
+#include <rota/backend.h>
+#include <rota/reactor.h>
+#include <rota/mailbox.h>
+#include <rota/protocol.h>
+
+#endif /* ROTA_H */

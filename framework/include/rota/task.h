@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: C functions on small stacks of their own, which may suspend anywhere by awaiting. A task
+ * belongs to a scope, runs on one reactor from birth to end, and is switched only inside the calls
+ * marked ROTA_SUSPENDS.
+ *
+ * The one idea: spawning gives no handle to keep alive. A task's result goes into a future the
+ * caller owns (if it wants it), and its failure goes to its scope, so nothing is lost when nobody
+ * looks.
+ */
+#ifndef ROTA_TASK_H
+#define ROTA_TASK_H
+
+#include <rota/base.h>
+#include <rota/future.h>
+#include <rota/scope.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct rota_task;
+
+/*
+ * What a task runs. Returns >= 0, or negative errno: a failure, which cancels the task's siblings.
+ */
+typedef int64_t (*rota_task_fn)(void *arg);
+
+/* Address space for a task's stack; only touched pages cost memory. */
+enum rota_stack_class {
+	ROTA_STACK_64K, /* the default */
+	ROTA_STACK_16K,
+	ROTA_STACK_256K,
+	ROTA_STACK_CLASS_COUNT
+};
+
+struct rota_spawn_options {
+	/* static or as long-lived as the task; NULL: the function's name */
+	const char *name;
+	/* completed with the task's result; lent until then; NULL: not wanted */
+	struct rota_future *result;
+	enum rota_stack_class stack;
+};
+
+/*
+ * Start fn(arg) as a task in `scope`; it first runs in a later pass of the turn. `arg` is lent
+ * until the task has ended.
+ *
+ * Returns   0, or -ENOMEM, -ROTA_ESTACK (no stack), -ROTA_ECLOSING (the scope is being closed by
+ *           its owner), -ECANCELED / -ETIMEDOUT (the scope is cancelled). -ENOMEM and -ROTA_ESTACK
+ *           also count as a failed task of the scope, so that a caller who looks only at
+ *           rota_scope_close misses nothing. The future, if any, is completed with the same error.
+ * Suspends  no. Thread: the scope's reactor.
+ */
+#define rota_spawn(scope, fn, arg) rota_spawn_at((scope), (fn), (arg), NULL, ROTA_SITE(#fn))
+
+/* The same, with `options` (struct rota_spawn_options *, borrowed during the call). */
+#define rota_spawn_with(scope, fn, arg, options)                                                   \
+	rota_spawn_at((scope), (fn), (arg), (options), ROTA_SITE(#fn))
+
+ROTA_API int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
+			   const struct rota_spawn_options *options, const struct rota_site *site);
+
+/* Let the other ready tasks run first. Returns 0, or -ECANCELED / -ETIMEDOUT. Suspends. */
+ROTA_API ROTA_SUSPENDS int rota_yield(void);
+
+/*
+ * Call fn(arg) when the current task ends, in reverse order of registration, after its function has
+ * returned. The task may be cancelled by then: clean-up that waits opens a shield. Returns 0 or
+ * -ENOMEM (not registered). Never suspends.
+ */
+ROTA_API ROTA_MUST_USE int rota_task_defer(void (*fn)(void *arg), void *arg);
+
+/* The running task, or NULL outside of tasks. Borrowed: valid while it runs. */
+ROTA_API struct rota_task *rota_task_current(void);
+
+/* Its name; and where it was spawned. Borrowed as long as the task. */
+ROTA_API const char *rota_task_name(const struct rota_task *task);
+ROTA_API const struct rota_site *rota_task_site(const struct rota_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ROTA_TASK_H */

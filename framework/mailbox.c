@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages and calls between reactors. Every message is linked into its receiver's inbox, a stack
+ * pushed with one compare-and-swap (R. K. Treiber, "Systems Programming: Coping with Parallelism",
+ * IBM RJ 5118, 1986) and taken whole with one exchange, so there is no ABA problem; reversing it
+ * restores the order of arrival. A reactor gathers what it sends to another during a turn and
+ * pushes the chain at once.
+ *
+ * Sleeping and waking need a store-load fence on both sides; modelled with store buffers in
+ * docs/design/mailbox.pml.
+ */
+#include <rota/error.h>
+
+#include "framework/reactor_internal.h"
+
+static void push_chain(struct rota_reactor *to, struct rota_message *first,
+		       struct rota_message *last);
+
+/* ---- sending ---- */
+
+void rota_post(struct rota_reactor *to, struct rota_message *message)
+{
+	struct rota_reactor *from = rota__current_reactor;
+	struct outbox *outbox;
+
+	message->next_ = NULL;
+	if (!from) {
+		push_chain(to, message, message);
+		return;
+	}
+	outbox = &from->outboxes[to->slot];
+	if (outbox->last)
+		outbox->last->next_ = message;
+	else
+		outbox->first = message;
+	outbox->last = message;
+	from->outboxes_dirty[to->slot / 64] |= UINT64_C(1) << (to->slot % 64);
+}
+
+/*
+ * The chain from `first` is in sending order; the inbox holds the newest first. Returns the
+ * reversed chain's new last.
+ */
+static struct rota_message *reverse(struct rota_message *first)
+{
+	struct rota_message *reversed = NULL;
+
+	while (first) {
+		struct rota_message *next = first->next_;
+
+		first->next_ = reversed;
+		reversed = first;
+		first = next;
+	}
+	return reversed;
+}
+
+/*
+ * Put a chain, newest first from `first` to `last`, into the inbox and wake the receiver if it
+ * sleeps.
+ */
+static void push_chain(struct rota_reactor *to, struct rota_message *first,
+		       struct rota_message *last)
+{
+	struct mailbox *mailbox = &to->mailbox;
+	struct rota_message *head = __atomic_load_n(&mailbox->inbox, __ATOMIC_RELAXED);
+
+	do
+		last->next_ = head;
+	while (!__atomic_compare_exchange_n(&mailbox->inbox, &head, first, true,
+					    __ATOMIC_SEQ_CST, /* partner: rota__mailbox_may_sleep */
+					    __ATOMIC_RELAXED));
+	/*
+	 * Our push comes before this load (both seq_cst), its store of is_sleeping before its look
+	 * into the inbox: one of us sees the other. The exchange lets only one sender per sleep pay
+	 * for a wake-up.
+	 */
+	if (__atomic_load_n(&mailbox->is_sleeping, __ATOMIC_SEQ_CST) &&
+	    __atomic_exchange_n(&mailbox->is_sleeping, 0, __ATOMIC_SEQ_CST))
+		to->engine->wake(to->backend);
+}
+
+void rota__mailbox_flush(struct rota_reactor *reactor)
+{
+	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++) {
+		while (reactor->outboxes_dirty[word]) {
+			unsigned slot = word * 64 +
+					(unsigned)__builtin_ctzll(reactor->outboxes_dirty[word]);
+			struct outbox *outbox = &reactor->outboxes[slot];
+			struct rota_message *oldest = outbox->first;
+
+			reactor->outboxes_dirty[word] &= reactor->outboxes_dirty[word] - 1;
+			outbox->first = NULL;
+			outbox->last = NULL;
+			push_chain(rota__reactors[slot], reverse(oldest), oldest);
+		}
+	}
+}
+
+/* ---- receiving ---- */
+
+unsigned rota__mailbox_take(struct rota_reactor *reactor)
+{
+	struct mailbox *mailbox = &reactor->mailbox;
+	struct rota_message *message;
+	unsigned count = 0;
+
+	/* A plain look first: an exchange would take the line from the senders on every turn. */
+	if (!__atomic_load_n(&mailbox->inbox, __ATOMIC_RELAXED))
+		return 0;
+	message = reverse(__atomic_exchange_n(&mailbox->inbox, NULL,
+					      __ATOMIC_ACQUIRE)); /* partner: push_chain */
+	while (message) {
+		struct rota_message *next = message->next_;
+
+		count++;
+		message->run(message);
+		message = next;
+	}
+	reactor->stats.messages += count;
+	return count;
+}
+
+bool rota__mailbox_may_sleep(struct rota_reactor *reactor)
+{
+	struct mailbox *mailbox = &reactor->mailbox;
+
+	__atomic_store_n(&mailbox->is_sleeping, 1, __ATOMIC_SEQ_CST); /* partner: push_chain */
+	if (!__atomic_load_n(&mailbox->inbox, __ATOMIC_SEQ_CST))
+		return true;
+	__atomic_store_n(&mailbox->is_sleeping, 0, __ATOMIC_RELAXED);
+	return false;
+}
+
+void rota__mailbox_woken(struct rota_reactor *reactor)
+{
+	__atomic_store_n(&reactor->mailbox.is_sleeping, 0, __ATOMIC_RELAXED);
+}
+
+/* ---- calls ---- */
+
+/*
+ * Back on the caller's reactor: done, unless the message that cancels is still under way in the
+ * same memory.
+ */
+static void call_finish(struct rota_call *call)
+{
+	if (call->returned_ && !call->cancel_in_flight_)
+		rota_future_complete(&call->future, call->result_);
+}
+
+static void call_returned(struct rota_message *message)
+{
+	struct rota_call *call = ROTA_CONTAINER_OF(message, struct rota_call, message_);
+
+	call->returned_ = true;
+	call_finish(call);
+}
+
+static void call_return(struct rota_call *call)
+{
+	call->message_.run = call_returned;
+	rota_post(call->from_, &call->message_);
+}
+
+/* The callee's task: its last act is to send the call back. */
+static int64_t call_task(void *arg)
+{
+	struct rota_call *call = arg;
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, call->deadline_);
+	call->scope_ = &scope;
+	if (call->cancel_arrived_)
+		rota_scope_cancel(&scope, "the caller was cancelled");
+	call->result_ = call->fn_(call->arg_);
+	call->scope_ = NULL;
+	rota_ignore(rota_scope_close(&scope), "the function's own result goes back");
+	call_return(call);
+	return 0;
+}
+
+static void call_arrived(struct rota_message *message)
+{
+	struct rota_call *call = ROTA_CONTAINER_OF(message, struct rota_call, message_);
+	struct rota_reactor *reactor = rota__reactor();
+	int status = -ROTA_ECLOSING;
+
+	if (!reactor->is_stopping)
+		status = rota__task_create(reactor, &reactor->root, call_task, call, NULL,
+					   call->site_, NULL);
+	if (status < 0) {
+		call->result_ = status;
+		call_return(call);
+	}
+}
+
+static void call_cancel_returned(struct rota_message *message)
+{
+	struct rota_call *call = ROTA_CONTAINER_OF(message, struct rota_call, cancel_message_);
+
+	call->cancel_in_flight_ = false;
+	call_finish(call);
+}
+
+/*
+ * On the callee's reactor. Messages between two reactors arrive in order, so the call has arrived
+ * before. Without a scope its task has not run yet, and will find the mark, or has ended.
+ */
+static void call_cancel_arrived(struct rota_message *message)
+{
+	struct rota_call *call = ROTA_CONTAINER_OF(message, struct rota_call, cancel_message_);
+
+	call->cancel_arrived_ = true;
+	if (call->scope_)
+		rota_scope_cancel(call->scope_, "the caller was cancelled");
+	message->run = call_cancel_returned;
+	rota_post(call->from_, message);
+}
+
+static void call_cancel(struct rota_future *future)
+{
+	struct rota_call *call = ROTA_CONTAINER_OF(future, struct rota_call, future);
+
+	if (call->cancel_asked_ || call->returned_)
+		return;
+	call->cancel_asked_ = true;
+	call->cancel_in_flight_ = true;
+	call->cancel_message_.run = call_cancel_arrived;
+	rota_post(call->to_, &call->cancel_message_);
+}
+
+void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_task_fn fn, void *arg,
+			const struct rota_site *site)
+{
+	*call = (struct rota_call){
+		.from_ = rota__reactor(),
+		.to_ = to,
+		.fn_ = fn,
+		.arg_ = arg,
+		.deadline_ = rota_deadline(),
+		.site_ = site,
+		.result_ = -ECANCELED,
+	};
+	rota_future_init(&call->future);
+	call->future.cancel_ = call_cancel;
+	call->message_.run = call_arrived;
+	rota_post(to, &call->message_);
+}
+
+int64_t rota_call_on_at(struct rota_reactor *to, rota_task_fn fn, void *arg,
+			const struct rota_site *site)
+{
+	struct rota_call call;
+	int status = rota_check_cancelled();
+
+	if (status < 0)
+		return status;
+	rota_call_start_at(&call, to, fn, arg, site);
+	return rota_await(&call.future);
+}

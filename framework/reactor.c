@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reactor's turn, and its life around it. rota_reactor_run_once() is the whole machine; read
+ * that first.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rota/error.h>
+#include <rota/memory.h>
+#include <rota/reactor.h>
+
+#include "framework/reactor_internal.h"
+
+/*
+ * How long a turn may run tasks before it looks at the kernel again (DESIGN: 0.5 ms), and how often
+ * it looks at the clock.
+ */
+#define TURN_QUOTA_NS (ROTA_NS_PER_MS / 2)
+#define TASKS_PER_CLOCK_LOOK 16
+/* The simulator's quota is a count, so that a turn does not depend on real time. */
+#define TASKS_PER_SIMULATED_TURN 256
+#define TIMERS_PER_TURN 1024
+#define DEFAULT_TASKS_MAX (16u << 20)
+
+__thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("initial-exec")));
+struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
+
+static void run_ready_tasks(struct rota_reactor *reactor);
+static bool quota_is_used(struct rota_reactor *reactor, unsigned tasks_run);
+static void fire_timers(struct rota_reactor *reactor);
+static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
+static void run_completions(struct rota_reactor *reactor, unsigned count);
+static bool has_work(const struct rota_reactor *reactor);
+
+/* ---- the turn ---- */
+
+int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
+{
+	uint64_t switches = reactor->stats.switches;
+	bool had_stopped = rota_reactor_has_stopped(reactor);
+	unsigned messages;
+	int completions;
+
+	/* turns do not nest: one reactor at a time on a thread */
+	ROTA_ASSERT(!rota__current_reactor);
+	completions = rota_reactor_open(reactor);
+	if (completions < 0)
+		return completions;
+	rota__current_reactor = reactor;
+	reactor->stats.turns++;
+	run_ready_tasks(reactor);
+	rota__net_flush(reactor);
+	messages = rota__mailbox_take(reactor);
+	fire_timers(reactor);
+	rota__scopes_sweep(reactor);
+	rota__mailbox_flush(reactor);
+	if (!had_stopped && rota_reactor_has_stopped(reactor))
+		/* the turn in which the last task ended does not wait for what will not come */
+		deadline = 0;
+	completions = poll_engine(reactor, deadline);
+	if (completions > 0)
+		run_completions(reactor, (unsigned)completions);
+	rota__current_reactor = NULL;
+	if (completions < 0)
+		return completions;
+	return completions > 0 || messages > 0 || has_work(reactor) ||
+	       reactor->stats.switches != switches;
+}
+
+/*
+ * Pass after pass until nothing is ready or the quota is used. A pass runs the tasks that were
+ * ready when it began, so a task that makes itself ready again waits for all the others.
+ */
+static void run_ready_tasks(struct rota_reactor *reactor)
+{
+	unsigned run = 0;
+
+	while (reactor->ready_head) {
+		struct rota_task *pass = reactor->ready_head;
+		struct rota_task *pass_tail = reactor->ready_tail;
+
+		reactor->ready_head = NULL;
+		while (pass) {
+			struct rota_task *task = pass;
+
+			pass = task->next_ready;
+			rota__task_run(reactor, task);
+			if (ROTA_LIKELY(++run % TASKS_PER_CLOCK_LOOK) ||
+			    !quota_is_used(reactor, run))
+				continue;
+			reactor->stats.quota_ends++;
+			if (pass) { /* what is left of the pass goes first next time */
+				pass_tail->next_ready = reactor->ready_head;
+				if (!reactor->ready_head)
+					reactor->ready_tail = pass_tail;
+				reactor->ready_head = pass;
+			}
+			return;
+		}
+	}
+}
+
+static bool quota_is_used(struct rota_reactor *reactor, unsigned tasks_run)
+{
+	if (reactor->is_simulated)
+		return tasks_run >= TASKS_PER_SIMULATED_TURN;
+	return reactor->engine->now(reactor->backend) - reactor->now >= TURN_QUOTA_NS;
+}
+
+static void fire_timers(struct rota_reactor *reactor)
+{
+	rota_ns now = reactor->engine->now(reactor->backend);
+	uint64_t turn_ns = (uint64_t)(now - reactor->now);
+
+	if (turn_ns > reactor->stats.longest_turn_ns)
+		reactor->stats.longest_turn_ns = turn_ns;
+	reactor->now = now;
+	if (rota__wheel_next(&reactor->wheel) <= now)
+		reactor->stats.timers_fired += rota__wheel_advance(&reactor->wheel, now,
+								   TIMERS_PER_TURN);
+}
+
+/* Wait only if there is nothing left to do and nobody has sent anything. */
+static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
+{
+	rota_ns next = rota__wheel_next(&reactor->wheel);
+	bool may_sleep;
+	int count;
+
+	if (next < deadline)
+		deadline = next;
+	may_sleep = deadline > reactor->now && !has_work(reactor) &&
+		    rota__mailbox_may_sleep(reactor);
+	count = reactor->engine->poll(reactor->backend, reactor->completions,
+				      REACTOR_COMPLETIONS_MAX, may_sleep ? deadline : 0);
+	if (may_sleep)
+		rota__mailbox_woken(reactor);
+	reactor->now = reactor->engine->now(reactor->backend);
+	return count;
+}
+
+static void run_completions(struct rota_reactor *reactor, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct rota_completion *completion = &reactor->completions[i];
+
+		if (!(completion->flags & ROTA_COMPLETION_MORE)) {
+			ROTA_DCHECK(reactor->ops_lent > 0);
+			reactor->ops_lent--;
+		}
+		completion->op->complete(completion->op, completion);
+	}
+}
+
+/* Something to do before the reactor may wait. */
+static bool has_work(const struct rota_reactor *reactor)
+{
+	return reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
+	       rota__net_has_work(reactor);
+}
+
+rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
+{
+	if (!reactor->is_open || has_work(reactor) ||
+	    __atomic_load_n(&reactor->mailbox.inbox, __ATOMIC_RELAXED))
+		return 0;
+	return rota__wheel_next(&reactor->wheel);
+}
+
+/* ---- life ---- */
+
+/* Called in a signal handler: formats by hand. */
+static void describe_task(const void *object, char *out, size_t out_bytes)
+{
+	const struct rota_task *task = object;
+	const char *parts[] = { "task \"",
+				task->name,
+				"\" spawned at ",
+				task->site->file,
+				":",
+				NULL,
+				" (",
+				task->site->function,
+				")" };
+	char digits[12];
+	char *digit = digits + sizeof(digits);
+	size_t at = 0;
+
+	*--digit = '\0';
+	for (int line = task->site->line; line > 0; line /= 10)
+		*--digit = (char)('0' + line % 10);
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(parts); i++)
+		for (const char *text = parts[i] ? parts[i] : digit; *text && at + 1 < out_bytes;)
+			out[at++] = *text++;
+	out[at] = '\0';
+}
+
+static int take_slot(struct rota_reactor *reactor)
+{
+	for (uint32_t slot = 0; slot < ROTA_REACTORS_MAX; slot++) {
+		struct rota_reactor *expected = NULL;
+
+		if (__atomic_compare_exchange_n(&rota__reactors[slot], &expected, reactor, false,
+						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+			reactor->slot = slot;
+			return 0;
+		}
+	}
+	return -EMFILE;
+}
+
+static void stop_arrived(struct rota_message *message)
+{
+	struct rota_reactor *reactor = ROTA_CONTAINER_OF(message, struct rota_reactor,
+							 stop_message);
+	struct rota_cancel_reason reason = { .kind = ROTA_CANCEL_SHUTDOWN,
+					     .error = -ECANCELED,
+					     .why = "the reactor is stopping" };
+
+	reactor->is_stopping = true;
+	rota__net_stop(reactor);
+	rota__scope_cancel(reactor, &reactor->root, &reason);
+}
+
+int rota_reactor_create(const struct rota_reactor_options *options, struct rota_reactor **out)
+{
+	struct rota_reactor *reactor;
+	int status;
+
+	if (posix_memalign((void **)&reactor, ROTA_ISOLATION_BYTES, sizeof(*reactor)))
+		return -ENOMEM;
+	memset(reactor, 0, sizeof(*reactor));
+	reactor->engine = options->engine;
+	reactor->is_simulated = options->engine->features & ROTA_BACKEND_SIMULATED;
+	reactor->tasks_max = options->tasks_max ? options->tasks_max : DEFAULT_TASKS_MAX;
+	reactor->cpu = options->cpu;
+	reactor->index = options->index;
+	reactor->stop_message.run = stop_arrived;
+	rota_list_init(&reactor->sweeps);
+	rota__scope_init(&reactor->root, NULL, NULL, ROTA_NEVER);
+	reactor->root.keeps_going_ = true;
+	rota__stack_pool_init(&reactor->stacks, describe_task);
+	rota__wheel_init(&reactor->wheel, 0);
+	reactor->outboxes = rota_calloc(ROTA_REACTORS_MAX, sizeof(*reactor->outboxes));
+	reactor->engine_options = strdup(options->engine_options ? options->engine_options : "");
+	status = reactor->outboxes && reactor->engine_options ? take_slot(reactor) : -ENOMEM;
+	if (status < 0) {
+		rota_free(reactor->outboxes);
+		free(reactor->engine_options);
+		free(reactor);
+		return status;
+	}
+	*out = reactor;
+	return 0;
+}
+
+int rota_reactor_open(struct rota_reactor *reactor)
+{
+	struct rota_backend_config config = {
+		.options = reactor->engine_options,
+		.reactor = reactor,
+	};
+	int status;
+
+	if (ROTA_LIKELY(reactor->is_open))
+		return 0;
+	status = rota__stack_faults_install();
+	if (status == 0)
+		status = rota__stack_thread_init(&reactor->stacks);
+	if (status < 0)
+		return status;
+	status = rota_backend_create(reactor->engine, &config, &reactor->backend);
+	if (status < 0) {
+		rota__stack_thread_fini(&reactor->stacks);
+		return status;
+	}
+	rota__context_adopt_thread(&reactor->context);
+	reactor->now = reactor->engine->now(reactor->backend);
+	/*
+	 * What was armed before the clock was known was armed by deadline, so only the start moves.
+	 */
+	if (rota__wheel_next(&reactor->wheel) == ROTA_NEVER)
+		rota__wheel_init(&reactor->wheel, reactor->now);
+	reactor->is_open = true;
+	return 0;
+}
+
+void rota_reactor_close(struct rota_reactor *reactor)
+{
+	if (!reactor->is_open)
+		return;
+	ROTA_ASSERT(rota_reactor_has_stopped(reactor));
+	reactor->engine->stats(reactor->backend, &reactor->stats.engine);
+	rota__net_destroy(reactor);
+	rota_backend_destroy(reactor->backend);
+	reactor->backend = NULL;
+	rota__context_retire(&reactor->context);
+	rota__stack_thread_fini(&reactor->stacks);
+	rota__stack_pool_fini(&reactor->stacks);
+	rota__stack_pool_init(&reactor->stacks, describe_task);
+	reactor->is_open = false;
+}
+
+void rota_reactor_destroy(struct rota_reactor *reactor)
+{
+	if (!reactor)
+		return;
+	rota_reactor_close(reactor);
+	ROTA_ASSERT(reactor->root.children_count_ == 0);
+	__atomic_store_n(&rota__reactors[reactor->slot], NULL, __ATOMIC_RELEASE);
+	rota__stack_pool_fini(&reactor->stacks);
+	rota_free(reactor->outboxes);
+	free(reactor->engine_options);
+	free(reactor);
+}
+
+/* ---- running and stopping ---- */
+
+int rota_reactor_run(struct rota_reactor *reactor)
+{
+	int status = 0;
+
+	while (status >= 0 && !rota_reactor_has_stopped(reactor))
+		status = rota_reactor_run_once(reactor, ROTA_NEVER);
+	return status < 0 ? status : 0;
+}
+
+void rota_reactor_stop(struct rota_reactor *reactor)
+{
+	if (!__atomic_exchange_n(&reactor->stop_asked, 1, __ATOMIC_ACQ_REL))
+		rota_post(reactor, &reactor->stop_message);
+}
+
+bool rota_reactor_has_stopped(const struct rota_reactor *reactor)
+{
+	return reactor->is_stopping && reactor->root.children_count_ == 0 &&
+	       reactor->ops_lent == 0 && rota__net_is_idle(reactor);
+}
+
+int rota_reactor_drive(struct rota_reactor *const reactors[], unsigned count)
+{
+	return reactors[0]->engine->drive(reactors, count);
+}
+
+struct first_task {
+	struct rota_message start; /* runs once the engine is open; never, if it can't be */
+	struct rota_reactor *reactor;
+	rota_task_fn fn;
+	void *arg;
+	int64_t result;
+	const struct rota_site *site;
+};
+
+static int64_t run_first_task(void *arg)
+{
+	struct first_task *first = arg;
+
+	first->result = first->fn(first->arg);
+	rota_reactor_stop(first->reactor);
+	return 0;
+}
+
+static void start_first_task(struct rota_message *message)
+{
+	struct first_task *first = ROTA_CONTAINER_OF(message, struct first_task, start);
+	int status = rota__task_create(first->reactor, &first->reactor->root, run_first_task, first,
+				       NULL, first->site, NULL);
+
+	if (status < 0) {
+		first->result = status;
+		rota_reactor_stop(first->reactor);
+	}
+}
+
+int64_t rota_run(const struct rota_reactor_options *options, rota_task_fn fn, void *arg)
+{
+	struct first_task first = {
+		.start.run = start_first_task, .fn = fn, .arg = arg, .site = ROTA_SITE("first task")
+	};
+	int status = rota_reactor_create(options, &first.reactor);
+
+	if (status < 0)
+		return status;
+	rota_post(first.reactor, &first.start);
+	status = rota_reactor_drive(&first.reactor, 1);
+	rota_reactor_destroy(first.reactor);
+	return status < 0 ? status : first.result;
+}
+
+/* ---- timers ---- */
+
+void rota_timer_arm(struct rota_timer *timer, rota_ns deadline)
+{
+	rota__wheel_arm(&rota__reactor()->wheel, timer, deadline);
+}
+
+void rota_timer_disarm(struct rota_timer *timer)
+{
+	rota__wheel_disarm(&rota__reactor()->wheel, timer);
+}
+
+/* ---- operations ---- */
+
+static void io_complete(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct io *io = ROTA_CONTAINER_OF(op, struct io, op);
+
+	io->task->ops_lent--;
+	rota_future_complete(&io->future, completion->result);
+}
+
+static void io_cancel(struct rota_future *future)
+{
+	rota__op_cancel(rota__reactor(), &ROTA_CONTAINER_OF(future, struct io, future)->op);
+}
+
+static void io_submit(struct io *io)
+{
+	io->op.complete = io_complete;
+	io->task = rota__task();
+	io->task->ops_lent++;
+	rota_future_init(&io->future);
+	io->future.cancel_ = io_cancel;
+	rota__op_submit(io->task->reactor, &io->op);
+}
+
+int64_t rota__io_await(struct io *io)
+{
+	int status = rota_check_cancelled();
+
+	if (status < 0)
+		return status;
+	io_submit(io);
+	return rota_await(&io->future);
+}
+
+int64_t rota__io_await_exempt(struct io *io)
+{
+	io_submit(io);
+	rota__await_exempt(&io->future);
+	return io->future.result;
+}
+
+/* ---- looking ---- */
+
+bool rota__reactor_flip(struct rota_reactor *reactor)
+{
+	bool bit;
+
+	if (!reactor->random_bits_left) {
+		/* Tasks may be spawned before the engine is open: those keep their order. */
+		if (!reactor->is_open)
+			return false;
+		reactor->engine->random(reactor->backend, &reactor->random_bits,
+					sizeof(reactor->random_bits));
+		reactor->random_bits_left = 64;
+	}
+	bit = reactor->random_bits & 1;
+	reactor->random_bits >>= 1;
+	reactor->random_bits_left--;
+	return bit;
+}
+
+struct rota_reactor *rota_reactor_current(void)
+{
+	return rota__current_reactor;
+}
+
+struct rota_scope *rota_reactor_scope(struct rota_reactor *reactor)
+{
+	return &reactor->root;
+}
+
+unsigned rota_reactor_index(const struct rota_reactor *reactor)
+{
+	return reactor->index;
+}
+
+int rota_reactor_cpu(const struct rota_reactor *reactor)
+{
+	return reactor->cpu;
+}
+
+struct rota_backend *rota_reactor_backend(struct rota_reactor *reactor)
+{
+	return reactor->backend;
+}
+
+void rota_reactor_stats(const struct rota_reactor *reactor, struct rota_reactor_stats *out)
+{
+	*out = reactor->stats;
+	if (reactor->is_open)
+		reactor->engine->stats(reactor->backend, &out->engine);
+}
+
+rota_ns rota_now(void)
+{
+	struct rota_reactor *reactor = rota__current_reactor;
+
+	return reactor ? reactor->engine->now(reactor->backend) : rota_backend_default_now(NULL);
+}
+
+int64_t rota_wall_ns(void)
+{
+	struct rota_reactor *reactor = rota__current_reactor;
+
+	return reactor ? reactor->engine->wall_ns(reactor->backend)
+		       : rota_backend_default_wall_ns(NULL);
+}
+
+rota_ns rota_after_ns(int64_t duration_ns)
+{
+	rota_ns now = rota_now();
+
+	return duration_ns > ROTA_NEVER - now ? ROTA_NEVER : now + duration_ns;
+}

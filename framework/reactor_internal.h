@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a reactor is. Internal to framework/; every field belongs to the reactor's thread but those
+ * of struct mailbox that say otherwise.
+ */
+#ifndef ROTA_REACTOR_INTERNAL_H
+#define ROTA_REACTOR_INTERNAL_H
+
+#include <rota/backend.h>
+#include <rota/log.h>
+#include <rota/mailbox.h>
+#include <rota/reactor.h>
+
+#include "framework/context.h"
+#include "framework/stack.h"
+#include "framework/task_internal.h"
+#include "framework/timer_wheel.h"
+
+struct net;
+
+/* Completions taken from the engine at once. A guess: 256 × 32 B stay in the first-level cache. */
+#define REACTOR_COMPLETIONS_MAX 256
+
+/* What others write. See docs/design/0003-mailbox.md for the sleep/wake protocol. */
+struct mailbox {
+	/* atomic: newest first; pushed by any thread, taken whole by the reactor */
+	struct rota_message *inbox;
+	/* atomic: 1 while the reactor is in, or about to enter, a wait */
+	uint32_t is_sleeping;
+} ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
+
+/* Messages gathered for one other reactor, oldest first; they leave once per turn. */
+struct outbox {
+	struct rota_message *first;
+	struct rota_message *last;
+};
+
+struct rota_reactor {
+	/* the turn */
+	struct rota_task *ready_head; /* singly linked through next_ready */
+	struct rota_task *ready_tail;
+	struct rota_task *current;    /* the running task, or NULL */
+	struct rota_context context;  /* the thread's own stack: where run_once runs */
+	struct rota_backend *backend; /* NULL until opened */
+	const struct rota_backend_ops *engine;
+	/* scopes now open and cancelled: while 0, no task needs to look */
+	uint32_t cancelled_scopes;
+	/* operations submitted whose terminal completion has not been run */
+	uint32_t ops_lent;
+	rota_ns now;     /* when the turn's completions were taken */
+	struct net *net; /* listeners and connections; NULL until the first */
+	struct rota_timer_wheel wheel;
+	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
+	struct rota_stack_pool stacks;
+	struct rota_scope root;
+	bool is_simulated;
+	bool is_open;
+	bool is_stopping;
+	uint32_t tasks_max;
+	int cpu;
+	unsigned index;
+	uint32_t slot;        /* in the process's table of reactors */
+	char *engine_options; /* owned copy */
+	uint64_t next_task_id;
+	uint64_t random_bits; /* simulator: decisions drawn ahead, one bit each */
+	unsigned random_bits_left;
+	struct rota_reactor_stats stats;
+
+	/* between reactors: ours */
+	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
+	struct outbox *outboxes; /* ROTA_REACTORS_MAX of them, by slot; owned */
+	struct rota_message stop_message;
+	uint32_t stop_asked; /* atomic: stop_message is posted or was */
+
+	/* between reactors: theirs */
+	struct mailbox mailbox;
+
+	struct rota_completion completions[REACTOR_COMPLETIONS_MAX];
+};
+
+/* Every reactor of the process, by slot; for the mailbox and for tools that look from outside. */
+extern struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
+
+/* The reactor whose turn it is on this thread. */
+extern __thread struct rota_reactor *rota__current_reactor
+	__attribute__((tls_model("initial-exec")));
+
+static inline struct rota_reactor *rota__reactor(void)
+{
+	ROTA_ASSERT(rota__current_reactor != NULL);
+	return rota__current_reactor;
+}
+
+/* The running task; asserts that there is one. */
+static inline struct rota_task *rota__task(void)
+{
+	struct rota_task *task = rota__reactor()->current;
+
+	ROTA_ASSERT(task != NULL);
+	return task;
+}
+
+/* ---- operations ---- */
+
+/* Hand `op` to the engine; lent until its terminal completion has been run. */
+static inline void rota__op_submit(struct rota_reactor *reactor, struct rota_op *op)
+{
+	reactor->ops_lent++;
+	reactor->backend->ops->submit(reactor->backend, op);
+}
+
+static inline void rota__op_cancel(struct rota_reactor *reactor, struct rota_op *op)
+{
+	reactor->backend->ops->cancel(reactor->backend, op);
+}
+
+/* One operation awaited by the task whose frame it lives in. */
+struct io {
+	struct rota_op op;
+	struct rota_future future;
+	struct rota_task *task;
+};
+
+/*
+ * Submit io->op (kind, fd and arguments set by the caller) and wait. Returns its result; if a scope
+ * is cancelled first: -ECANCELED or -ETIMEDOUT, unless the operation had achieved something, which
+ * is then returned.
+ */
+ROTA_SUSPENDS int64_t rota__io_await(struct io *io);
+
+/* The same, whatever is cancelled around: closing is exempt. */
+ROTA_SUSPENDS int64_t rota__io_await_exempt(struct io *io);
+
+/* One seeded decision of the simulator's. */
+bool rota__reactor_flip(struct rota_reactor *reactor);
+
+/* ---- mailbox.c ---- */
+
+/* Send what was gathered. */
+void rota__mailbox_flush(struct rota_reactor *reactor);
+
+/* Run the messages that have come. Returns their number. */
+unsigned rota__mailbox_take(struct rota_reactor *reactor);
+
+/* About to wait: true if it may; then rota__mailbox_woken must follow the wait. */
+bool rota__mailbox_may_sleep(struct rota_reactor *reactor);
+void rota__mailbox_woken(struct rota_reactor *reactor);
+
+/* ---- net.c ---- */
+
+/* Send what connections gathered in this turn. */
+void rota__net_flush(struct rota_reactor *reactor);
+
+/* The reactor stops: close listeners, abort connections. */
+void rota__net_stop(struct rota_reactor *reactor);
+
+/* Something waits to be done in the next turn. */
+bool rota__net_has_work(const struct rota_reactor *reactor);
+
+/* True when no listener and no connection is left. */
+bool rota__net_is_idle(const struct rota_reactor *reactor);
+
+/* Give the net's memory back; idle. */
+void rota__net_destroy(struct rota_reactor *reactor);
+
+#endif /* ROTA_REACTOR_INTERNAL_H */

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tasks: birth, suspension, end. Runs on the task's reactor.
+ *
+ * A task lives at the top of its own stack and is entered through task_main(). It leaves the
+ * processor in exactly one place, rota__task_suspend(), and comes back there; it ends by switching
+ * away for the last time, and the reactor frees the stack.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rota/error.h>
+#include <rota/memory.h>
+#include <rota/task.h>
+
+#include "framework/reactor_internal.h"
+
+static void task_main(void *arg);
+static void run_defers(struct rota_task *task);
+static void task_destroy(struct rota_reactor *reactor, struct rota_task *task);
+
+/* ---- birth ---- */
+
+int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, rota_task_fn fn,
+		      void *arg, const struct rota_spawn_options *options,
+		      const struct rota_site *site, struct rota_task **out)
+{
+	enum rota_stack_class class = options ? options->stack : ROTA_STACK_64K;
+	struct rota_task *task;
+	size_t stack_bytes;
+	void *stack_low;
+	int status;
+
+	if (reactor->stats.tasks_alive >= reactor->tasks_max)
+		return -ENOMEM;
+	task = rota__stack_acquire(&reactor->stacks, class, sizeof(*task), &stack_low,
+				   &stack_bytes);
+	if (!task)
+		return -ROTA_ESTACK;
+	status = rota__context_make(&task->context, stack_low, stack_bytes, task_main, task);
+	if (status < 0) {
+		rota__stack_release(&reactor->stacks, task);
+		return status;
+	}
+	task->reactor = reactor;
+	task->scope = scope;
+	task->owner = scope;
+	task->fn = fn;
+	task->arg = arg;
+	task->result = options ? options->result : NULL;
+	task->name = options && options->name ? options->name : site->what;
+	task->site = site;
+	task->id = ++reactor->next_task_id;
+	rota_list_push_back(&scope->children_, &task->scope_link);
+	scope->children_count_++;
+	reactor->stats.tasks_spawned++;
+	reactor->stats.tasks_alive++;
+	rota__task_make_ready(task);
+	if (out)
+		*out = task;
+	return 0;
+}
+
+int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
+		  const struct rota_spawn_options *options, const struct rota_site *site)
+{
+	struct rota_reactor *reactor = rota__reactor();
+	int status = rota__scope_status(reactor, scope);
+
+	/*
+	 * A closing scope still takes its own tasks' children; nobody else's, or the close might
+	 * never end.
+	 */
+	if (status == 0 && scope->is_closing_ &&
+	    !(reactor->current && reactor->current->owner == scope))
+		status = -ROTA_ECLOSING;
+	if (options && options->result)
+		rota_future_init(options->result);
+	if (status == 0) {
+		status = rota__task_create(reactor, scope, fn, arg, options, site, NULL);
+		if (status < 0)
+			rota__scope_fail(reactor, scope, status, site, false);
+	}
+	if (status < 0 && options && options->result)
+		rota_future_complete(options->result, status);
+	return status;
+}
+
+/* ---- running ---- */
+
+void rota__task_make_ready(struct rota_task *task)
+{
+	struct rota_reactor *reactor = task->reactor;
+
+	ROTA_DCHECK(task->state != TASK_READY);
+	task->state = TASK_READY;
+	task->next_ready = NULL;
+	if (!reactor->ready_head) {
+		reactor->ready_head = task;
+		reactor->ready_tail = task;
+	} else if (ROTA_UNLIKELY(reactor->is_simulated) && rota__reactor_flip(reactor)) {
+		task->next_ready = reactor->ready_head;
+		reactor->ready_head = task;
+	} else {
+		reactor->ready_tail->next_ready = task;
+		reactor->ready_tail = task;
+	}
+}
+
+void rota__task_run(struct rota_reactor *reactor, struct rota_task *task)
+{
+	task->state = TASK_RUNNING;
+	reactor->current = task;
+	reactor->stats.switches++;
+	rota__context_switch(&reactor->context, &task->context);
+	reactor->current = NULL;
+	if (ROTA_UNLIKELY(task->state == TASK_ENDED))
+		task_destroy(reactor, task);
+}
+
+void rota__task_suspend(struct rota_task *task)
+{
+	struct rota_reactor *reactor = task->reactor;
+
+	ROTA_DCHECK(reactor->current == task);
+	if (ROTA_UNLIKELY(task->on_suspend != NULL))
+		task->on_suspend(task);
+	/* Completing during on_suspend may have made it ready already. */
+	if (task->state == TASK_RUNNING)
+		task->state = TASK_SUSPENDED;
+	task->waiting_since = reactor->now;
+	rota__context_switch(&task->context, &reactor->context);
+}
+
+int rota_yield(void)
+{
+	struct rota_task *task = rota__task();
+	int status = rota_check_cancelled();
+
+	if (status < 0)
+		return status;
+	rota__task_make_ready(task);
+	rota__task_suspend(task);
+	return rota_check_cancelled();
+}
+
+/* ---- end ---- */
+
+static void task_main(void *arg)
+{
+	struct rota_task *task = arg;
+	struct rota_reactor *reactor = task->reactor;
+	int64_t result = task->fn(task->arg);
+
+	run_defers(task);
+	/*
+	 * Both are bugs of the task: what it opened must be closed and what it lent must have come
+	 * back.
+	 */
+	if (task->scope != task->owner || task->ops_lent) {
+		rota_log(ROTA_LOG_ERROR, "task \"%s\" (%s:%d) ended with %s", task->name,
+			 task->site->file, task->site->line,
+			 task->ops_lent ? "an operation still lent to the engine"
+					: "a scope still open");
+		abort();
+	}
+	rota__scope_child_ended(task, result);
+	if (task->result)
+		rota_future_complete(task->result, result);
+	task->state = TASK_ENDED;
+	rota__context_exit(&task->context, &reactor->context);
+}
+
+static void task_destroy(struct rota_reactor *reactor, struct rota_task *task)
+{
+	rota__context_retire(&task->context);
+	rota__stack_release(&reactor->stacks, task);
+	reactor->stats.tasks_alive--;
+}
+
+int rota_task_defer(void (*fn)(void *arg), void *arg)
+{
+	struct rota_task *task = rota__task();
+	struct task_defer *defer = rota_alloc(sizeof(*defer));
+
+	if (!defer)
+		return -ENOMEM;
+	defer->fn = fn;
+	defer->arg = arg;
+	defer->next = task->defers;
+	task->defers = defer;
+	return 0;
+}
+
+static void run_defers(struct rota_task *task)
+{
+	struct task_defer *defer;
+
+	while ((defer = task->defers)) {
+		task->defers = defer->next;
+		defer->fn(defer->arg);
+		rota_free(defer);
+	}
+}
+
+/* ---- looking ---- */
+
+struct rota_task *rota_task_current(void)
+{
+	return rota__current_reactor ? rota__current_reactor->current : NULL;
+}
+
+const char *rota_task_name(const struct rota_task *task)
+{
+	return task->name;
+}
+
+const struct rota_site *rota_task_site(const struct rota_task *task)
+{
+	return task->site;
+}
+
+void rota_assert_failed(const char *condition, const char *file, int line, const char *function)
+{
+	const struct rota_task *task = rota_task_current();
+	char text[1024];
+	int bytes;
+
+	if (task)
+		bytes = snprintf(
+			text, sizeof(text),
+			"rota: assertion failed: %s (%s:%d, %s) in task \"%s\" spawned at %s:%d\n",
+			condition, file, line, function, task->name, task->site->file,
+			task->site->line);
+	else
+		bytes = snprintf(text, sizeof(text), "rota: assertion failed: %s (%s:%d, %s)\n",
+				 condition, file, line, function);
+	if (bytes > 0)
+		rota_ignore(
+			write(STDERR_FILENO, text, rota_min_size((size_t)bytes, sizeof(text) - 1)),
+			"nothing better can be done while dying");
+	abort();
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a task is, and how the framework's own files make it wait. Internal to framework/;
+ * everything runs on the task's reactor.
+ *
+ * The one idea: a suspended task waits for a set of futures, described on its own stack. Completing
+ * a future counts the set down; at zero the task is ready. Cancelling detaches from what can just
+ * be left and cancels what has to be waited for.
+ */
+#ifndef ROTA_TASK_INTERNAL_H
+#define ROTA_TASK_INTERNAL_H
+
+#include <rota/future.h>
+#include <rota/scope.h>
+#include <rota/task.h>
+
+#include "framework/context.h"
+
+struct rota_reactor;
+struct wait_set;
+
+/* One task waiting for one future; lives in the waiting frame. */
+struct rota_wait_ {
+	struct rota_wait_ *next;  /* on future->waits_ */
+	struct rota_wait_ **back; /* what points to this one; NULL: on no list */
+	struct rota_future *future;
+	struct wait_set *set;
+};
+
+/* All that one suspended task waits for. */
+struct wait_set {
+	struct rota_task *task;
+	struct rota_wait_ *waits;
+	unsigned count;
+	/* completions still missing before the task becomes ready; 0: it is ready */
+	unsigned needed;
+	bool is_exempt;     /* cancellation does not reach it: settling, closing */
+	bool was_cancelled; /* cancellation has been here */
+};
+
+enum task_state {
+	TASK_READY = 1,
+	TASK_RUNNING,
+	TASK_SUSPENDED,
+	TASK_ENDED,
+};
+
+struct task_defer {
+	struct task_defer *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* Lives at the top of its own stack's first page, so that a suspended task touches one page. */
+struct rota_task {
+	struct rota_context context;
+	struct rota_task *next_ready; /* on the reactor's ready queue */
+	struct rota_reactor *reactor;
+	struct rota_scope *scope; /* the innermost open one: what cancels it */
+	struct wait_set *waiting; /* while suspended in an await */
+	/* called before each suspension; NULL: nothing */
+	void (*on_suspend)(struct rota_task *task);
+	void *on_suspend_arg;
+	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
+	uint8_t state;               /* enum task_state */
+	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */
+	struct rota_scope *owner;    /* the scope it was spawned into */
+	rota_task_fn fn;
+	void *arg;
+	struct rota_future *result; /* where its result goes, or NULL */
+	struct task_defer *defers;  /* newest first */
+	const char *name;
+	const struct rota_site *site;
+	rota_ns waiting_since; /* the turn in which it was suspended */
+	uint64_t id;           /* 1, 2, … per reactor */
+};
+
+/*
+ * Make a task for `reactor` and put it on the ready queue. Returns 0 and `*out`, -ENOMEM or
+ * -ROTA_ESTACK.
+ */
+int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, rota_task_fn fn,
+		      void *arg, const struct rota_spawn_options *options,
+		      const struct rota_site *site, struct rota_task **out);
+
+/* Run a ready task until it suspends or ends; if it ended, free it. Called by the reactor only. */
+void rota__task_run(struct rota_reactor *reactor, struct rota_task *task);
+
+/* Put a suspended task on the ready queue. */
+void rota__task_make_ready(struct rota_task *task);
+
+/* Leave the current task until somebody makes it ready. */
+ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task);
+
+/* Wait for `future`, whatever is cancelled around. */
+ROTA_SUSPENDS void rota__await_exempt(struct rota_future *future);
+
+/* A cancellation has reached a suspended task. Harmless for any other. */
+void rota__task_cancel_wait(struct rota_task *task);
+
+/* ---- scopes ---- */
+
+/* A scope of the framework's own: `parent` may be NULL, no task owns it. */
+void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struct rota_task *task,
+		      rota_ns deadline);
+
+/* Cancel for `reason`; the first reason stays. */
+void rota__scope_cancel(struct rota_reactor *reactor, struct rota_scope *scope,
+			const struct rota_cancel_reason *reason);
+
+/* A scope that will not be used any more: no children; takes it off the reactor's lists. */
+void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope);
+
+/* The task ended with `result`: leave the scope, fail it if need be, wake a closer. */
+void rota__scope_child_ended(struct rota_task *task, int64_t result);
+
+/* Count a failure against the scope, as if one of its tasks had ended with it. */
+void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, int64_t failure,
+		      const struct rota_site *site, bool was_seen);
+
+/* Tell some of the tasks of cancelled scopes; true while there are more. */
+bool rota__scopes_sweep(struct rota_reactor *reactor);
+
+/* What calls inside `scope` return: 0, -ECANCELED or -ETIMEDOUT. */
+int rota__scope_status(const struct rota_reactor *reactor, const struct rota_scope *scope);
+
+#endif /* ROTA_TASK_INTERNAL_H */
