@@ -25,8 +25,8 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
 	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe &&
 	       ops->open && ops->close && ops->submit && ops->cancel && ops->buffer_return &&
-	       ops->poll && ops->wake && ops->listen && ops->shutdown && ops->address && ops->now &&
-	       ops->wall_ns && ops->random && ops->drive && ops->stats;
+	       ops->poll && ops->wake && ops->listen && ops->discard && ops->shutdown &&
+	       ops->address && ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
 }
 
 int rota_backend_create(const struct rota_backend_ops *ops,
@@ -205,6 +205,12 @@ int rota_backend_default_listen(struct rota_backend *self,
 		return status;
 	}
 	return fd;
+}
+
+void rota_backend_default_discard(struct rota_backend *self, int fd)
+{
+	(void)self;
+	close(fd);
 }
 
 int rota_backend_default_shutdown(struct rota_backend *self, int fd, int how)

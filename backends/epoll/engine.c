@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The epoll engine's table of functions, its options and its turn. Layer: backends/epoll. Reactor's thread, except wake() and
- * probe().
+ * The epoll engine's table of functions, its options and its turn. Layer: backends/epoll. Reactor's
+ * thread, except wake() and probe().
  *
- * The one idea: poll() makes results in three ways, cheapest first: what was left over from the last turn, what was submitted
- * (sends and closes end at once), and only if that gave nothing, what epoll reports. So a turn that has work makes no
- * epoll_wait; to keep a busy few from starving the rest, at most KERNEL_SKIPS_MAX turns in a row go without.
+ * The one idea: poll() makes results in three ways, cheapest first: what was left over from the
+ * last turn, what was submitted (sends and closes end at once), and only if that gave nothing, what
+ * epoll reports. So a turn that has work makes no epoll_wait; to keep a busy few from starving the
+ * rest, at most KERNEL_SKIPS_MAX turns in a row go without.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -23,7 +24,10 @@
 
 /* A guess: with turns bounded at 0.5 ms a descriptor that becomes ready is seen within 2 ms. */
 #define KERNEL_SKIPS_MAX 4
-/* Events of a file that is no longer ours, in so many waits in a row, are not just a fork() that has yet to exec(). */
+/*
+ * Events of a file that is no longer ours, in so many waits in a row, are not just a fork() that
+ * has yet to exec().
+ */
 #define STALE_POLLS_MAX 1000
 
 /* As the io_uring engine has them; the pool's memory is touched only as far as it is used. */
@@ -48,7 +52,10 @@ struct options {
 static const char KNOWN_OPTIONS[] =
 	"trigger=level|edge, try-first=on|off, buffers=COUNTxBYTES, events=COUNT";
 
-/* Read digits at the front of `*text`, moving it on. Returns false unless the number is within [min, max]. */
+/*
+ * Read digits at the front of `*text`, moving it on. Returns false unless the number is within
+ * [min, max].
+ */
 static bool read_number(struct rota_view *text, uint32_t min, uint32_t max, uint32_t *out)
 {
 	uint64_t number = 0;
@@ -128,7 +135,10 @@ static bool kernel_has_precise_wait(void)
 	struct timespec none = { 0, 0 };
 	struct epoll_event event;
 
-	/* EBADF is the answer of a kernel that knows the call; Linux < 5.11, and filters in containers, say otherwise. */
+	/*
+	 * EBADF is the answer of a kernel that knows the call; Linux < 5.11, and filters in
+	 * containers, say otherwise.
+	 */
 	return epoll_pwait2(-1, &event, 1, &none, NULL) < 0 && errno == EBADF;
 }
 
@@ -278,13 +288,19 @@ static void buffer_return(struct rota_backend *self, uint16_t buffer)
 
 /* ---- the turn ---- */
 
-/* Hand out what is queued, first come first served, and let each READY operation have one more share. */
+/*
+ * Hand out what is queued, first come first served, and let each READY operation have one more
+ * share.
+ */
 static void run_queue(struct rota__epoll *engine)
 {
 	struct rota_link pass;
 	struct rota_link *link;
 
-	/* A pass takes what was there when it began: one that is READY again goes behind all others, into the next pass. */
+	/*
+	 * A pass takes what was there when it began: one that is READY again goes behind all
+	 * others, into the next pass.
+	 */
 	rota_list_init(&pass);
 	rota_list_splice_back(&pass, &engine->queue);
 	while (engine->out_count < engine->out_max && (link = rota_list_pop_front(&pass))) {
@@ -343,10 +359,13 @@ static int reap(struct rota__epoll *engine, rota_ns deadline)
 		const struct epoll_event *event = &engine->events[i];
 
 		if (event->data.u64 == ROTA__EPOLL_WAKE_MARK) {
-			/* Pairs with the exchange in wake(): what was written before a wake() that found it set is visible. */
-			rota_ignore(__atomic_exchange_n(&engine->wake_pending, false,
-							__ATOMIC_ACQ_REL),
-				    "it was true");
+			/*
+			 * Pairs with the exchange in wake(): what was written before a wake() that
+			 * found it set is visible.
+			 */
+			rota_ignore(
+				__atomic_exchange_n(&engine->wake_pending, false, __ATOMIC_ACQ_REL),
+				"it was true");
 			engine->stats.wakes++;
 		} else if (!rota__epoll_dispatch(engine, event)) {
 			engine->stats.unknown++;
@@ -354,8 +373,8 @@ static int reap(struct rota__epoll *engine, rota_ns deadline)
 		}
 	}
 	/*
-	 * A file that was closed here but lives on in a duplicate can't be taken out of epoll any more, and if it stays
-	 * readable there is never an end to its events.
+	 * A file that was closed here but lives on in a duplicate can't be taken out of epoll any
+	 * more, and if it stays readable there is never an end to its events.
 	 */
 	engine->stale_polls = stale ? engine->stale_polls + 1 : 0;
 	if (engine->stale_polls < STALE_POLLS_MAX)
@@ -393,7 +412,10 @@ static void wake(struct rota_backend *self)
 	const uint64_t one = 1;
 	int error = errno;
 
-	/* Pairs with the exchange in reap(). Already true: an event is on its way that has not been taken yet. */
+	/*
+	 * Pairs with the exchange in reap(). Already true: an event is on its way that has not been
+	 * taken yet.
+	 */
 	if (__atomic_exchange_n(&engine->wake_pending, true, __ATOMIC_ACQ_REL))
 		return;
 	/* Fails only when the counter is full, after 2^64 wake-ups. */
@@ -443,6 +465,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.poll = poll_engine,
 	.wake = wake,
 	.listen = listen_on,
+	.discard = rota_backend_default_discard,
 	.shutdown = shut_down,
 	.address = rota_backend_default_address,
 	.now = rota_backend_default_now,

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The epoll engine's own structures and the few functions its files share. Layer: backends/epoll, nobody else includes this
- * but tests and the table of engines; every call is made on the reactor's thread, except wake().
+ * The epoll engine's own structures and the few functions its files share. Layer: backends/epoll,
+ * nobody else includes this but tests and the table of engines; every call is made on the reactor's
+ * thread, except wake().
  *
- * The one idea: readiness is a private matter of this folder. An operation is on exactly one list, and its state says which:
+ * The one idea: readiness is a private matter of this folder. An operation is on exactly one list,
+ * and its state says which:
  *
  *	SUBMITTED  engine.submitted        the next poll() starts it
  *	WAITING    interest.waiting        its descriptor is not ready, as far as we know
- *	READY      engine.queue            a stream operation whose descriptor has more than one turn's share of input
+ *	READY      engine.queue            a stream operation whose descriptor has more than one
+ *	           turn's share of input
  *	DONE       engine.queue            its result is known and waits for room in poll()'s output
  */
 #ifndef BACKENDS_EPOLL_H
@@ -19,7 +22,10 @@
 
 extern const struct rota_backend_ops rota_backend_epoll;
 
-/* rota_op.state_; 0 is "not submitted". While an operation is attached, rota_op.index_ is the descriptor it waits for. */
+/*
+ * rota_op.state_; 0 is "not submitted". While an operation is attached, rota_op.index_ is the
+ * descriptor it waits for.
+ */
 enum rota__epoll_state {
 	ROTA__EPOLL_SUBMITTED = 1,
 	ROTA__EPOLL_WAITING,
@@ -32,14 +38,16 @@ enum rota__epoll_state {
 /* Bits of rota__epoll_interest.flags. */
 #define ROTA__EPOLL_REGISTERED 1u /* an EPOLL_CTL_ADD succeeded, and nothing we saw has undone it */
 #define ROTA__EPOLL_ONESHOT 2u    /* the last epoll_ctl asked for one event only */
-#define ROTA__EPOLL_HANGUP 4u     /* an event said RDHUP, HUP or ERR: a short read does not mean drained */
+/* an event said RDHUP, HUP or ERR: a short read does not mean drained */
+#define ROTA__EPOLL_HANGUP 4u
 
 struct rota__epoll_interest {
 	struct rota_link waiting; /* operations in state WAITING, oldest first */
 	uint32_t attached;        /* operations WAITING or READY */
 	uint32_t ready;           /* of them, READY */
-	uint32_t generation;      /* goes with every event; one from an earlier file under this number differs */
-	uint16_t events;          /* armed in the kernel now: EPOLLIN …, without mode bits */
+	/* goes with every event; one from an earlier file under this number differs */
+	uint32_t generation;
+	uint16_t events; /* armed in the kernel now: EPOLLIN …, without mode bits */
 	uint16_t flags;
 };
 
@@ -50,13 +58,16 @@ _Static_assert(sizeof(struct rota__epoll_interest) <= 32, "interest has outgrown
 #define ROTA__EPOLL_CHUNK_INTERESTS 256u
 
 struct rota__epoll_table {
-	struct rota__epoll_interest **chunks; /* owned; NULL where no descriptor has been seen yet */
+	/* owned; NULL where no descriptor has been seen yet */
+	struct rota__epoll_interest **chunks;
 	uint32_t chunk_count;
 };
 
 /* ---- receive buffers ---- */
 
-/* A stack of free buffers: the one given back last is used first, while it is still in the cache. */
+/*
+ * A stack of free buffers: the one given back last is used first, while it is still in the cache.
+ */
 struct rota__epoll_pool {
 	char *memory;
 	uint16_t *free_ids; /* the first `free_count` are free */
@@ -77,7 +88,8 @@ struct rota__epoll {
 	bool try_first;        /* option try-first: a send is attempted before anything is armed */
 	bool precise;          /* epoll_pwait2 is there: timeouts in nanoseconds */
 	unsigned kernel_skips; /* poll() calls in a row that had results without asking epoll */
-	unsigned stale_polls;  /* waits in a row that brought an event of a descriptor's earlier file */
+	/* waits in a row that brought an event of a descriptor's earlier file */
+	unsigned stale_polls;
 
 	/* The output of the poll() in progress. */
 	struct rota_completion *out;
@@ -95,8 +107,10 @@ struct rota__epoll {
 	struct rota_backend_stats stats;
 
 	/* Written by other threads. */
-	ROTA_ALIGNED(ROTA_ISOLATION_BYTES) bool wake_pending; /* atomic: an event is on its way, another write adds nothing */
-	uint64_t wake_writes;                                 /* atomic: system calls made by wake() */
+	/* atomic: an event is on its way, another write adds nothing */
+	ROTA_ALIGNED(ROTA_ISOLATION_BYTES) bool wake_pending;
+	/* atomic: system calls made by wake() */
+	uint64_t wake_writes;
 };
 
 /* ---- interest.c ---- */
@@ -105,15 +119,22 @@ struct rota__epoll {
 struct rota__epoll_interest *rota__epoll_find(const struct rota__epoll *engine, int fd);
 
 /*
- * Make `op` wait for its events on `fd`. `saw_eagain`: a system call has just said not ready, so the next readiness will be an
- * edge. Returns 0, or negative errno with nothing changed: -EPERM is what epoll says of files that are always ready.
+ * Make `op` wait for its events on `fd`. `saw_eagain`: a system call has just said not ready, so
+ * the next readiness will be an edge. Returns 0, or negative errno with nothing changed: -EPERM is
+ * what epoll says of files that are always ready.
  */
 int rota__epoll_attach(struct rota__epoll *engine, struct rota_op *op, int fd, bool saw_eagain);
 
-/* Make `op` wait for nothing but cancel(): a file that is always ready, but not for this. Returns 0 or -ENOMEM. */
+/*
+ * Make `op` wait for nothing but cancel(): a file that is always ready, but not for this. Returns 0
+ * or -ENOMEM.
+ */
 int rota__epoll_attach_idle(struct rota__epoll *engine, struct rota_op *op, int fd);
 
-/* Take a WAITING or READY operation off its descriptor; what the kernel watches is left alone (see interest.c). */
+/*
+ * Take a WAITING or READY operation off its descriptor; what the kernel watches is left alone (see
+ * interest.c).
+ */
 void rota__epoll_detach(struct rota__epoll *engine, struct rota_op *op);
 
 /* WAITING or READY becomes READY, at the queue's end; READY becomes WAITING. */
@@ -123,10 +144,16 @@ void rota__epoll_make_waiting(struct rota__epoll *engine, struct rota_op *op);
 /* `fd` is new or gone: the kernel watches nothing under this number any more. */
 void rota__epoll_forget(struct rota__epoll *engine, int fd);
 
-/* Run what waits for `event`'s descriptor. Returns false if the event belongs to an earlier file under that number. */
+/*
+ * Run what waits for `event`'s descriptor. Returns false if the event belongs to an earlier file
+ * under that number.
+ */
 bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *event);
 
-/* A fresh epoll descriptor with only what is waited for. Returns 0, or negative errno with the old one still in use. */
+/*
+ * A fresh epoll descriptor with only what is waited for. Returns 0, or negative errno with the old
+ * one still in use.
+ */
 int rota__epoll_rebuild(struct rota__epoll *engine);
 
 /* Watch the wake-up descriptor through `epoll_fd`. Returns 0 or negative errno. */
@@ -142,13 +169,21 @@ void rota__epoll_table_fini(struct rota__epoll_table *table);
 /* Start a SUBMITTED operation, already off its list. */
 void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op);
 
-/* A WAITING operation's descriptor has `events`. Returns false if a writer found no room: those behind it must wait. */
+/*
+ * A WAITING operation's descriptor has `events`. Returns false if a writer found no room: those
+ * behind it must wait.
+ */
 bool rota__epoll_run(struct rota__epoll *engine, struct rota_op *op, uint32_t events);
 
-/* Take the next share of a READY operation, already off the queue; there is room for a completion. */
+/*
+ * Take the next share of a READY operation, already off the queue; there is room for a completion.
+ */
 void rota__epoll_resume(struct rota__epoll *engine, struct rota_op *op);
 
-/* Terminal completion of an operation that is on no list: into the output if there is room, else DONE. */
+/*
+ * Terminal completion of an operation that is on no list: into the output if there is room, else
+ * DONE.
+ */
 void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t result);
 
 /* What `op` waits for, as epoll bits without ERR and HUP. */

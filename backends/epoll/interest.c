@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptor -> interest: which operations wait for it and what the kernel watches there. Reactor's thread only.
+ * Descriptor -> interest: which operations wait for it and what the kernel watches there. Reactor's
+ * thread only.
  *
- * The one idea: epoll_ctl is put off until it can't be avoided. What is armed stays armed when its operation ends; it is
- * dropped when an event comes that nobody waits for. So a receive that goes on, and a send that blocks again and again, cost
- * no epoll_ctl at all.
+ * The one idea: epoll_ctl is put off until it can't be avoided. What is armed stays armed when its
+ * operation ends; it is dropped when an event comes that nobody waits for. So a receive that goes
+ * on, and a send that blocks again and again, cost no epoll_ctl at all.
  *
- * What is known about the kernel's side is trusted only while some operation is attached, because until then the descriptor may
- * be closed, or handed to another reactor and closed there, and its number be another file's: the first operation to attach
- * asks the kernel (MOD, and ADD if that finds nothing). Descriptors with nothing but POLL on them are foreign and may even be
- * closed while a duplicate lives on; they are armed for one event at a time, so no event of theirs can repeat for ever.
+ * What is known about the kernel's side is trusted only while some operation is attached, because
+ * until then the descriptor may be closed, or handed to another reactor and closed there, and its
+ * number be another file's: the first operation to attach asks the kernel (MOD, and ADD if that
+ * finds nothing). Descriptors with nothing but POLL on them are foreign and may even be closed
+ * while a duplicate lives on; they are armed for one event at a time, so no event of theirs can
+ * repeat for ever.
  */
 #include <unistd.h>
 
@@ -41,8 +44,8 @@ static int grow_table(struct rota__epoll_table *table, uint32_t chunk)
 
 	if (chunk >= table->chunk_count) {
 		uint32_t count = chunk + 1;
-		struct rota__epoll_interest **chunks =
-			rota_realloc(table->chunks, count * sizeof(*chunks));
+		struct rota__epoll_interest **chunks = rota_realloc(table->chunks,
+								    count * sizeof(*chunks));
 
 		if (!chunks)
 			return -ENOMEM;
@@ -84,7 +87,7 @@ static int control(struct rota__epoll *engine, int operation, int fd,
 		   const struct rota__epoll_interest *interest)
 {
 	uint32_t mode = interest->flags & ROTA__EPOLL_ONESHOT ? EPOLLONESHOT
-			: engine->edge			      ? EPOLLET
+			: engine->edge                        ? EPOLLET
 							      : 0;
 	struct epoll_event event = {
 		.events = interest->events | mode,
@@ -249,7 +252,10 @@ void rota__epoll_make_waiting(struct rota__epoll *engine, struct rota_op *op)
 
 /* ---- events ---- */
 
-/* Arm for all that is attached. What can't be watched any more must not wait for ever: it ends with the error. */
+/*
+ * Arm for all that is attached. What can't be watched any more must not wait for ever: it ends with
+ * the error.
+ */
 static void rearm(struct rota__epoll *engine, int fd, struct rota__epoll_interest *interest)
 {
 	bool foreign;
@@ -260,7 +266,8 @@ static void rearm(struct rota__epoll *engine, int fd, struct rota__epoll_interes
 	/* EPERM: attached by attach_idle, so never watched. */
 	if (status == 0 || status == -EPERM)
 		return;
-	for (struct rota_link *link = interest->waiting.next; link != &interest->waiting; link = next) {
+	for (struct rota_link *link = interest->waiting.next; link != &interest->waiting;
+	     link = next) {
 		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
 
 		next = link->next;
@@ -275,14 +282,17 @@ static void run_waiting(struct rota__epoll *engine, struct rota__epoll_interest 
 	struct rota_link *next;
 	bool room = true;
 
-	for (struct rota_link *link = interest->waiting.next; link != &interest->waiting; link = next) {
+	for (struct rota_link *link = interest->waiting.next; link != &interest->waiting;
+	     link = next) {
 		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
 		uint32_t wanted = rota__epoll_wanted(op);
 
 		next = link->next;
 		if (!(events & (wanted | ALWAYS)))
 			continue;
-		/* Sends on one socket keep their order: behind one that found no room nobody tries. */
+		/*
+		 * Sends on one socket keep their order: behind one that found no room nobody tries.
+		 */
 		if (room || op->kind == ROTA_OP_POLL || !(wanted & EPOLLOUT))
 			room &= rota__epoll_run(engine, op, events);
 	}
@@ -305,7 +315,10 @@ bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *
 	run_waiting(engine, interest, event->events);
 
 	if (interest->flags & ROTA__EPOLL_ONESHOT) {
-		/* The kernel has switched it off; operations that this event did not concern still wait. */
+		/*
+		 * The kernel has switched it off; operations that this event did not concern still
+		 * wait.
+		 */
 		interest->events = 0;
 		if (interest->attached)
 			rearm(engine, fd, interest);
@@ -324,8 +337,12 @@ bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *
 
 int rota__epoll_watch_wake(struct rota__epoll *engine, int epoll_fd)
 {
-	/* Edge-triggered, each write to the eventfd is an event and the counter need not be read back. */
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.u64 = ROTA__EPOLL_WAKE_MARK };
+	/*
+	 * Edge-triggered, each write to the eventfd is an event and the counter need not be read
+	 * back.
+	 */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET,
+				     .data.u64 = ROTA__EPOLL_WAKE_MARK };
 
 	engine->stats.system_calls++;
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) < 0 ? -errno : 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operation kinds of the epoll engine: the system call each one makes when it is started and when its descriptor is
- * ready. Reactor's thread, from poll() only (cancel aside, see engine.c).
+ * The operation kinds of the epoll engine: the system call each one makes when it is started and
+ * when its descriptor is ready. Reactor's thread, from poll() only (cancel aside, see engine.c).
  *
- * The one idea: a send is tried at once, because a socket can nearly always take it; a receive is not, because a request
- * nearly never has arrived yet. A read that did not fill its buffer has drained the socket, so nothing is read only to learn
- * that there is no more.
+ * The one idea: a send is tried at once, because a socket can nearly always take it; a receive is
+ * not, because a request nearly never has arrived yet. A read that did not fill its buffer has
+ * drained the socket, so nothing is read only to learn that there is no more.
  */
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -16,7 +16,10 @@
 
 #include "backends/epoll/epoll.h"
 
-/* accept4 calls for one listener before others have their turn. A guess: enough for a burst, short against 0.5 ms. */
+/*
+ * accept4 calls for one listener before others have their turn. A guess: enough for a burst, short
+ * against 0.5 ms.
+ */
 #define ACCEPTS_PER_TURN 16
 
 /* What poll(2) says of a file that epoll refuses to watch because it is always ready. */
@@ -76,14 +79,17 @@ static void rest(struct rota__epoll *engine, struct rota_op *op)
 
 /* ---- accept ---- */
 
-/* Errors of the connection that was to be accepted, or of the network; the listener is as good as before. */
+/*
+ * Errors of the connection that was to be accepted, or of the network; the listener is as good as
+ * before.
+ */
 static bool is_of_one_connection(int error)
 {
 	switch (error) {
 	case ECONNABORTED: /* reset before it was accepted */
-	case EPROTO:	   /* the same, as other stacks say it */
-	case EPERM:	   /* a firewall rule */
-	case ENETDOWN:	   /* pending network errors, which Linux passes on through accept */
+	case EPROTO:       /* the same, as other stacks say it */
+	case EPERM:        /* a firewall rule */
+	case ENETDOWN:     /* pending network errors, which Linux passes on through accept */
 	case ENETUNREACH:
 	case EHOSTDOWN:
 	case EHOSTUNREACH:
@@ -123,7 +129,10 @@ static bool may_have_more(const struct rota__epoll *engine, const struct rota_op
 {
 	if (bytes == engine->pool.buffer_bytes)
 		return true;
-	/* The end of the stream is an event of its own, and at the edge it is reported once: read on until it is seen. */
+	/*
+	 * The end of the stream is an event of its own, and at the edge it is reported once: read
+	 * on until it is seen.
+	 */
 	return engine->edge &&
 	       rota__epoll_find(engine, (int)op->index_)->flags & ROTA__EPOLL_HANGUP;
 }
@@ -142,8 +151,8 @@ static void run_receive(struct rota__epoll *engine, struct rota_op *op)
 	}
 	buffer = rota__epoll_pool_acquire(pool);
 	do {
-		bytes = recv((int)op->index_, rota__epoll_pool_data(pool, buffer), pool->buffer_bytes,
-			     MSG_DONTWAIT);
+		bytes = recv((int)op->index_, rota__epoll_pool_data(pool, buffer),
+			     pool->buffer_bytes, MSG_DONTWAIT);
 		engine->stats.system_calls++;
 	} while (bytes < 0 && errno == EINTR);
 	if (bytes > 0) {
@@ -203,7 +212,9 @@ static void wait_for(struct rota__epoll *engine, struct rota_op *op, int fd, boo
 {
 	int status = rota__epoll_attach(engine, op, fd, saw_eagain);
 
-	/* What epoll can't watch is a file or a directory, and all that gets here is for sockets. */
+	/*
+	 * What epoll can't watch is a file or a directory, and all that gets here is for sockets.
+	 */
 	if (status < 0)
 		rota__epoll_finish(engine, op, status == -EPERM ? -ENOTSOCK : status);
 }
@@ -234,7 +245,10 @@ static void start_connect(struct rota__epoll *engine, struct rota_op *op)
 	}
 	rota__epoll_forget(engine, fd);
 	if (address->any.sa_family != AF_UNIX) {
-		/* As on accepted sockets: output is gathered above, Nagle's algorithm could only delay it. */
+		/*
+		 * As on accepted sockets: output is gathered above, Nagle's algorithm could only
+		 * delay it.
+		 */
 		rota_ignore(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)),
 			    "slower, not wrong");
 		engine->stats.system_calls++;
@@ -290,7 +304,10 @@ static void start_close(struct rota__epoll *engine, struct rota_op *op)
 	struct rota__epoll_interest *interest = rota__epoll_find(engine, op->fd);
 	int result;
 
-	/* Programmer error: the number may be another file's in a moment, and they would wait for that. */
+	/*
+	 * Programmer error: the number may be another file's in a moment, and they would wait for
+	 * that.
+	 */
 	ROTA_ASSERT(!interest || !interest->attached);
 	rota__epoll_forget(engine, op->fd);
 	/* EINTR: Linux has released the descriptor all the same. */

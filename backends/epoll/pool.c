@@ -2,8 +2,8 @@
 /*
  * The epoll engine's receive buffers. Reactor's thread only.
  *
- * The one idea: unlike the kernel's buffer ring this is a stack, so that a server whose views die young works in the few
- * buffers that are in its cache, and the rest of the pool is never touched.
+ * The one idea: unlike the kernel's buffer ring this is a stack, so that a server whose views die
+ * young works in the few buffers that are in its cache, and the rest of the pool is never touched.
  */
 #include <rota/base.h>
 #include <rota/error.h>
@@ -16,8 +16,12 @@
 
 int rota__epoll_pool_init(struct rota__epoll_pool *pool, uint32_t count, uint32_t buffer_bytes)
 {
-	/* One line more than needed: buffers at a power-of-two stride would all begin in the same few cache sets. */
-	pool->stride_bytes = rota_round_up(buffer_bytes, ROTA_CACHE_LINE_BYTES) + ROTA_CACHE_LINE_BYTES;
+	/*
+	 * One line more than needed: buffers at a power-of-two stride would all begin in the same
+	 * few cache sets.
+	 */
+	pool->stride_bytes = rota_round_up(buffer_bytes, ROTA_CACHE_LINE_BYTES) +
+			     ROTA_CACHE_LINE_BYTES;
 	pool->count = count;
 	pool->buffer_bytes = buffer_bytes;
 	pool->memory = rota_alloc(count * pool->stride_bytes);

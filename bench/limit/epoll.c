@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit on epoll: the best raw level-triggered loop, the same two modes as uring.c, without any framework code.
- * One process, one thread.
+ * The limit on epoll: the best raw level-triggered loop, the same two modes as uring.c, without any
+ * framework code. One process, one thread.
  *
- * The one idea: read into one buffer that stays in the cache, answer at once from it, keep only what the socket did
- * not take. A short read means drained, so the usual request costs one read, one send and its share of an
- * epoll_wait; interest changes only when a send was cut short.
+ * The one idea: read into one buffer that stays in the cache, answer at once from it, keep only
+ * what the socket did not take. A short read means drained, so the usual request costs one read,
+ * one send and its share of an epoll_wait; interest changes only when a send was cut short.
  */
 #include <sys/epoll.h>
 
@@ -15,15 +15,19 @@
 
 struct connection {
 	int fd;
-	bool blocked;			/* `unsent` waits for EPOLLOUT; nothing is read meanwhile */
-	size_t sent_bytes;		/* of `unsent` */
+	bool blocked;      /* `unsent` waits for EPOLLOUT; nothing is read meanwhile */
+	size_t sent_bytes; /* of `unsent` */
 	struct resp_state request;
 	struct output unsent;
 };
 
-static struct options options = {.buffer_count = 1, .buffer_bytes = 65536, .connections_max = 16384};
-static struct connection listener_mark, signal_mark;	/* their addresses tell the two from connections */
-static struct output replies;				/* to one receive; its memory is shared by all */
+static struct options options = { .buffer_count = 1,
+				  .buffer_bytes = 65536,
+				  .connections_max = 16384 };
+/* their addresses tell the two from connections */
+static struct connection listener_mark, signal_mark;
+/* to one receive; its memory is shared by all */
+static struct output replies;
 static struct constant constant;
 static char *buffer;
 static int epoll_fd;
@@ -32,7 +36,7 @@ static uint64_t accept_count, close_count, turn_count;
 
 static void watch(int operation, int fd, uint32_t events, void *mark)
 {
-	struct epoll_event event = {.events = events, .data.ptr = mark};
+	struct epoll_event event = { .events = events, .data.ptr = mark };
 
 	if (epoll_ctl(epoll_fd, operation, fd, &event))
 		die("epoll_ctl", errno);
@@ -52,7 +56,8 @@ static void accept_all(int listener)
 		accept_count++;
 		connection_count++;
 	}
-	watch(EPOLL_CTL_MOD, listener, 0, &listener_mark);	/* full: the next close listens again */
+	/* full: the next close listens again */
+	watch(EPOLL_CTL_MOD, listener, 0, &listener_mark);
 }
 
 static void close_connection(struct connection *connection, int listener)
@@ -113,8 +118,10 @@ static bool on_readable(struct connection *connection)
 			continue;
 		}
 		replies.length_bytes = 0;
-		if (!resp_feed(&connection->request, buffer, (size_t)received, &constant, &replies) ||
-		    (replies.length_bytes && !send_or_keep(connection, replies.data, replies.length_bytes)))
+		if (!resp_feed(&connection->request, buffer, (size_t)received, &constant,
+			       &replies) ||
+		    (replies.length_bytes &&
+		     !send_or_keep(connection, replies.data, replies.length_bytes)))
 			return false;
 	} while ((size_t)received == options.buffer_bytes && !connection->blocked);
 	return true;
@@ -137,7 +144,8 @@ static void run(int listener)
 				return;
 			if (connection == &listener_mark)
 				accept_all(listener);
-			else if (!(connection->blocked ? on_writable(connection) : on_readable(connection)))
+			else if (!(connection->blocked ? on_writable(connection)
+						       : on_readable(connection)))
 				close_connection(connection, listener);
 		}
 	}
@@ -158,7 +166,8 @@ int main(int argc, char **argv)
 	watch(EPOLL_CTL_ADD, open_signals(), EPOLLIN, &signal_mark);
 	print_ready("epoll", &options);
 	run(listener);
-	fprintf(stderr, "stopped accepted=%llu closed=%llu turns=%llu\n", (unsigned long long)accept_count,
-		(unsigned long long)close_count, (unsigned long long)turn_count);
+	fprintf(stderr, "stopped accepted=%llu closed=%llu turns=%llu\n",
+		(unsigned long long)accept_count, (unsigned long long)close_count,
+		(unsigned long long)turn_count);
 	return 0;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load client of bench/limit: echo or RESP over many connections, closed loop or fixed rate, every reply checked,
- * and the server's CPU time read from outside. One thread, one io_uring; no framework code.
+ * The load client of bench/limit: echo or RESP over many connections, closed loop or fixed rate,
+ * every reply checked, and the server's CPU time read from outside. One thread, one io_uring; no
+ * framework code.
  *
- * The one idea: what a connection sends is a stream whose every byte is known beforehand. Echo streams are slices of
- * one periodic table (lost, doubled, swapped or foreign bytes all show up in one memcmp), RESP values are slices of
- * the same table chosen by their key. So the client copies and remembers almost nothing, and stays cheaper than any
- * server it measures.
+ * The one idea: what a connection sends is a stream whose every byte is known beforehand. Echo
+ * streams are slices of one periodic table (lost, doubled, swapped or foreign bytes all show up in
+ * one memcmp), RESP values are slices of the same table chosen by their key. So the client copies
+ * and remembers almost nothing, and stays cheaper than any server it measures.
  *
- * At a fixed rate, request k of connection c is due at start + (k * connections + c) / rate, and its latency counts
- * from then, whether or not it could be sent in time: there is no coordinated omission.
+ * At a fixed rate, request k of connection c is due at start + (k * connections + c) / rate, and
+ * its latency counts from then, whether or not it could be sent in time: there is no coordinated
+ * omission.
  */
 #include <liburing.h>
 
@@ -17,29 +19,31 @@
 
 #define BUFFER_COUNT 1024
 #define BUFFER_BYTES 16384
-#define TICK_NS 20000000ull		/* how late the end of a phase may be noticed on a silent server */
-#define STALL_NS 5000000000ull		/* no reply for so long: give up */
-#define SPIN_NS 60000ull		/* fixed rate: nearer arrivals than this are awaited spinning */
+/* how late the end of a phase may be noticed on a silent server */
+#define TICK_NS 20000000ull
+#define STALL_NS 5000000000ull /* no reply for so long: give up */
+/* fixed rate: nearer arrivals than this are awaited spinning */
+#define SPIN_NS 60000ull
 #define PREFILL_DEPTH 32
 
-enum operation { RECEIVE, SEND, TICK };	/* low byte of user_data; the connection is above it */
+enum operation { RECEIVE, SEND, TICK }; /* low byte of user_data; the connection is above it */
 
-struct pending {			/* a request without its reply yet */
-	uint64_t since_ns;		/* when it was (open loop: should have been) sent */
+struct pending {           /* a request without its reply yet */
+	uint64_t since_ns; /* when it was (open loop: should have been) sent */
 	uint32_t key;
 	bool is_get;
 };
 
 struct connection {
-	struct pending *pending;	/* ring of window_max entries */
-	uint64_t issued, answered;	/* requests; their difference is outstanding */
-	uint64_t arrived;		/* open loop: requests that became due */
-	uint64_t sent_bytes, received_bytes;	/* echo: places in the periodic stream */
-	uint64_t unsent_bytes;		/* echo: issued and not given to the kernel */
-	uint32_t table_offset;		/* echo: where this connection's stream begins */
-	uint32_t carried_bytes;		/* RESP: of a reply cut by the end of a buffer */
+	struct pending *pending;             /* ring of window_max entries */
+	uint64_t issued, answered;           /* requests; their difference is outstanding */
+	uint64_t arrived;                    /* open loop: requests that became due */
+	uint64_t sent_bytes, received_bytes; /* echo: places in the periodic stream */
+	uint64_t unsent_bytes;               /* echo: issued and not given to the kernel */
+	uint32_t table_offset;               /* echo: where this connection's stream begins */
+	uint32_t carried_bytes;              /* RESP: of a reply cut by the end of a buffer */
 	char *carry;
-	char *sending, *gathered;	/* RESP: lent to the kernel; being filled */
+	char *sending, *gathered; /* RESP: lent to the kernel; being filled */
 	uint32_t sending_bytes, sending_done, gathered_bytes;
 	bool send_armed;
 };
@@ -49,14 +53,15 @@ static struct io_uring ring;
 static struct io_uring_buf_ring *buffer_ring;
 static char *buffers;
 static struct connection *connections;
-static char *table;			/* TABLE_BYTES random bytes, twice */
-static uint32_t window, window_max;	/* most outstanding requests per connection, now and ever */
+static char *table;                 /* TABLE_BYTES random bytes, twice */
+static uint32_t window, window_max; /* most outstanding requests per connection, now and ever */
 static uint32_t request_bytes_max, set_header_bytes, reply_header_bytes, get_reply_bytes;
 static char set_header[64], get_header[64], reply_header[32];
-static bool issuing, arriving, prefilling;	/* arriving: requests become due at the fixed rate */
+/* arriving: requests become due at the fixed rate */
+static bool issuing, arriving, prefilling;
 static uint64_t now, start_ns, next_arrival, prefill_next;
-static uint64_t issued, answered;		/* in this phase */
-static uint64_t completed, missed;		/* since warm-up */
+static uint64_t issued, answered;  /* in this phase */
+static uint64_t completed, missed; /* since warm-up */
 static uint64_t last_reply_ns, random_state = 0x9e3779b97f4a7c15ull;
 static struct histogram histogram;
 
@@ -97,8 +102,9 @@ static void send_more(uint32_t index)
 	if (connection->unsent_bytes) {
 		uint64_t place = (connection->table_offset + connection->sent_bytes) % TABLE_BYTES;
 
-		arm_send(index, table + place, connection->unsent_bytes < TABLE_BYTES ? connection->unsent_bytes
-										     : TABLE_BYTES);
+		arm_send(index, table + place,
+			 connection->unsent_bytes < TABLE_BYTES ? connection->unsent_bytes
+								: TABLE_BYTES);
 		return;
 	}
 	if (connection->sending_done == connection->sending_bytes && connection->gathered_bytes) {
@@ -114,7 +120,7 @@ static void send_more(uint32_t index)
 			 connection->sending_bytes - connection->sending_done);
 }
 
-static uint64_t random_next(void)			/* xorshift64* (Vigna 2014) */
+static uint64_t random_next(void) /* xorshift64* (Vigna 2014) */
 {
 	random_state ^= random_state >> 12;
 	random_state ^= random_state << 25;
@@ -133,13 +139,15 @@ static void write_request(struct connection *connection, struct pending *pending
 	uint64_t random = random_next();
 	uint32_t key = (uint32_t)((random >> 32) * options.keys >> 32), digits;
 
-	pending->is_get = (uint32_t)(random & 0xffffff) % (options.sets + options.gets) >= options.sets;
+	pending->is_get = (uint32_t)(random & 0xffffff) % (options.sets + options.gets) >=
+			  options.sets;
 	if (prefilling) {
 		key = (uint32_t)prefill_next++;
 		pending->is_get = false;
 	}
 	pending->key = digits = key;
-	memcpy(at, pending->is_get ? get_header : set_header, set_header_bytes);	/* equally long */
+	/* equally long */
+	memcpy(at, pending->is_get ? get_header : set_header, set_header_bytes);
 	for (char *digit = at + set_header_bytes - 3; digits; digits /= 10)
 		*digit-- = (char)('0' + digits % 10);
 	at += set_header_bytes;
@@ -167,7 +175,8 @@ static void issue(uint32_t index)
 		if (options.rate > 0 && !prefilling) {
 			if (connection->issued == connection->arrived)
 				break;
-			pending->since_ns = due_ns(start_ns, connection->issued * options.connections + index,
+			pending->since_ns = due_ns(start_ns,
+						   connection->issued * options.connections + index,
 						   options.rate);
 		} else {
 			pending->since_ns = now;
@@ -195,7 +204,7 @@ static void check_echo(struct connection *connection, const char *data, uint64_t
 {
 	uint64_t place = (connection->table_offset + connection->received_bytes) % TABLE_BYTES;
 
-	if (memcmp(data, table + place, data_bytes))	/* BUFFER_BYTES < TABLE_BYTES: one slice */
+	if (memcmp(data, table + place, data_bytes)) /* BUFFER_BYTES < TABLE_BYTES: one slice */
 		die("echo", "bytes differ from what was sent");
 	connection->received_bytes += data_bytes;
 	if (connection->received_bytes > connection->issued * options.payload_bytes)
@@ -214,7 +223,8 @@ static uint32_t reply_length(const struct pending *pending, const char *data, ui
 
 static void check_reply(const struct pending *pending, const char *reply, uint32_t reply_bytes)
 {
-	if (reply_bytes == get_reply_bytes && pending->is_get && !memcmp(reply, reply_header, reply_header_bytes) &&
+	if (reply_bytes == get_reply_bytes && pending->is_get &&
+	    !memcmp(reply, reply_header, reply_header_bytes) &&
 	    !memcmp(reply + reply_bytes - 2, "\r\n", 2)) {
 		if (options.check_value &&
 		    memcmp(reply + reply_header_bytes, value_of(pending->key), options.value_bytes))
@@ -222,7 +232,8 @@ static void check_reply(const struct pending *pending, const char *reply, uint32
 	} else if (pending->is_get && !memcmp(reply, "$-1\r\n", 5)) {
 		missed++;
 	} else if (pending->is_get || memcmp(reply, "+OK\r\n", 5)) {
-		fprintf(stderr, "load: %s answered with: %.*s\n", pending->is_get ? "GET" : "SET", 5, reply);
+		fprintf(stderr, "load: %s answered with: %.*s\n", pending->is_get ? "GET" : "SET",
+			5, reply);
 		exit(1);
 	}
 }
@@ -230,20 +241,23 @@ static void check_reply(const struct pending *pending, const char *reply, uint32
 static void check_resp(struct connection *connection, const char *data, uint64_t data_bytes)
 {
 	while (data_bytes) {
-		const struct pending *pending = &connection->pending[connection->answered % window_max];
+		const struct pending *pending =
+			&connection->pending[connection->answered % window_max];
 		uint32_t length;
 
 		if (connection->answered == connection->issued)
 			die("reply", "more replies than requests");
-		if (!connection->carried_bytes && (length = reply_length(pending, data, data_bytes)) &&
-		    length <= data_bytes) {
+		if (!connection->carried_bytes &&
+		    (length = reply_length(pending, data, data_bytes)) && length <= data_bytes) {
 			check_reply(pending, data, length);
 			data += length;
 			data_bytes -= length;
 			replied(connection);
 			continue;
 		}
-		/* Cut by the end of a buffer: gather it, first the two bytes that tell its length. */
+		/*
+		 * Cut by the end of a buffer: gather it, first the two bytes that tell its length.
+		 */
 		length = reply_length(pending, connection->carry, connection->carried_bytes);
 		length = (length ? length : 2) - connection->carried_bytes;
 		if (length > data_bytes)
@@ -252,7 +266,8 @@ static void check_resp(struct connection *connection, const char *data, uint64_t
 		connection->carried_bytes += length;
 		data += length;
 		data_bytes -= length;
-		if (connection->carried_bytes >= reply_header_bytes && pending->is_get && connection->carry[1] != '-' &&
+		if (connection->carried_bytes >= reply_header_bytes && pending->is_get &&
+		    connection->carry[1] != '-' &&
 		    memcmp(connection->carry, reply_header, reply_header_bytes))
 			die("reply", "GET answered a value of another length, or an error");
 		if (connection->carried_bytes ==
@@ -278,8 +293,9 @@ static void on_receive(uint32_t index, const struct io_uring_cqe *cqe, int *retu
 			check_resp(connection, data, (uint64_t)cqe->res);
 		else
 			check_echo(connection, data, (uint64_t)cqe->res);
-		io_uring_buf_ring_add(buffer_ring, (void *)(uintptr_t)data, BUFFER_BYTES, (unsigned short)buffer,
-				      io_uring_buf_ring_mask(BUFFER_COUNT), (*returned)++);
+		io_uring_buf_ring_add(buffer_ring, (void *)(uintptr_t)data, BUFFER_BYTES,
+				      (unsigned short)buffer, io_uring_buf_ring_mask(BUFFER_COUNT),
+				      (*returned)++);
 		last_reply_ns = now;
 		issue(index);
 	}
@@ -305,7 +321,7 @@ static void on_send(uint32_t index, int result)
 
 static void arm_tick(void)
 {
-	static struct __kernel_timespec tick = {.tv_nsec = TICK_NS};
+	static struct __kernel_timespec tick = { .tv_nsec = TICK_NS };
 	struct io_uring_sqe *sqe = next_sqe();
 
 	io_uring_prep_timeout(sqe, &tick, 0, 0);
@@ -322,7 +338,8 @@ static void enter(void)
 	else if (due < now + SPIN_NS)
 		status = io_uring_submit_and_get_events(&ring);
 	else {
-		struct __kernel_timespec wait = {.tv_nsec = (long long)(due - now - SPIN_NS / 2) % 1000000000};
+		struct __kernel_timespec wait = { .tv_nsec = (long long)(due - now - SPIN_NS / 2) %
+							     1000000000 };
 		struct io_uring_cqe *cqe;
 
 		status = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &wait, NULL);
@@ -340,7 +357,8 @@ static void turn(void)
 
 	enter();
 	now = monotonic_ns();
-	io_uring_for_each_cqe(&ring, head, cqe) {
+	io_uring_for_each_cqe(&ring, head, cqe)
+	{
 		uint32_t index = (uint32_t)(cqe->user_data >> 8);
 
 		if ((cqe->user_data & 0xff) == RECEIVE)
@@ -370,8 +388,9 @@ static void connect_all(int *fds)
 
 	for (uint32_t i = 0; i < options.connections; i++) {
 		struct connection *connection = &connections[i];
-		struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(options.port),
-					      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		struct sockaddr_in address = { .sin_family = AF_INET,
+					       .sin_port = htons(options.port),
+					       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (fds[i] < 0 || connect(fds[i], (struct sockaddr *)&address, sizeof(address)) ||
@@ -380,8 +399,10 @@ static void connect_all(int *fds)
 		connection->table_offset = (uint32_t)(i * 7919ull % TABLE_BYTES);
 		connection->pending = checked(calloc(window_max, sizeof(*connection->pending)));
 		if (options.resp) {
-			connection->sending = checked(malloc((size_t)window_max * request_bytes_max));
-			connection->gathered = checked(malloc((size_t)window_max * request_bytes_max));
+			connection->sending = checked(
+				malloc((size_t)window_max * request_bytes_max));
+			connection->gathered = checked(
+				malloc((size_t)window_max * request_bytes_max));
 			connection->carry = checked(malloc(get_reply_bytes + 8));
 		}
 	}
@@ -394,11 +415,11 @@ static void connect_all(int *fds)
 static void open_ring(void)
 {
 	struct io_uring_params parameters = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-			 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
 		.cq_entries = 16384,
 	};
-	struct io_uring_buf_reg registration = {.ring_entries = BUFFER_COUNT};
+	struct io_uring_buf_reg registration = { .ring_entries = BUFFER_COUNT };
 	void *entries;
 	int status;
 
@@ -415,8 +436,8 @@ static void open_ring(void)
 		die("buffer ring", strerror(-status));
 	io_uring_buf_ring_init(buffer_ring);
 	for (unsigned short i = 0; i < BUFFER_COUNT; i++)
-		io_uring_buf_ring_add(buffer_ring, buffers + (size_t)i * BUFFER_BYTES, BUFFER_BYTES, i,
-				      io_uring_buf_ring_mask(BUFFER_COUNT), i);
+		io_uring_buf_ring_add(buffer_ring, buffers + (size_t)i * BUFFER_BYTES, BUFFER_BYTES,
+				      i, io_uring_buf_ring_mask(BUFFER_COUNT), i);
 	io_uring_buf_ring_advance(buffer_ring, BUFFER_COUNT);
 }
 
@@ -425,12 +446,14 @@ static void prepare_stream(void)
 	table = checked(malloc(2 * TABLE_BYTES));
 	for (uint32_t i = 0; i < TABLE_BYTES; i++)
 		table[i] = table[i + TABLE_BYTES] = (char)('a' + random_next() % 26);
-	set_header_bytes = (uint32_t)sprintf(set_header, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n", 0);
+	set_header_bytes = (uint32_t)sprintf(set_header, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n",
+					     0);
 	sprintf(get_header, "*2\r\n$3\r\nGET\r\n$16\r\nkey:%012d\r\n", 0);
 	reply_header_bytes = (uint32_t)sprintf(reply_header, "$%u\r\n", options.value_bytes);
 	get_reply_bytes = reply_header_bytes + options.value_bytes + 2;
 	request_bytes_max = set_header_bytes + get_reply_bytes;
-	window_max = options.prefill && options.depth < PREFILL_DEPTH ? PREFILL_DEPTH : options.depth;
+	window_max = options.prefill && options.depth < PREFILL_DEPTH ? PREFILL_DEPTH
+								      : options.depth;
 	connections = checked(calloc(options.connections, sizeof(*connections)));
 }
 
@@ -464,7 +487,7 @@ static void measure(struct report *report)
 	take_reading(&after, options.pid);
 	report_readings(report, &before, &after, completed);
 	arriving = false;
-	issuing = options.rate > 0;		/* what was due before the end still counts */
+	issuing = options.rate > 0; /* what was due before the end still counts */
 	while (issued != answered || (options.rate > 0 && issued < next_arrival)) {
 		if (now > after.at_ns + STALL_NS)
 			break;
@@ -477,7 +500,7 @@ static void measure(struct report *report)
 
 int main(int argc, char **argv)
 {
-	struct report report = {.options = &options};
+	struct report report = { .options = &options };
 	int *fds;
 
 	parse_options(argc, argv, &options);
@@ -497,7 +520,8 @@ int main(int argc, char **argv)
 		measure(&report);
 		print_report(&report);
 	}
-	for (uint32_t i = 0; i < options.connections; i++)	/* the ring itself is torn down later, by a worker */
+	/* the ring itself is torn down later, by a worker */
+	for (uint32_t i = 0; i < options.connections; i++)
 		shutdown(fds[i], SHUT_RDWR);
 	free(fds);
 	return report.unanswered ? 1 : 0;

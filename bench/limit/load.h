@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the load client needs around its loop: options, time, a latency histogram, readings of CPU time from /proc,
- * and the report. Belongs to bench/limit only; one thread.
+ * What the load client needs around its loop: options, time, a latency histogram, readings of CPU
+ * time from /proc, and the report. Belongs to bench/limit only; one thread.
  *
- * The one idea: figures are differences of two readings taken around the measured span, so that start-up, prefill
- * and warm-up cost nothing. The kernel brings a running task's schedstat up to date at its scheduler tick, so each
- * reading may lag by one tick (1-4 ms).
+ * The one idea: figures are differences of two readings taken around the measured span, so that
+ * start-up, prefill and warm-up cost nothing. The kernel brings a running task's schedstat up to
+ * date at its scheduler tick, so each reading may lag by one tick (1-4 ms).
  */
 #ifndef BENCH_LIMIT_LOAD_H
 #define BENCH_LIMIT_LOAD_H
@@ -27,8 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TABLE_BYTES 65521u		/* prime: no payload length divides it, so swapped messages differ */
-#define HISTOGRAM_SUB_BITS 6		/* 64 steps per octave: values are within 1.6 % */
+/* prime: no payload length divides it, so swapped messages differ */
+#define TABLE_BYTES 65521u
+#define HISTOGRAM_SUB_BITS 6 /* 64 steps per octave: values are within 1.6 % */
 #define HISTOGRAM_BUCKETS ((64 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS)
 
 struct options {
@@ -37,8 +38,10 @@ struct options {
 	uint32_t connections, depth, payload_bytes;
 	uint32_t sets, gets, keys, value_bytes;
 	uint64_t duration_ns, warmup_ns;
-	double rate;			/* requests per second over all connections; 0: closed loop */
-	int pid, cpu;			/* of the server, 0: unknown; to pin this client to, -1: don't */
+	/* requests per second over all connections; 0: closed loop */
+	double rate;
+	/* of the server, 0: unknown; to pin this client to, -1: don't */
+	int pid, cpu;
 };
 
 struct histogram {
@@ -84,7 +87,8 @@ static inline uint64_t due_ns(uint64_t start_ns, uint64_t arrival, double rate)
 
 static inline void histogram_record(struct histogram *histogram, uint64_t value_ns)
 {
-	unsigned shift = 63 - (unsigned)__builtin_clzll(value_ns | 1u << HISTOGRAM_SUB_BITS) - HISTOGRAM_SUB_BITS;
+	unsigned shift = 63 - (unsigned)__builtin_clzll(value_ns | 1u << HISTOGRAM_SUB_BITS) -
+			 HISTOGRAM_SUB_BITS;
 
 	histogram->buckets[((uint64_t)shift << HISTOGRAM_SUB_BITS) + (value_ns >> shift)]++;
 	histogram->count++;
@@ -97,7 +101,10 @@ static inline void histogram_reset(struct histogram *histogram)
 	memset(histogram, 0, sizeof(*histogram));
 }
 
-/* The value at or below which `share` (0..1) of all lie, in microseconds: the upper end of its bucket. */
+/*
+ * The value at or below which `share` (0..1) of all lie, in microseconds: the upper end of its
+ * bucket.
+ */
 static inline double histogram_us(const struct histogram *histogram, double share)
 {
 	uint64_t rank = (uint64_t)((double)histogram->count * share), seen = 0;
@@ -105,10 +112,12 @@ static inline double histogram_us(const struct histogram *histogram, double shar
 	for (uint64_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += histogram->buckets[i];
 		if (seen > rank) {
-			uint64_t shift = i >> HISTOGRAM_SUB_BITS ? (i >> HISTOGRAM_SUB_BITS) - 1 : 0;
+			uint64_t shift = i >> HISTOGRAM_SUB_BITS ? (i >> HISTOGRAM_SUB_BITS) - 1
+								 : 0;
 			uint64_t upper = ((i - (shift << HISTOGRAM_SUB_BITS) + 1) << shift) - 1;
 
-			return (double)(upper < histogram->max_ns ? upper : histogram->max_ns) / 1e3;
+			return (double)(upper < histogram->max_ns ? upper : histogram->max_ns) /
+			       1e3;
 		}
 	}
 	return (double)histogram->max_ns / 1e3;
@@ -135,7 +144,7 @@ static inline uint64_t process_cpu_ns(int pid)
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, entry->d_name);
 		file = fopen(path, "r");
 		if (!file)
-			continue;		/* the thread has just ended */
+			continue; /* the thread has just ended */
 		if (fscanf(file, "%llu", &on_cpu) == 1)
 			total += on_cpu;
 		fclose(file);
@@ -171,28 +180,32 @@ static inline void report_readings(struct report *report, const struct reading *
 	report->span_ns = after->at_ns - before->at_ns;
 	report->server_cpu_ns = after->server_cpu_ns - before->server_cpu_ns;
 	report->client_cpu_ns = after->client_cpu_ns - before->client_cpu_ns;
-	report->steal_ns = (after->steal_ticks - before->steal_ticks) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+	report->steal_ns = (after->steal_ticks - before->steal_ticks) *
+			   (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 static inline void print_report(const struct report *report)
 {
 	const struct histogram *histogram = report->histogram;
-	double span = (double)report->span_ns, requests = report->requests ? (double)report->requests : 1;
+	double span = (double)report->span_ns,
+	       requests = report->requests ? (double)report->requests : 1;
 	double server_us = (double)report->server_cpu_ns / requests / 1e3;
 	double client_us = (double)report->client_cpu_ns / requests / 1e3;
-	double busy = (double)report->server_cpu_ns / span * 100, client_busy = (double)report->client_cpu_ns / span * 100;
+	double busy = (double)report->server_cpu_ns / span * 100,
+	       client_busy = (double)report->client_cpu_ns / span * 100;
 
 	printf(report->options->json
-		? "{\"requests\": %llu, \"seconds\": %.6f, \"requests_per_second\": %.1f, \"server_us\": %.5f, "
-		  "\"server_busy_percent\": %.2f, \"client_us\": %.5f, \"client_busy_percent\": %.2f, "
-		  "\"steal_percent\": %.2f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
-		  "\"p999_us\": %.1f, \"max_us\": %.1f, \"missed\": %llu, \"unanswered\": %llu}\n"
-		: "%llu requests in %.2f s = %.0f/s; server %.4f us/request, %.0f %% busy; client %.4f us, %.0f %%; "
-		  "steal %.1f %%; latency us p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f max %.1f; "
-		  "missed %llu, unanswered %llu\n",
-	       (unsigned long long)report->requests, span / 1e9, requests / span * 1e9, server_us, busy, client_us,
-	       client_busy, (double)report->steal_ns / span * 100, histogram_us(histogram, 0.5),
-	       histogram_us(histogram, 0.9), histogram_us(histogram, 0.99), histogram_us(histogram, 0.999),
+		       ? "{\"requests\": %llu, \"seconds\": %.6f, \"requests_per_second\": %.1f, \"server_us\": %.5f, "
+			 "\"server_busy_percent\": %.2f, \"client_us\": %.5f, \"client_busy_percent\": %.2f, "
+			 "\"steal_percent\": %.2f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
+			 "\"p999_us\": %.1f, \"max_us\": %.1f, \"missed\": %llu, \"unanswered\": %llu}\n"
+		       : "%llu requests in %.2f s = %.0f/s; server %.4f us/request, %.0f %% busy; client %.4f us, %.0f %%; "
+			 "steal %.1f %%; latency us p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f max %.1f; "
+			 "missed %llu, unanswered %llu\n",
+	       (unsigned long long)report->requests, span / 1e9, requests / span * 1e9, server_us,
+	       busy, client_us, client_busy, (double)report->steal_ns / span * 100,
+	       histogram_us(histogram, 0.5), histogram_us(histogram, 0.9),
+	       histogram_us(histogram, 0.99), histogram_us(histogram, 0.999),
 	       (double)histogram->max_ns / 1e3, (unsigned long long)report->missed,
 	       (unsigned long long)report->unanswered);
 }
@@ -204,62 +217,113 @@ static inline void usage(const char *program)
 		"       [--ratio SETS:GETS] [--keys N] [--value BYTES] [--prefill] [--check-value]\n"
 		"       [--duration SECONDS] [--warmup SECONDS] [--rate REQUESTS_PER_SECOND]\n"
 		"       [--pid SERVER] [--cpu N] [--json]\n"
-		"--duration 0 with --prefill only writes the keys.\n", program);
+		"--duration 0 with --prefill only writes the keys.\n",
+		program);
 	exit(2);
 }
 
 static inline void check_options(const struct options *options, const char *program)
 {
-	if (!options->port || !options->connections || options->connections > 32768 || !options->depth ||
-	    options->depth > 65536 || !options->payload_bytes || !options->keys || !options->value_bytes ||
-	    options->value_bytes >= TABLE_BYTES || !(options->sets + options->gets) || options->rate < 0)
+	if (!options->port || !options->connections || options->connections > 32768 ||
+	    !options->depth || options->depth > 65536 || !options->payload_bytes ||
+	    !options->keys || !options->value_bytes || options->value_bytes >= TABLE_BYTES ||
+	    !(options->sets + options->gets) || options->rate < 0)
 		usage(program);
 }
 
 static inline void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option names[] = {
-		{"port", 1, NULL, 'p'}, {"protocol", 1, NULL, 'P'}, {"connections", 1, NULL, 'c'},
-		{"depth", 1, NULL, 'd'}, {"payload", 1, NULL, 'b'}, {"ratio", 1, NULL, 'r'},
-		{"keys", 1, NULL, 'k'}, {"value", 1, NULL, 'v'}, {"prefill", 0, NULL, 'f'},
-		{"check-value", 0, NULL, 'V'}, {"duration", 1, NULL, 't'}, {"warmup", 1, NULL, 'w'},
-		{"rate", 1, NULL, 'R'}, {"pid", 1, NULL, 'i'}, {"cpu", 1, NULL, 'C'}, {"json", 0, NULL, 'j'},
-		{NULL, 0, NULL, 0},
+		{ "port", 1, NULL, 'p' },
+		{ "protocol", 1, NULL, 'P' },
+		{ "connections", 1, NULL, 'c' },
+		{ "depth", 1, NULL, 'd' },
+		{ "payload", 1, NULL, 'b' },
+		{ "ratio", 1, NULL, 'r' },
+		{ "keys", 1, NULL, 'k' },
+		{ "value", 1, NULL, 'v' },
+		{ "prefill", 0, NULL, 'f' },
+		{ "check-value", 0, NULL, 'V' },
+		{ "duration", 1, NULL, 't' },
+		{ "warmup", 1, NULL, 'w' },
+		{ "rate", 1, NULL, 'R' },
+		{ "pid", 1, NULL, 'i' },
+		{ "cpu", 1, NULL, 'C' },
+		{ "json", 0, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct rlimit files;
 	cpu_set_t cpus;
 	int name;
 
-	*options = (struct options){.connections = 64, .depth = 1, .payload_bytes = 64, .sets = 1, .gets = 10,
-				    .keys = 100000, .value_bytes = 64, .duration_ns = 1000000000,
-				    .warmup_ns = 200000000, .cpu = -1};
+	*options = (struct options){ .connections = 64,
+				     .depth = 1,
+				     .payload_bytes = 64,
+				     .sets = 1,
+				     .gets = 10,
+				     .keys = 100000,
+				     .value_bytes = 64,
+				     .duration_ns = 1000000000,
+				     .warmup_ns = 200000000,
+				     .cpu = -1 };
 	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		double number = optarg ? strtod(optarg, NULL) : 0;
 		uint32_t whole = number > 0 && number < 4e9 ? (uint32_t)number : 0;
 
 		switch (name) {
-		case 'p': options->port = whole < 65536 ? (uint16_t)whole : 0; break;
-		case 'P': options->resp = !strcmp(optarg, "resp");
-			  if (!options->resp && strcmp(optarg, "echo"))
-				  usage(argv[0]);
-			  break;
-		case 'c': options->connections = whole; break;
-		case 'd': options->depth = whole; break;
-		case 'b': options->payload_bytes = whole; break;
-		case 'r': if (sscanf(optarg, "%u:%u", &options->sets, &options->gets) != 2)
-				  usage(argv[0]);
-			  break;
-		case 'k': options->keys = whole; break;
-		case 'v': options->value_bytes = whole; break;
-		case 'f': options->prefill = true; break;
-		case 'V': options->check_value = true; break;
-		case 't': options->duration_ns = (uint64_t)(number * 1e9); break;
-		case 'w': options->warmup_ns = (uint64_t)(number * 1e9); break;
-		case 'R': options->rate = number; break;
-		case 'i': options->pid = (int)whole; break;
-		case 'C': options->cpu = (int)number; break;
-		case 'j': options->json = true; break;
-		default: usage(argv[0]);
+		case 'p':
+			options->port = whole < 65536 ? (uint16_t)whole : 0;
+			break;
+		case 'P':
+			options->resp = !strcmp(optarg, "resp");
+			if (!options->resp && strcmp(optarg, "echo"))
+				usage(argv[0]);
+			break;
+		case 'c':
+			options->connections = whole;
+			break;
+		case 'd':
+			options->depth = whole;
+			break;
+		case 'b':
+			options->payload_bytes = whole;
+			break;
+		case 'r':
+			if (sscanf(optarg, "%u:%u", &options->sets, &options->gets) != 2)
+				usage(argv[0]);
+			break;
+		case 'k':
+			options->keys = whole;
+			break;
+		case 'v':
+			options->value_bytes = whole;
+			break;
+		case 'f':
+			options->prefill = true;
+			break;
+		case 'V':
+			options->check_value = true;
+			break;
+		case 't':
+			options->duration_ns = (uint64_t)(number * 1e9);
+			break;
+		case 'w':
+			options->warmup_ns = (uint64_t)(number * 1e9);
+			break;
+		case 'R':
+			options->rate = number;
+			break;
+		case 'i':
+			options->pid = (int)whole;
+			break;
+		case 'C':
+			options->cpu = (int)number;
+			break;
+		case 'j':
+			options->json = true;
+			break;
+		default:
+			usage(argv[0]);
 		}
 	}
 	options->prefill = options->prefill && options->resp;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the two limit servers share: options, the listening socket, and the honest minimum of a RESP server (a
- * request parser and constant replies). Belongs to bench/limit only and uses no framework code on purpose: these
- * servers are what the framework is measured against. One thread per process; nothing here is thread-safe.
+ * What the two limit servers share: options, the listening socket, and the honest minimum of a RESP
+ * server (a request parser and constant replies). Belongs to bench/limit only and uses no framework
+ * code on purpose: these servers are what the framework is measured against. One thread per
+ * process; nothing here is thread-safe.
  *
- * The one idea: the parser is a state machine over bytes that keeps no input, only where it stands, so a request
- * may be cut anywhere between two receives and nothing is ever copied to put it together again.
+ * The one idea: the parser is a state machine over bytes that keeps no input, only where it stands,
+ * so a request may be cut anywhere between two receives and nothing is ever copied to put it
+ * together again.
  */
 #ifndef BENCH_LIMIT_SERVER_H
 #define BENCH_LIMIT_SERVER_H
@@ -27,14 +29,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define VALUE_BYTES_MAX (1u << 20)	/* longest constant a GET answers */
-#define BULK_BYTES_MAX (1u << 29)	/* as Redis: longer is malformed */
-#define OUTPUT_BYTES_MAX (64u << 20)	/* a peer that reads nothing is cut off here */
+#define VALUE_BYTES_MAX (1u << 20)   /* longest constant a GET answers */
+#define BULK_BYTES_MAX (1u << 29)    /* as Redis: longer is malformed */
+#define OUTPUT_BYTES_MAX (64u << 20) /* a peer that reads nothing is cut off here */
 
 struct options {
-	bool resp;			/* --mode resp; echo otherwise */
-	uint16_t port;			/* 0: the kernel chooses */
-	uint32_t buffer_count;		/* receive buffers, a power of two; epoll needs one and ignores it */
+	bool resp;     /* --mode resp; echo otherwise */
+	uint16_t port; /* 0: the kernel chooses */
+	/* receive buffers, a power of two; epoll needs one and ignores it */
+	uint32_t buffer_count;
 	uint32_t buffer_bytes;
 	uint32_t connections_max;
 };
@@ -55,12 +58,12 @@ static inline void *checked(void *memory)
 static inline void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option names[] = {
-		{"mode", required_argument, NULL, 'm'},
-		{"port", required_argument, NULL, 'p'},
-		{"buffers", required_argument, NULL, 'n'},
-		{"buffer-bytes", required_argument, NULL, 'b'},
-		{"connections", required_argument, NULL, 'c'},
-		{NULL, 0, NULL, 0},
+		{ "mode", required_argument, NULL, 'm' },
+		{ "port", required_argument, NULL, 'p' },
+		{ "buffers", required_argument, NULL, 'n' },
+		{ "buffer-bytes", required_argument, NULL, 'b' },
+		{ "connections", required_argument, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int name;
 
@@ -78,25 +81,32 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 		else if (name == 'c' && value)
 			options->connections_max = value;
 		else {
-			fprintf(stderr, "usage: %s [--mode echo|resp] [--port N] [--buffers 2^N] "
-					"[--buffer-bytes N] [--connections N]\n", argv[0]);
+			fprintf(stderr,
+				"usage: %s [--mode echo|resp] [--port N] [--buffers 2^N] "
+				"[--buffer-bytes N] [--connections N]\n",
+				argv[0]);
 			exit(2);
 		}
 	}
 }
 
-/* Returns a listening loopback socket and raises the descriptor limit; accepted sockets inherit TCP_NODELAY. */
+/*
+ * Returns a listening loopback socket and raises the descriptor limit; accepted sockets inherit
+ * TCP_NODELAY.
+ */
 static inline int open_listener(struct options *options)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(options->port),
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(options->port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t address_bytes = sizeof(address);
 	struct rlimit files;
 	int one = 1, fd;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &files) == 0 && options->connections_max + 16 > files.rlim_cur)
+		if (setrlimit(RLIMIT_NOFILE, &files) == 0 &&
+		    options->connections_max + 16 > files.rlim_cur)
 			options->connections_max = (uint32_t)files.rlim_cur - 16;
 	}
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -109,7 +119,10 @@ static inline int open_listener(struct options *options)
 	return fd;
 }
 
-/* SIGTERM and SIGINT as a descriptor, so that both loops end between two turns and can say what they did. */
+/*
+ * SIGTERM and SIGINT as a descriptor, so that both loops end between two turns and can say what
+ * they did.
+ */
 static inline int open_signals(void)
 {
 	sigset_t set;
@@ -127,11 +140,14 @@ static inline int open_signals(void)
 
 static inline void print_ready(const char *loop, const struct options *options)
 {
-	printf("ready loop=%s mode=%s port=%u\n", loop, options->resp ? "resp" : "echo", options->port);
+	printf("ready loop=%s mode=%s port=%u\n", loop, options->resp ? "resp" : "echo",
+	       options->port);
 	fflush(stdout);
 }
 
-/* Bytes waiting to be sent; grows by doubling, keeps its memory for the connection's next replies. */
+/*
+ * Bytes waiting to be sent; grows by doubling, keeps its memory for the connection's next replies.
+ */
 struct output {
 	char *data;
 	size_t length_bytes, capacity_bytes;
@@ -151,7 +167,10 @@ static inline void output_append(struct output *output, const void *data, size_t
 	output->length_bytes += data_bytes;
 }
 
-/* The constant: what GET answers. As long as the last SET's value, so that one server fits every workload. */
+/*
+ * The constant: what GET answers. As long as the last SET's value, so that one server fits every
+ * workload.
+ */
 struct constant {
 	char *reply;
 	size_t reply_bytes;
@@ -166,7 +185,8 @@ static inline void constant_resize(struct constant *constant, uint64_t value_byt
 		value_bytes = VALUE_BYTES_MAX;
 	constant->value_bytes = value_bytes;
 	constant->reply = checked(realloc(constant->reply, (size_t)value_bytes + 32));
-	header_bytes = (size_t)sprintf(constant->reply, "$%llu\r\n", (unsigned long long)value_bytes);
+	header_bytes = (size_t)sprintf(constant->reply, "$%llu\r\n",
+				       (unsigned long long)value_bytes);
 	memset(constant->reply + header_bytes, 'x', (size_t)value_bytes);
 	memcpy(constant->reply + header_bytes + value_bytes, "\r\n", 2);
 	constant->reply_bytes = header_bytes + (size_t)value_bytes + 2;
@@ -174,14 +194,16 @@ static inline void constant_resize(struct constant *constant, uint64_t value_byt
 
 /* Where one connection's request stream stands between two receives. All zero: before a request. */
 struct resp_state {
-	uint64_t number;		/* digits of the current header so far; then the last bulk's length */
-	uint64_t skip_bytes;		/* rest of the current bulk and its CR LF */
-	uint32_t arguments_left;	/* 0: an array header comes next */
-	char command;			/* first letter of the first argument, 0 until seen */
-	bool in_header;			/* the '*' or '$' has been read, its LF not yet */
+	/* digits of the current header so far; then the last bulk's length */
+	uint64_t number;
+	uint64_t skip_bytes;     /* rest of the current bulk and its CR LF */
+	uint32_t arguments_left; /* 0: an array header comes next */
+	char command;            /* first letter of the first argument, 0 until seen */
+	bool in_header;          /* the '*' or '$' has been read, its LF not yet */
 };
 
-static inline void answer(char command, uint64_t last_bulk_bytes, struct constant *constant, struct output *out)
+static inline void answer(char command, uint64_t last_bulk_bytes, struct constant *constant,
+			  struct output *out)
 {
 	if (command == 'g' || command == 'G') {
 		output_append(out, constant->reply, constant->reply_bytes);
@@ -192,7 +214,9 @@ static inline void answer(char command, uint64_t last_bulk_bytes, struct constan
 	output_append(out, "+OK\r\n", 5);
 }
 
-/* Consume all of `data`, appending one reply per complete request. Returns false if it is not RESP. */
+/*
+ * Consume all of `data`, appending one reply per complete request. Returns false if it is not RESP.
+ */
 static inline bool resp_feed(struct resp_state *saved, const char *data, size_t data_bytes,
 			     struct constant *constant, struct output *out)
 {
@@ -223,7 +247,8 @@ static inline bool resp_feed(struct resp_state *saved, const char *data, size_t 
 			state.in_header = true;
 			state.number = 0;
 		}
-		for (; data < end && *data >= '0' && *data <= '9' && state.number <= BULK_BYTES_MAX; data++)
+		for (; data < end && *data >= '0' && *data <= '9' && state.number <= BULK_BYTES_MAX;
+		     data++)
 			state.number = state.number * 10 + (uint64_t)(*data - '0');
 		if (state.number > BULK_BYTES_MAX)
 			return false;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit on io_uring: the least a correct server on this kernel has to do, as one raw loop without any framework
- * code. Echo, or RESP answered with constants. One process, one thread, Linux 6.1 or newer, liburing 2.3.
+ * The limit on io_uring: the least a correct server on this kernel has to do, as one raw loop
+ * without any framework code. Echo, or RESP answered with constants. One process, one thread, Linux
+ * 6.1 or newer, liburing 2.3.
  *
- * The one idea: everything the loop wants from the kernel leaves with the next enter, which also waits; so a turn is
- * one system call, however many connections it serves. Echo sends from the very buffer it received into.
+ * The one idea: everything the loop wants from the kernel leaves with the next enter, which also
+ * waits; so a turn is one system call, however many connections it serves. Echo sends from the very
+ * buffer it received into.
  *
- * A connection's slot (its direct descriptor) is closed only when its receive and its send have both ended, so a
- * completion can never name a slot that has been given to someone else. A peer that sends but never reads can hold
- * all echo buffers: this is a yardstick for loopback, not a server for strangers.
+ * A connection's slot (its direct descriptor) is closed only when its receive and its send have
+ * both ended, so a completion can never name a slot that has been given to someone else. A peer
+ * that sends but never reads can hold all echo buffers: this is a yardstick for loopback, not a
+ * server for strangers.
  */
 #include <liburing.h>
 #include <poll.h>
@@ -18,10 +21,11 @@
 #define SQ_ENTRIES 1024
 #define CQ_ENTRIES 8192
 #define BUFFER_GROUP 0
-#define COLOUR_BYTES 64		/* between buffers: else all begin in the same sets of the cache */
-#define NONE UINT32_MAX			/* end of a queue of buffers or of connections */
+#define COLOUR_BYTES 64 /* between buffers: else all begin in the same sets of the cache */
+#define NONE UINT32_MAX /* end of a queue of buffers or of connections */
 
-enum operation { ACCEPT, RECEIVE, SEND, CLOSE, CANCEL, STOP };	/* low byte of user_data; the slot is above it */
+/* low byte of user_data; the slot is above it */
+enum operation { ACCEPT, RECEIVE, SEND, CLOSE, CANCEL, STOP };
 
 struct replies {
 	struct output output;
@@ -29,25 +33,34 @@ struct replies {
 };
 
 struct connection {
-	uint32_t first_buffer, last_buffer;	/* echo: received and not yet sent back, a queue */
-	uint32_t sent_bytes;			/* how much of first_buffer, or of `sending`, has left */
-	uint32_t next_starved;			/* queue of connections waiting for a receive buffer */
-	bool receive_armed, send_armed;		/* the kernel still owes us a last completion */
-	bool ended, closing, starved;		/* no more requests: answer, then go; go now; waits for a buffer */
+	uint32_t first_buffer, last_buffer; /* echo: received and not yet sent back, a queue */
+	/* how much of first_buffer, or of `sending`, has left */
+	uint32_t sent_bytes;
+	/* queue of connections waiting for a receive buffer */
+	uint32_t next_starved;
+	bool receive_armed, send_armed; /* the kernel still owes us a last completion */
+	/* no more requests: answer, then go; go now; waits for a buffer */
+	bool ended, closing, starved;
 	struct resp_state request;
-	struct replies *sending, *gathered;	/* RESP: lent to the kernel; being filled; NULL when empty */
+	/* RESP: lent to the kernel; being filled; NULL when empty */
+	struct replies *sending, *gathered;
 };
 
-static struct options options = {.buffer_count = 256, .buffer_bytes = 65536, .connections_max = 16384};
+static struct options options = { .buffer_count = 256,
+				  .buffer_bytes = 65536,
+				  .connections_max = 16384 };
 static struct io_uring ring;
 static int listener;
 static struct io_uring_buf_ring *buffer_ring;
 static char *buffers;
-static uint32_t *buffer_length, *buffer_next;	/* per buffer: bytes received; the next of its connection */
-static uint32_t buffers_free, buffers_returned;	/* with the kernel; of those, not yet published to it */
+/* per buffer: bytes received; the next of its connection */
+static uint32_t *buffer_length, *buffer_next;
+/* with the kernel; of those, not yet published to it */
+static uint32_t buffers_free, buffers_returned;
 static struct connection *connections;
 static uint32_t first_starved = NONE, last_starved = NONE;
-static struct replies *idle_replies;	/* last in, first out: what is reused is still in the cache */
+/* last in, first out: what is reused is still in the cache */
+static struct replies *idle_replies;
 static struct constant constant;
 static bool accept_armed, stopping;
 static uint64_t accept_count, close_count, starve_count, turn_count;
@@ -61,7 +74,7 @@ static struct io_uring_sqe *next_sqe(void)
 {
 	struct io_uring_sqe *sqe;
 
-	while (!(sqe = io_uring_get_sqe(&ring)))	/* full: submit, don't wait */
+	while (!(sqe = io_uring_get_sqe(&ring))) /* full: submit, don't wait */
 		io_uring_submit(&ring);
 	return sqe;
 }
@@ -105,8 +118,8 @@ static void arm_send(uint32_t slot)
 		data = buffer_data(connection->first_buffer);
 		data_bytes = buffer_length[connection->first_buffer];
 	}
-	io_uring_prep_send(sqe, (int)slot, data + connection->sent_bytes, data_bytes - connection->sent_bytes,
-			   MSG_NOSIGNAL);
+	io_uring_prep_send(sqe, (int)slot, data + connection->sent_bytes,
+			   data_bytes - connection->sent_bytes, MSG_NOSIGNAL);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	tag(sqe, SEND, slot);
 	connection->send_armed = true;
@@ -134,8 +147,9 @@ static void release_replies(struct replies **replies)
 
 static void return_buffer(uint32_t buffer)
 {
-	io_uring_buf_ring_add(buffer_ring, buffer_data(buffer), options.buffer_bytes, (unsigned short)buffer,
-			      io_uring_buf_ring_mask(options.buffer_count), (int)buffers_returned++);
+	io_uring_buf_ring_add(buffer_ring, buffer_data(buffer), options.buffer_bytes,
+			      (unsigned short)buffer, io_uring_buf_ring_mask(options.buffer_count),
+			      (int)buffers_returned++);
 	buffers_free++;
 }
 
@@ -162,7 +176,7 @@ static void close_connection(uint32_t slot)
 	connection->closing = true;
 	if (connection->send_armed)
 		return;
-	while (connection->first_buffer != NONE)	/* now: others may be starving for them */
+	while (connection->first_buffer != NONE) /* now: others may be starving for them */
 		return_first_buffer(connection);
 	if (connection->receive_armed || connection->starved)
 		return;
@@ -173,7 +187,8 @@ static void close_connection(uint32_t slot)
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	tag(sqe, CLOSE, slot);
 	close_count++;
-	if (!accept_armed)			/* it had run out of slots; submitted in order, so there is one now */
+	/* it had run out of slots; submitted in order, so there is one now */
+	if (!accept_armed)
 		arm_accept();
 }
 
@@ -199,12 +214,13 @@ static void on_accept(const struct io_uring_cqe *cqe)
 {
 	accept_armed = cqe->flags & IORING_CQE_F_MORE;
 	if (cqe->res >= 0) {
-		connections[cqe->res] = (struct connection){.first_buffer = NONE, .next_starved = NONE};
+		connections[cqe->res] = (struct connection){ .first_buffer = NONE,
+							     .next_starved = NONE };
 		arm_receive((uint32_t)cqe->res);
 		accept_count++;
 	}
 	if (!accept_armed && cqe->res != -ENFILE && cqe->res != -EMFILE)
-		arm_accept();			/* out of slots: the next close does it */
+		arm_accept(); /* out of slots: the next close does it */
 }
 
 static void wait_for_buffer(uint32_t slot)
@@ -246,7 +262,8 @@ static void on_bytes(uint32_t slot, uint32_t buffer, uint32_t data_bytes)
 
 		if (!connection->gathered)
 			connection->gathered = take_replies();
-		good = resp_feed(&connection->request, data, data_bytes, &constant, &connection->gathered->output);
+		good = resp_feed(&connection->request, data, data_bytes, &constant,
+				 &connection->gathered->output);
 		return_buffer(buffer);
 		if (!good || connection->gathered->output.length_bytes > OUTPUT_BYTES_MAX)
 			close_connection(slot);
@@ -297,7 +314,8 @@ static void on_send(uint32_t slot, int result)
 		return;
 	}
 	connection->sent_bytes += (uint32_t)result;
-	if (connection->sent_bytes < length) {		/* the socket took a part: go on from there */
+	/* the socket took a part: go on from there */
+	if (connection->sent_bytes < length) {
 		arm_send(slot);
 		return;
 	}
@@ -319,7 +337,8 @@ static void run(void)
 		if (status < 0 && status != -EINTR && status != -EBUSY)
 			die("io_uring_enter", -status);
 		turn_count++;
-		io_uring_for_each_cqe(&ring, head, cqe) {
+		io_uring_for_each_cqe(&ring, head, cqe)
+		{
 			uint32_t slot = (uint32_t)(cqe->user_data >> 8);
 
 			switch ((enum operation)(cqe->user_data & 0xff)) {
@@ -336,7 +355,8 @@ static void run(void)
 				stopping = true;
 				break;
 			case CLOSE:
-			case CANCEL:	/* only failures arrive: the receive had just ended by itself */
+			/* only failures arrive: the receive had just ended by itself */
+			case CANCEL:
 				break;
 			}
 			count++;
@@ -354,11 +374,12 @@ static void run(void)
 static void open_ring(void)
 {
 	struct io_uring_params parameters = {
-		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-			 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
 		.cq_entries = CQ_ENTRIES,
 	};
-	struct io_uring_buf_reg registration = {.ring_entries = options.buffer_count, .bgid = BUFFER_GROUP};
+	struct io_uring_buf_reg registration = { .ring_entries = options.buffer_count,
+						 .bgid = BUFFER_GROUP };
 	size_t entries_bytes = options.buffer_count * sizeof(struct io_uring_buf);
 	void *entries;
 	int status;
@@ -370,7 +391,8 @@ static void open_ring(void)
 	if ((status = io_uring_register_files_sparse(&ring, options.connections_max)) < 0)
 		die("direct descriptors", -status);
 	if (posix_memalign(&entries, 4096, entries_bytes) ||
-	    posix_memalign((void **)&buffers, 4096, (size_t)options.buffer_count * (options.buffer_bytes + COLOUR_BYTES)))
+	    posix_memalign((void **)&buffers, 4096,
+			   (size_t)options.buffer_count * (options.buffer_bytes + COLOUR_BYTES)))
 		die("memory", ENOMEM);
 	buffer_ring = entries;
 	registration.ring_addr = (uint64_t)(uintptr_t)entries;
@@ -400,8 +422,10 @@ int main(int argc, char **argv)
 	arm_accept();
 	print_ready("uring", &options);
 	run();
-	shutdown(listener, SHUT_RDWR);		/* else the port stays taken until a worker has torn the ring down */
-	fprintf(stderr, "stopped accepted=%llu closed=%llu starved=%llu turns=%llu buffers_free=%u/%u\n",
+	/* else the port stays taken until a worker has torn the ring down */
+	shutdown(listener, SHUT_RDWR);
+	fprintf(stderr,
+		"stopped accepted=%llu closed=%llu starved=%llu turns=%llu buffers_free=%u/%u\n",
 		(unsigned long long)accept_count, (unsigned long long)close_count,
 		(unsigned long long)starve_count, (unsigned long long)turn_count, buffers_free,
 		options.buffer_count);

@@ -230,6 +230,12 @@ struct rota_backend_ops {
 	 */
 	int (*listen)(struct rota_backend *self, const struct rota_listen_options *options);
 
+	/*
+	 * Close a descriptor on which nothing was ever submitted: a connection nobody wants. Must
+	 * not block.
+	 */
+	void (*discard)(struct rota_backend *self, int fd);
+
 	/* shutdown(2): `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Returns 0 or negative errno. */
 	int (*shutdown)(struct rota_backend *self, int fd, int how);
 
@@ -272,6 +278,7 @@ ROTA_API int64_t rota_backend_default_wall_ns(struct rota_backend *self);
 ROTA_API void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes);
 ROTA_API int rota_backend_default_listen(struct rota_backend *self,
 					 const struct rota_listen_options *options);
+ROTA_API void rota_backend_default_discard(struct rota_backend *self, int fd);
 ROTA_API int rota_backend_default_shutdown(struct rota_backend *self, int fd, int how);
 ROTA_API int rota_backend_default_address(struct rota_backend *self, int fd, bool peer,
 					  struct rota_address *out);

@@ -20,5 +20,7 @@
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
 #include <rota/protocol.h>
+#include <rota/net.h>
+#include <rota/server.h>
 
 #endif /* ROTA_H */

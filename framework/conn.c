@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections: receiving, sending, and the way to the close. Belongs to one reactor; everything
+ * here runs in the reactor's own context or in the task that serves the connection, and never
+ * suspends.
+ *
+ * Every event stores what it brought and calls rota__conn_advance(), which looks at the state and
+ * does what is to be done next. So no event has to know what the others are waiting for.
+ */
+#include <poll.h>
+#include <string.h>
+
+#include <rota/error.h>
+#include <rota/memory.h>
+
+#include "framework/net_internal.h"
+
+/*
+ * What a closing connection still swallows before it is cut off: a peer that sends on without end
+ * is not owed more.
+ */
+#define LINGER_BYTES_MAX (1u << 20)
+
+static void receive_completed(struct rota_op *op, const struct rota_completion *completion);
+static void send_completed(struct rota_op *op, const struct rota_completion *completion);
+static void close_completed(struct rota_op *op, const struct rota_completion *completion);
+static void timer_fired(struct rota_timer *timer);
+static void arm_receive(struct rota_conn *conn);
+static void stop_receiving(struct rota_conn *conn);
+
+/* ---- birth ---- */
+
+struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listener *listener,
+				    const struct rota_conn_limits *limits)
+{
+	/* Process-wide, so that an id names a connection wherever it has been handed to. */
+	static uint64_t last_id;
+	const struct rota_protocol *protocol = listener ? listener->options.protocol : NULL;
+	size_t state_bytes = protocol ? protocol->session_bytes : sizeof(struct stream);
+	struct rota_conn *conn = rota_calloc(1, sizeof(*conn) + state_bytes);
+
+	if (!conn)
+		return NULL;
+	if (!listener) {
+		struct stream *stream = rota__stream(conn);
+
+		stream->own_limits = *limits;
+		limits = &stream->own_limits;
+	}
+	conn->reactor = net->reactor;
+	conn->listener = listener;
+	conn->fd = fd;
+	conn->limits = limits;
+	conn->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+	conn->active_at = net->reactor->now;
+	conn->receive.complete = receive_completed;
+	conn->receive.fd = fd;
+	conn->send.fd = fd;
+	rota__output_init(&conn->output, net, conn, limits->output_max_bytes);
+	rota_list_push_back(&net->conns, &conn->link);
+	rota_list_init(&conn->wait_link);
+	rota_timer_init(&conn->timer, timer_fired);
+	if (limits->idle_timeout_ns)
+		rota_timer_arm(&conn->timer, conn->active_at + limits->idle_timeout_ns);
+	if (listener)
+		listener->references++;
+	net->stats.connections++;
+	rota__conn_advance(conn);
+	return conn;
+}
+
+/* ---- the state machine ---- */
+
+static void start_lingering(struct rota_conn *conn)
+{
+	const struct rota_backend_ops *engine = conn->reactor->engine;
+
+	conn->state = CONN_LINGERING;
+	if (!conn->is_shut && engine->shutdown(conn->reactor->backend, conn->fd, SHUT_WR) < 0)
+		conn->state = CONN_CLOSING; /* not connected any more */
+	conn->is_shut = true;
+	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
+}
+
+static void start_closing(struct rota_conn *conn)
+{
+	conn->state = CONN_CLOSING;
+	rota_timer_disarm(&conn->timer);
+}
+
+/* Cancel what is lent; close when nothing is, nobody serves it, and no queue holds it. */
+static void close_when_quiet(struct rota_conn *conn)
+{
+	stop_receiving(conn);
+	if (conn->send_is_lent)
+		rota__op_cancel(conn->reactor, &conn->send);
+	if (conn->receive_is_lent || conn->send_is_lent || conn->task || conn->is_ready ||
+	    conn->is_flushing)
+		return;
+	rota_list_remove(&conn->wait_link);
+	rota__conn_return_buffer(conn);
+	rota__output_clear(&conn->output);
+	conn->send.kind = ROTA_OP_CLOSE;
+	conn->send.complete = close_completed;
+	conn->send_is_lent = true;
+	rota__op_submit(conn->reactor, &conn->send);
+}
+
+void rota__conn_advance(struct rota_conn *conn)
+{
+	if (conn->state == CONN_OPEN && (conn->has_eof || conn->reactor->net->is_draining) &&
+	    !rota__conn_is_stream(conn) && !conn->task && !conn->is_ready && !conn->is_full)
+		/* what was complete has been answered; the rest never comes */
+		conn->state = CONN_FINISHING;
+	if (conn->state == CONN_FINISHING && !conn->task && !conn->output.pending_bytes &&
+	    !conn->send_is_lent) {
+		if (conn->wants_linger && !conn->has_eof)
+			start_lingering(conn);
+		else
+			start_closing(conn);
+	}
+	if (conn->state == CONN_LINGERING &&
+	    (conn->has_eof || conn->discarded_bytes > LINGER_BYTES_MAX))
+		start_closing(conn);
+	if (conn->state == CONN_CLOSING) {
+		if (conn->send.kind != ROTA_OP_CLOSE)
+			close_when_quiet(conn);
+		return;
+	}
+	arm_receive(conn);
+}
+
+void rota__conn_finish(struct rota_conn *conn, bool linger)
+{
+	if (conn->state != CONN_OPEN)
+		return;
+	conn->state = CONN_FINISHING;
+	conn->wants_linger = linger;
+	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
+	/* Unread input would turn the close into a reset; it is not served any more. */
+	rota__conn_return_buffer(conn);
+	rota__conn_advance(conn);
+}
+
+void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind kind,
+		      const char *why)
+{
+	struct rota_cancel_reason reason = { .kind = kind, .error = -ECANCELED, .why = why };
+
+	if (conn->state == CONN_CLOSING)
+		return;
+	if (!conn->error)
+		conn->error = error;
+	start_closing(conn);
+	if (conn->scope)
+		rota__scope_cancel(conn->reactor, conn->scope, &reason);
+	if (rota__conn_is_stream(conn)) {
+		rota__stream_input(conn);
+		rota__stream_output(conn);
+	}
+	rota__conn_advance(conn);
+}
+
+static void timer_fired(struct rota_timer *timer)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(timer, struct rota_conn, timer);
+	rota_ns bound = conn->state == CONN_OPEN ? conn->limits->idle_timeout_ns
+						 : conn->limits->linger_timeout_ns;
+	rota_ns due = conn->active_at + bound;
+	bool is_served = conn->task && !rota__conn_is_stream(conn);
+
+	/*
+	 * Lazy: bytes only note the time, and the timer asks how long ago that was. A running
+	 * handler is not idleness.
+	 */
+	if (is_served)
+		conn->active_at = conn->reactor->now;
+	if (is_served || (due > conn->reactor->now && conn->state != CONN_LINGERING)) {
+		rota_timer_arm(timer, conn->active_at + bound);
+		return;
+	}
+	if (conn->state == CONN_OPEN)
+		conn->reactor->net->stats.idle_closes++;
+	rota__conn_abort(conn, -ETIMEDOUT, ROTA_CANCEL_CLIENT_GONE,
+			 "the connection was idle too long");
+}
+
+/* ---- receiving ---- */
+
+size_t rota__conn_input_bytes(const struct rota_conn *conn)
+{
+	return conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+}
+
+struct rota_view rota__conn_input(const struct rota_conn *conn)
+{
+	if (conn->in_bytes)
+		return rota_view_of(conn->in_data, conn->in_bytes);
+	return rota_view_of(conn->spill.data + conn->spill_start,
+			    conn->spill.bytes - conn->spill_start);
+}
+
+void rota__conn_return_buffer(struct rota_conn *conn)
+{
+	struct net *net = conn->reactor->net;
+
+	if (!conn->in_data)
+		return;
+	conn->reactor->engine->buffer_return(conn->reactor->backend, conn->in_buffer);
+	conn->in_data = NULL;
+	conn->in_bytes = 0;
+	conn->in_is_borrowed = false;
+	net->buffers_held--;
+}
+
+void rota__conn_consume(struct rota_conn *conn, size_t bytes)
+{
+	if (conn->in_data && conn->in_bytes) {
+		ROTA_ASSERT(bytes <= conn->in_bytes);
+		conn->in_data += bytes;
+		conn->in_bytes -= (uint32_t)bytes;
+		if (!conn->in_bytes && !conn->in_is_borrowed)
+			rota__conn_return_buffer(conn);
+		return;
+	}
+	ROTA_ASSERT(bytes <= conn->spill.bytes - conn->spill_start);
+	conn->spill_start += bytes;
+	if (conn->spill_start == conn->spill.bytes) {
+		rota_buffer_fini(&conn->spill);
+		conn->spill_start = 0;
+	}
+}
+
+/* Append to the spill, first closing the gap of what was consumed when that is most of it. */
+static void spill_append(struct rota_conn *conn, const void *data, size_t bytes)
+{
+	if (conn->spill_start > conn->spill.bytes / 2) {
+		rota_buffer_consume(&conn->spill, conn->spill_start);
+		conn->spill_start = 0;
+	}
+	if (rota_buffer_append(&conn->spill, data, bytes) < 0)
+		rota__conn_abort(conn, -ENOMEM, ROTA_CANCEL_CLIENT_GONE, "no memory for its input");
+}
+
+void rota__conn_spill(struct rota_conn *conn)
+{
+	if (!conn->in_data)
+		return;
+	/* A buffer is only taken while the spill is empty, so what is left of it comes first. */
+	if (conn->in_bytes)
+		spill_append(conn, conn->in_data, conn->in_bytes);
+	rota__conn_return_buffer(conn);
+}
+
+static void take_input(struct rota_conn *conn, const struct rota_completion *completion)
+{
+	struct net *net = conn->reactor->net;
+	uint32_t bytes = (uint32_t)completion->result;
+
+	net->stats.received_bytes += bytes;
+	net->buffers_held++;
+	if (conn->state == CONN_OPEN && !conn->in_data && !conn->spill.bytes &&
+	    net->buffers_held <= net->buffers_count / 2) {
+		conn->in_data = completion->data;
+		conn->in_bytes = bytes;
+		conn->in_buffer = completion->buffer;
+		return;
+	}
+	if (conn->state == CONN_OPEN) {
+		if (!conn->in_is_borrowed)
+			rota__conn_spill(conn);
+		spill_append(conn, completion->data, bytes);
+	} else {
+		conn->discarded_bytes += bytes;
+	}
+	net->buffers_held--;
+	conn->reactor->engine->buffer_return(conn->reactor->backend, completion->buffer);
+}
+
+static void receive_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, receive);
+	bool was_poll = conn->receive_is_poll;
+	int32_t result = completion->result;
+
+	if (!(completion->flags & ROTA_COMPLETION_MORE)) {
+		conn->receive_is_lent = false;
+		conn->receive_is_cancelled = false;
+	}
+	if (was_poll && result >= 0) {
+		rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE, "the client is gone");
+	} else if (result > 0) {
+		conn->active_at = conn->reactor->now;
+		take_input(conn, completion);
+	} else if (result == 0) {
+		conn->has_eof = true;
+	} else if (result == -ENOBUFS) {
+		conn->reactor->net->stats.buffer_waits++;
+		rota_list_push_back(&conn->reactor->net->starved, &conn->wait_link);
+	} else if (result != -ECANCELED) {
+		rota__conn_abort(conn, result, ROTA_CANCEL_CLIENT_GONE, "the client is gone");
+	}
+	if (rota__conn_is_stream(conn))
+		rota__stream_input(conn);
+	else
+		rota__session_ready(conn);
+	rota__conn_advance(conn);
+}
+
+static void stop_receiving(struct rota_conn *conn)
+{
+	if (!conn->receive_is_lent || conn->receive_is_cancelled)
+		return;
+	conn->receive_is_cancelled = true;
+	rota__op_cancel(conn->reactor, &conn->receive);
+}
+
+static void submit_receive(struct rota_conn *conn, bool is_poll)
+{
+	conn->receive.kind = is_poll ? ROTA_OP_POLL : ROTA_OP_RECEIVE;
+	conn->receive.events = 0; /* hang-up and error count always */
+	conn->receive_is_poll = is_poll;
+	conn->receive_is_lent = true;
+	rota__op_submit(conn->reactor, &conn->receive);
+}
+
+/* Keep receiving while there is room; otherwise only watch for the peer leaving. */
+static void arm_receive(struct rota_conn *conn)
+{
+	size_t high = rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
+	bool has_room = conn->state != CONN_OPEN || rota__conn_input_bytes(conn) < high;
+	bool wants_input = !conn->has_eof && has_room;
+
+	if (conn->receive_is_lent) {
+		if (conn->receive_is_poll ? wants_input : !wants_input) {
+			if (!conn->receive_is_poll && !conn->receive_is_cancelled)
+				conn->reactor->net->stats.input_pauses++;
+			stop_receiving(conn);
+		}
+		return;
+	}
+	if (!rota_list_is_empty(&conn->wait_link))
+		return; /* in line for a buffer */
+	submit_receive(conn, !wants_input);
+}
+
+/* ---- sending ---- */
+
+void rota__conn_want_flush(struct rota_conn *conn)
+{
+	struct net *net = conn->reactor->net;
+
+	if (conn->is_flushing || conn->send_is_lent)
+		return;
+	conn->is_flushing = true;
+	conn->next_flush = net->flush_head;
+	net->flush_head = conn;
+}
+
+static void submit_send(struct rota_conn *conn)
+{
+	struct chunk *chunk = conn->output.first;
+	struct gather *gather;
+	size_t count = 0;
+
+	conn->send.complete = send_completed;
+	conn->send.kind = ROTA_OP_SEND;
+	conn->send.send.data = chunk->data;
+	conn->send.send.bytes = chunk->bytes;
+	gather = chunk->next ? rota__gather_acquire(conn->reactor->net) : NULL;
+	if (gather) { /* without memory for one, the first piece goes alone */
+		for (; chunk && count < GATHER_MAX; chunk = chunk->next)
+			if (chunk->bytes)
+				gather->pieces[count++] = (struct iovec){ (void *)chunk->data,
+									  chunk->bytes };
+		gather->message = (struct msghdr){ .msg_iov = gather->pieces, .msg_iovlen = count };
+		conn->send.kind = ROTA_OP_SEND_MESSAGE;
+		conn->send.message = &gather->message;
+		conn->gather = gather;
+	}
+	conn->send_is_lent = true;
+	conn->reactor->net->stats.sends++;
+	rota__op_submit(conn->reactor, &conn->send);
+}
+
+void rota__conn_flush(struct rota_conn *conn)
+{
+	conn->is_flushing = false;
+	if (conn->output.error && conn->state != CONN_CLOSING) {
+		conn->reactor->net->stats.output_cut_offs += conn->output.error == -ENOBUFS;
+		rota__conn_abort(conn, conn->output.error, ROTA_CANCEL_CLIENT_GONE,
+				 conn->output.error == -ENOBUFS
+					 ? "the client does not read its replies"
+					 : "no memory for its replies");
+	} else if (conn->state == CONN_CLOSING || !conn->output.pending_bytes) {
+		rota__conn_advance(conn);
+	} else {
+		submit_send(conn);
+	}
+}
+
+static void send_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, send);
+	struct net *net = conn->reactor->net;
+
+	conn->send_is_lent = false;
+	if (conn->gather) {
+		rota__gather_release(net, conn->gather);
+		conn->gather = NULL;
+	}
+	if (completion->result < 0) {
+		rota__conn_abort(conn, completion->result, ROTA_CANCEL_CLIENT_GONE,
+				 "the client is gone");
+		rota__conn_advance(conn);
+		return;
+	}
+	net->stats.sent_bytes += (uint32_t)completion->result;
+	conn->active_at = conn->reactor->now;
+	rota__output_consume(&conn->output, (size_t)completion->result);
+	if (conn->output.pending_bytes && conn->state != CONN_CLOSING)
+		rota__conn_want_flush(conn);
+	if (rota__conn_is_stream(conn)) {
+		rota__stream_output(conn);
+	} else if (conn->is_full &&
+		   conn->output.pending_bytes <= conn->limits->output_high_bytes / 2) {
+		conn->is_full = false;
+		rota__session_ready(conn);
+	}
+	rota__conn_advance(conn);
+}
+
+/* ---- the end ---- */
+
+static void close_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, send);
+	struct net *net = conn->reactor->net;
+
+	(void)completion; /* the descriptor is gone whatever close said */
+	if (rota__conn_is_stream(conn))
+		rota__stream_fini(conn);
+	else if (conn->is_opened)
+		conn->listener->options.protocol->on_close((struct rota_session *)conn,
+							   conn->error);
+	rota_timer_disarm(&conn->timer);
+	rota_list_remove(&conn->link);
+	rota_buffer_fini(&conn->spill);
+	net->stats.connections--;
+	__atomic_fetch_sub(&net->load, 1, __ATOMIC_RELAXED);
+	if (conn->listener)
+		rota__listener_unref(conn->listener);
+	rota_free(conn);
+	rota__net_descriptor_freed(net);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listeners, connections and outputs from inside. Internal to framework/; everything belongs to one
+ * reactor's thread but the load counter.
+ *
+ * A connection's life: OPEN → FINISHING (nothing more is parsed; the output drains) → LINGERING
+ * (our side is shut, what the peer still sends is discarded, for a bounded time) → CLOSING
+ * (operations are cancelled, their ends awaited) → gone. Each step is taken by conn_advance(),
+ * which every event calls and which looks at the state alone.
+ */
+#ifndef ROTA_NET_INTERNAL_H
+#define ROTA_NET_INTERNAL_H
+
+#include <sys/uio.h>
+
+#include <rota/net.h>
+#include <rota/protocol.h>
+
+#include "framework/reactor_internal.h"
+
+/* ---- output.c ---- */
+
+/* One piece of output: bytes of its own, or a part of a blob. */
+struct chunk {
+	struct chunk *next;
+	struct rota_blob *blob; /* a reference, or NULL: `storage` */
+	const char *data;       /* first byte not yet sent */
+	size_t bytes;           /* from there on, in use */
+	size_t capacity;        /* of storage; 0 for a blob */
+	char storage[];
+};
+
+struct rota_output {
+	struct chunk *first;
+	struct chunk *last;
+	size_t pending_bytes;
+	size_t bytes_max;       /* more counts as failed */
+	struct net *net;        /* whose spare chunks are used; NULL: none */
+	struct rota_conn *conn; /* to be flushed when something is written; NULL: nobody's */
+	/* -ENOMEM, -ENOBUFS (bytes_max passed): what is written is dropped */
+	int error;
+};
+
+/*
+ * Pieces sent at once; 64 iovecs are the most that stay in the kernel's fast path (UIO_FASTIOV is
+ * 8, 64 one page).
+ */
+#define GATHER_MAX 64
+
+/* What a gathered send lends to the engine. */
+struct gather {
+	struct gather *next_spare;
+	struct msghdr message;
+	struct iovec pieces[GATHER_MAX];
+};
+
+void rota__output_init(struct rota_output *output, struct net *net, struct rota_conn *conn,
+		       size_t bytes_max);
+/* Drop everything that is gathered. */
+void rota__output_clear(struct rota_output *output);
+/* The first `bytes` have been sent. */
+void rota__output_consume(struct rota_output *output, size_t bytes);
+/* What a gathered send needs; NULL: no memory. */
+struct gather *rota__gather_acquire(struct net *net);
+void rota__gather_release(struct net *net, struct gather *gather);
+/* Give the spare chunks and gathers back. */
+void rota__output_free_spares(struct net *net);
+
+/* ---- connections ---- */
+
+enum conn_state {
+	CONN_OPEN,
+	CONN_FINISHING,
+	CONN_LINGERING,
+	CONN_CLOSING,
+};
+
+/*
+ * The protocol's view of a connection is the connection; the type only keeps the two interfaces
+ * apart.
+ */
+struct rota_session;
+
+struct rota_conn {
+	struct rota_op receive; /* RECEIVE, or POLL for a hang-up while receiving is off */
+	struct rota_op send;    /* SEND, SEND_MESSAGE, at last CLOSE */
+	struct rota_output output;
+	struct rota_reactor *reactor;
+	struct rota_listener *listener; /* NULL: made by rota_connect */
+	struct rota_link link;          /* on net->conns */
+	struct rota_conn *next_ready;   /* on net->ready, when is_ready */
+	struct rota_conn *next_flush;   /* on net->flush, when is_flushing */
+	struct rota_link wait_link;     /* on net->starved: waits in line for a receive buffer */
+
+	/* input: what is left of one receive buffer, and what came after it */
+	const char *in_data; /* NULL: no buffer is held */
+	uint32_t in_bytes;   /* unconsumed */
+	uint16_t in_buffer;  /* its id */
+	/* task style: a reader looks at it; it must stay where it is */
+	bool in_is_borrowed;
+	struct rota_buffer spill;
+	size_t spill_start; /* consumed bytes at its start */
+	int fd;
+
+	const struct rota_conn_limits *limits; /* the listener's, or defaults */
+	struct gather *gather;                 /* lent with the send in flight */
+	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
+	/* the running handler's: what is cancelled when the client goes */
+	struct rota_scope *scope;
+	size_t need_bytes;       /* do not serve before so much input is there */
+	struct rota_timer timer; /* idle (lazy), then linger */
+	rota_ns active_at;       /* the turn in which bytes last moved */
+	uint64_t id;
+	int32_t error; /* why it is dead: negative errno; 0: it isn't */
+	uint8_t state; /* enum conn_state */
+	bool receive_is_lent;
+	bool receive_is_poll;
+	bool receive_is_cancelled;
+	bool send_is_lent;
+	bool is_ready;
+	bool is_flushing;
+	bool is_opened; /* on_open has been called */
+	bool has_eof;   /* the peer has shut its side */
+	bool is_full;   /* paused: output above the high-water mark */
+	bool wants_linger;
+	bool is_shut;             /* our side */
+	uint32_t discarded_bytes; /* while lingering */
+	_Alignas(16) char session_state[];
+};
+
+struct rota_listener {
+	struct rota_op accept;
+	struct rota_link link; /* on net->listeners */
+	struct net *net;
+	struct rota_listener_options options;
+	struct rota_timer retry; /* out of descriptors */
+	uint64_t references;     /* connections that point here */
+	int fd;                  /* -1: connections are handed over to it */
+	bool accept_is_lent;
+	bool is_closing;
+	bool is_paused;
+};
+
+/* All that a reactor has of the network. */
+struct net {
+	struct rota_reactor *reactor;
+	struct rota_conn *ready_head; /* sessions with something to serve, oldest first */
+	struct rota_conn *ready_tail;
+	struct rota_conn *flush_head;  /* connections with output and no send in flight */
+	struct rota_task *idle_worker; /* parked worker tasks, linked through next_ready */
+	unsigned idle_workers;
+	unsigned workers; /* alive */
+	/* not parked and not suspended in a handler: at most one is wanted */
+	unsigned serving_workers;
+	unsigned suspended_workers;
+	struct chunk *spare_chunks;
+	unsigned spare_chunks_count;
+	struct gather *spare_gathers;
+	unsigned spare_gathers_count;
+	struct rota_link conns;
+	struct rota_link listeners;
+	struct rota_link starved; /* connections in line for a receive buffer, by wait_link */
+	uint32_t buffers_count;
+	uint32_t buffers_held; /* lent by the engine, now with us */
+	uint32_t handovers;    /* connections under way to other reactors */
+	bool is_draining;      /* no new connections; those that are idle end */
+	bool is_stopping;
+	struct rota_log_limit accept_log;
+	struct rota_net_stats stats;
+	/* atomic: connections here or on their way here */
+	uint32_t load ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
+};
+
+/* The reactor's net, made on first use; NULL: no memory. */
+struct net *rota__net(struct rota_reactor *reactor);
+
+/* conn.c: A connection on socket `fd`, which it takes unless there is no memory (NULL). Without a
+ * listener, `limits` are copied; otherwise they are the listener's. */
+struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listener *listener,
+				    const struct rota_conn_limits *limits);
+/* Something has changed: take whatever step the state asks for. May free the connection. */
+void rota__conn_advance(struct rota_conn *conn);
+/* No new requests; close after the output is out. */
+void rota__conn_finish(struct rota_conn *conn, bool linger);
+/* Dead: drop the output, cancel the handler. `error` negative errno, 0: orderly. */
+void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind kind,
+		      const char *why);
+/* Queue for this turn's flush. */
+void rota__conn_want_flush(struct rota_conn *conn);
+void rota__conn_flush(struct rota_conn *conn);
+/* The unconsumed input, and consuming it. */
+struct rota_view rota__conn_input(const struct rota_conn *conn);
+void rota__conn_consume(struct rota_conn *conn, size_t bytes);
+size_t rota__conn_input_bytes(const struct rota_conn *conn);
+/*
+ * Move what is left of a receive buffer to the spill and return the buffer. -ENOMEM aborts the
+ * connection.
+ */
+void rota__conn_spill(struct rota_conn *conn);
+/* Give the receive buffer back, whatever is left in it. */
+void rota__conn_return_buffer(struct rota_conn *conn);
+
+/* session.c: serving protocols with worker tasks. */
+void rota__session_ready(struct rota_conn *conn);
+/* Start or wake a worker if sessions wait and none is serving. */
+void rota__workers_kick(struct net *net);
+
+/* stream.c: task style. */
+struct stream {
+	struct rota_future *reader;         /* waiting for input */
+	struct rota_future *writer;         /* waiting for the output to drain */
+	size_t drained_bytes;               /* until so little is pending */
+	struct rota_buffer held;            /* input a reader looks at, taken out of the spill */
+	size_t held_start;                  /* consumed bytes at its start */
+	struct rota_conn_limits own_limits; /* of a connection without a listener */
+};
+
+static inline struct stream *rota__stream(struct rota_conn *conn)
+{
+	return (struct stream *)conn->session_state;
+}
+
+static inline bool rota__conn_is_stream(const struct rota_conn *conn)
+{
+	return !conn->listener || !conn->listener->options.protocol;
+}
+
+/* Spawn the handler. 0 or negative errno. */
+int rota__stream_start(struct rota_conn *conn);
+void rota__stream_fini(struct rota_conn *conn);
+/* Input, an error or drained output: wake whoever waits for it. */
+void rota__stream_input(struct rota_conn *conn);
+void rota__stream_output(struct rota_conn *conn);
+
+/* net.c: Close listeners and end every connection as soon as it is idle. */
+void rota__net_drain(struct rota_reactor *reactor);
+/* The listener lost a connection. */
+void rota__listener_unref(struct rota_listener *listener);
+/* A descriptor was closed: listeners that ran out may try again. */
+void rota__net_descriptor_freed(struct net *net);
+
+#endif /* ROTA_NET_INTERNAL_H */

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Outputs: a chain of chunks that gathers what is written until the turn's flush sends it. Belongs
+ * to one reactor.
+ *
+ * A chunk's storage beyond what is used may be written while the used part is lent to a send:
+ * nobody reads there.
+ */
+#include <string.h>
+
+#include <rota/error.h>
+#include <rota/memory.h>
+
+#include "framework/net_internal.h"
+
+/* A chunk with its head is one block of this size: large enough for the replies to one receive, small enough that a
+ * thousand connections' worth stays in the second-level cache. A guess, 2026-11-22. */
+#define CHUNK_BLOCK_BYTES 4096
+#define CHUNK_STORAGE_BYTES (CHUNK_BLOCK_BYTES - sizeof(struct chunk))
+#define CHUNK_STORAGE_BYTES_MAX ((size_t)64 * 1024)
+/* Kept by a reactor for the next turn: what 1024 connections with one reply each use. */
+#define SPARE_CHUNKS_MAX 1024
+#define SPARE_GATHERS_MAX 64
+
+static struct chunk *chunk_create(struct rota_output *output, size_t bytes);
+static void chunk_destroy(struct net *net, struct chunk *chunk);
+
+/* ---- life ---- */
+
+void rota__output_init(struct rota_output *output, struct net *net, struct rota_conn *conn,
+		       size_t bytes_max)
+{
+	*output = (struct rota_output){ .net = net, .conn = conn, .bytes_max = bytes_max };
+}
+
+void rota__output_clear(struct rota_output *output)
+{
+	struct chunk *chunk;
+
+	while ((chunk = output->first)) {
+		output->first = chunk->next;
+		chunk_destroy(output->net, chunk);
+	}
+	output->last = NULL;
+	output->pending_bytes = 0;
+}
+
+struct rota_output *rota_output_create(size_t bytes_max)
+{
+	struct rota_output *output = rota_alloc(sizeof(*output));
+
+	if (output)
+		rota__output_init(output, NULL, NULL, bytes_max);
+	return output;
+}
+
+void rota_output_destroy(struct rota_output *output)
+{
+	rota__output_clear(output);
+	rota_free(output);
+}
+
+/* ---- writing ---- */
+
+static void fail(struct rota_output *output, int error)
+{
+	output->error = error;
+	if (output->conn)
+		rota__conn_want_flush(output->conn); /* the flush closes it */
+}
+
+static void append(struct rota_output *output, struct chunk *chunk)
+{
+	if (output->last)
+		output->last->next = chunk;
+	else
+		output->first = chunk;
+	output->last = chunk;
+}
+
+static size_t room(const struct chunk *chunk)
+{
+	return chunk && !chunk->blob
+		       ? chunk->capacity - (size_t)(chunk->data + chunk->bytes - chunk->storage)
+		       : 0;
+}
+
+static void count(struct rota_output *output, size_t bytes)
+{
+	output->pending_bytes += bytes;
+	if (output->conn)
+		rota__conn_want_flush(output->conn);
+}
+
+/* True if `bytes` more may be gathered. */
+static bool admit(struct rota_output *output, size_t bytes)
+{
+	if (output->error)
+		return false;
+	if (bytes > output->bytes_max - output->pending_bytes) {
+		fail(output, -ENOBUFS);
+		return false;
+	}
+	return true;
+}
+
+void rota_output_write(struct rota_output *output, const void *data, size_t bytes)
+{
+	const char *from = data;
+
+	if (!bytes || !admit(output, bytes))
+		return;
+	while (bytes) {
+		size_t part = rota_min_size(bytes, room(output->last));
+
+		if (part) {
+			struct chunk *last = output->last;
+
+			memcpy((char *)last->data + last->bytes, from, part);
+			last->bytes += part;
+			from += part;
+			bytes -= part;
+			count(output, part);
+		} else if (!chunk_create(output, bytes)) {
+			return;
+		}
+	}
+}
+
+/* Where writes go that nobody will see. */
+static __thread char discarded[ROTA_OUTPUT_RESERVE_BYTES_MAX];
+
+char *rota_output_reserve(struct rota_output *output, size_t bytes)
+{
+	ROTA_ASSERT(bytes <= ROTA_OUTPUT_RESERVE_BYTES_MAX);
+	if (!admit(output, bytes))
+		return discarded;
+	if (room(output->last) < bytes && !chunk_create(output, bytes))
+		return discarded;
+	return output->last ? (char *)output->last->data + output->last->bytes : discarded;
+}
+
+void rota_output_commit(struct rota_output *output, size_t bytes)
+{
+	if (output->error || !bytes)
+		return;
+	ROTA_ASSERT(bytes <= room(output->last));
+	output->last->bytes += bytes;
+	count(output, bytes);
+}
+
+void rota_output_blob(struct rota_output *output, struct rota_blob *blob, size_t offset,
+		      size_t bytes)
+{
+	struct chunk *chunk;
+
+	ROTA_ASSERT(offset <= blob->bytes);
+	ROTA_ASSERT(bytes <= blob->bytes - offset);
+	if (!bytes || !admit(output, bytes))
+		return;
+	chunk = rota_alloc(sizeof(*chunk));
+	if (!chunk) {
+		fail(output, -ENOMEM);
+		return;
+	}
+	*chunk = (struct chunk){ .blob = rota_blob_ref(blob),
+				 .data = blob->data + offset,
+				 .bytes = bytes };
+	append(output, chunk);
+	count(output, bytes);
+}
+
+/* ---- reading ---- */
+
+size_t rota_output_pending_bytes(const struct rota_output *output)
+{
+	return output->pending_bytes;
+}
+
+bool rota_output_failed(const struct rota_output *output)
+{
+	return output->error != 0;
+}
+
+void rota__output_consume(struct rota_output *output, size_t bytes)
+{
+	ROTA_ASSERT(bytes <= output->pending_bytes);
+	output->pending_bytes -= bytes;
+	while (bytes) {
+		struct chunk *chunk = output->first;
+		size_t part = rota_min_size(bytes, chunk->bytes);
+
+		chunk->data += part;
+		chunk->bytes -= part;
+		bytes -= part;
+		if (chunk->bytes)
+			break;
+		output->first = chunk->next;
+		if (!output->first)
+			output->last = NULL;
+		chunk_destroy(output->net, chunk);
+	}
+	/* A reservation may have left an empty chunk behind; it is of no use any more. */
+	if (!output->pending_bytes && output->first)
+		rota__output_clear(output);
+}
+
+size_t rota_output_take(struct rota_output *output, void *out, size_t bytes_max)
+{
+	size_t taken = 0;
+
+	for (struct chunk *chunk = output->first; chunk && taken < bytes_max; chunk = chunk->next) {
+		size_t part = rota_min_size(bytes_max - taken, chunk->bytes);
+
+		memcpy((char *)out + taken, chunk->data, part);
+		taken += part;
+	}
+	rota__output_consume(output, taken);
+	return taken;
+}
+
+/* ---- chunks ---- */
+
+/*
+ * Append a chunk with room for `bytes`, or for a good part of them; NULL: no memory, the output has
+ * failed.
+ */
+static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
+{
+	struct net *net = output->net;
+	struct chunk *chunk;
+	size_t capacity = CHUNK_STORAGE_BYTES;
+
+	if (bytes <= CHUNK_STORAGE_BYTES && net && net->spare_chunks) {
+		chunk = net->spare_chunks;
+		net->spare_chunks = chunk->next;
+		net->spare_chunks_count--;
+	} else {
+		if (bytes > capacity)
+			capacity = rota_min_size(bytes, CHUNK_STORAGE_BYTES_MAX);
+		chunk = rota_alloc(sizeof(*chunk) + capacity);
+		if (!chunk) {
+			fail(output, -ENOMEM);
+			return NULL;
+		}
+		chunk->capacity = capacity;
+		chunk->blob = NULL;
+	}
+	chunk->next = NULL;
+	chunk->data = chunk->storage;
+	chunk->bytes = 0;
+	append(output, chunk);
+	return chunk;
+}
+
+static void chunk_destroy(struct net *net, struct chunk *chunk)
+{
+	if (chunk->blob) {
+		rota_blob_unref(chunk->blob);
+	} else if (net && chunk->capacity == CHUNK_STORAGE_BYTES &&
+		   net->spare_chunks_count < SPARE_CHUNKS_MAX) {
+		chunk->next = net->spare_chunks;
+		net->spare_chunks = chunk;
+		net->spare_chunks_count++;
+		return;
+	}
+	rota_free(chunk);
+}
+
+/* ---- gathers ---- */
+
+struct gather *rota__gather_acquire(struct net *net)
+{
+	struct gather *gather = net->spare_gathers;
+
+	if (!gather)
+		return rota_alloc(sizeof(*gather));
+	net->spare_gathers = gather->next_spare;
+	net->spare_gathers_count--;
+	return gather;
+}
+
+void rota__gather_release(struct net *net, struct gather *gather)
+{
+	if (net->spare_gathers_count >= SPARE_GATHERS_MAX) {
+		rota_free(gather);
+		return;
+	}
+	gather->next_spare = net->spare_gathers;
+	net->spare_gathers = gather;
+	net->spare_gathers_count++;
+}
+
+void rota__output_free_spares(struct net *net)
+{
+	struct gather *gather;
+	struct chunk *chunk;
+
+	while ((gather = net->spare_gathers)) {
+		net->spare_gathers = gather->next_spare;
+		rota_free(gather);
+	}
+	net->spare_gathers_count = 0;
+	while ((chunk = net->spare_chunks)) {
+		net->spare_chunks = chunk->next;
+		rota_free(chunk);
+	}
+	net->spare_chunks_count = 0;
+}

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server's life: choose an engine, make reactors, listen, wait for the signal, drain, stop. Runs
+ * on the main thread and, through messages and calls, on every reactor.
+ *
+ * Reactor 0 runs the server's own task. Everything before the ready line can fail with one line
+ * that says what to do; everything after it ends through that task.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <rota/error.h>
+#include <rota/log.h>
+#include <rota/memory.h>
+#include <rota/server.h>
+
+#include "framework/net_internal.h"
+#include "framework/options.h"
+
+#define DEFAULT_DRAIN_NS (5 * ROTA_NS_PER_S)
+/* How often a draining server looks whether the last connection has ended. */
+#define DRAIN_LOOK_NS (5 * ROTA_NS_PER_MS)
+#define LISTENERS_MAX (ROTA_BINDS_MAX + 1)
+
+struct rota_server {
+	const struct rota_service *service;
+	const struct rota_server_options *options;
+	struct rota_engine_choice choice;
+	struct rota_reactor *reactors[ROTA_REACTORS_MAX];
+	unsigned reactors_count;
+	unsigned started_count;                           /* reactors whose start hook has run */
+	struct rota_listener *targets[ROTA_REACTORS_MAX]; /* least-loaded: one per reactor */
+	struct rota_address addresses[LISTENERS_MAX];
+	unsigned addresses_count;
+	/* the first TCP listener's, with its port */
+	struct rota_address bound;
+	struct rota_message begin;     /* starts the server's task on reactor 0 */
+	struct rota_future stop_asked; /* reactor 0 */
+	struct rota_message stop_message;
+	uint32_t stop_is_posted; /* atomic */
+	int signals;             /* signalfd, or -1 */
+	int status;
+};
+
+struct share {
+	struct rota_server *server;
+	unsigned index;
+};
+
+/* ---- setting up: addresses, CPUs ---- */
+
+static int fail(const char *format, ...) ROTA_PRINTF(1, 2);
+
+static int resolve_addresses(struct rota_server *server)
+{
+	const struct rota_server_options *options = server->options;
+	uint16_t port = options->port > 0 ? (uint16_t)options->port : server->service->port;
+	static const char *const loopback[] = { "127.0.0.1" };
+	const char *const *binds = options->binds_count ? options->binds : loopback;
+	unsigned count = options->binds_count ? options->binds_count : 1;
+	int status;
+
+	for (unsigned i = 0; i < count && options->port >= 0; i++) {
+		status = rota_address_parse(&server->addresses[server->addresses_count++], binds[i],
+					    port);
+		if (status < 0)
+			return fail(
+				"cannot bind %s: not a numeric address (try 127.0.0.1, ::1 or *)",
+				binds[i]);
+	}
+	if (options->unix_path) {
+		status = rota_address_local(&server->addresses[server->addresses_count++],
+					    options->unix_path);
+		if (status < 0)
+			return fail("cannot listen on %s: %s", options->unix_path,
+				    rota_strerror(status));
+	}
+	if (!server->addresses_count)
+		return fail("nothing to listen on: no TCP port and no Unix socket");
+	return 0;
+}
+
+/*
+ * Fill `cpus` with where reactors go, in turn. Returns how many there are, or negative errno with a
+ * message.
+ */
+static int choose_cpus(const struct rota_server_options *options, int cpus[ROTA_REACTORS_MAX])
+{
+	cpu_set_t allowed;
+	int count = 0;
+
+	if (options->cpus)
+		return rota__cpus_parse(options->cpus, cpus, ROTA_REACTORS_MAX);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return -errno;
+	for (int cpu = 0; cpu < CPU_SETSIZE && count < ROTA_REACTORS_MAX; cpu++)
+		if (CPU_ISSET((size_t)cpu, &allowed))
+			cpus[count++] = cpu;
+	return count;
+}
+
+static int create_reactors(struct rota_server *server)
+{
+	const struct rota_server_options *options = server->options;
+	int cpus[ROTA_REACTORS_MAX];
+	int count = choose_cpus(options, cpus);
+	unsigned wanted = options->reactors ? options->reactors : (unsigned)count;
+	/*
+	 * Pinning two reactors to one CPU, or any on request of nobody to a shared one, would only
+	 * hurt.
+	 */
+	bool pins = options->cpus || wanted <= (unsigned)count;
+
+	if (count <= 0)
+		return fail("cannot tell which CPUs to use: %s", rota_strerror(count));
+	if (wanted > ROTA_REACTORS_MAX)
+		return fail("%u reactors are too many: at most %u", wanted, ROTA_REACTORS_MAX);
+	for (unsigned i = 0; i < wanted; i++) {
+		struct rota_reactor_options reactor = {
+			.engine = server->choice.engine,
+			.engine_options = server->choice.options,
+			.index = i,
+			.cpu = pins ? cpus[i % (unsigned)count] : -1,
+		};
+		int status = rota_reactor_create(&reactor, &server->reactors[i]);
+
+		if (status < 0)
+			return fail("cannot make reactor %u: %s", i, rota_strerror(status));
+		server->reactors_count++;
+	}
+	return 0;
+}
+
+/* ---- on each reactor ---- */
+
+static int64_t start_here(void *arg)
+{
+	struct share *share = arg;
+	const struct rota_service *service = share->server->service;
+
+	return service->start ? service->start(share->server, share->index, service->arg) : 0;
+}
+
+static int64_t stop_here(void *arg)
+{
+	struct share *share = arg;
+	const struct rota_service *service = share->server->service;
+
+	if (service->stop)
+		service->stop(share->server, share->index, service->arg);
+	return 0;
+}
+
+static struct rota_listener_options listener_options(const struct rota_server *server)
+{
+	const struct rota_service *service = server->service;
+
+	return (struct rota_listener_options){
+		.protocol = service->protocol,
+		.handler = service->handler,
+		.arg = service->arg,
+		.name = service->name,
+		.limits = service->limits,
+		.unix_mode = server->options->unix_mode,
+		.reuse_port = service->spread == ROTA_SPREAD_REUSE_PORT,
+	};
+}
+
+static int64_t open_target_here(void *arg)
+{
+	struct share *share = arg;
+	struct rota_listener_options options = listener_options(share->server);
+
+	options.is_target = true;
+	return rota_listener_open(&options, &share->server->targets[share->index]);
+}
+
+/* Listen on every address, as the only one or as one of several on the same port. */
+static int64_t listen_here(void *arg)
+{
+	struct share *share = arg;
+	struct rota_server *server = share->server;
+	bool is_shared = server->service->spread == ROTA_SPREAD_REUSE_PORT &&
+			 server->reactors_count > 1;
+	struct rota_listener_options options = listener_options(server);
+
+	options.reuse_port = is_shared;
+	if (!is_shared && server->reactors_count > 1) {
+		options.targets = server->targets;
+		options.targets_count = server->reactors_count;
+	}
+	for (unsigned i = 0; i < server->addresses_count; i++) {
+		struct rota_listener *listener;
+		bool is_local = server->addresses[i].any.sa_family == AF_UNIX;
+		char text[ROTA_ADDRESS_TEXT_BYTES];
+		int status;
+
+		if (is_local && share->index > 0)
+			continue; /* a Unix socket cannot be shared: the first reactor has it */
+		options.address = server->addresses[i];
+		options.reuse_port = is_shared && !is_local;
+		status = rota_listener_open(&options, &listener);
+		if (status < 0) {
+			rota_address_format(&server->addresses[i], text);
+			return fail("cannot listen on %s: %s%s", text, rota_strerror(status),
+				    status == -EADDRINUSE
+					    ? "; another program has it: stop that one "
+					      "or choose another with --port"
+				    : status == -EACCES ? "; choose a port above 1023, or a path "
+							  "you may write"
+							: "");
+		}
+		/*
+		 * With port 0 the kernel chose one; the other reactors must share that very port.
+		 */
+		rota_ignore(rota_listener_address(listener, &server->addresses[i]), "printed only");
+		if (!is_local && !server->bound.bytes)
+			server->bound = server->addresses[i];
+	}
+	return 0;
+}
+
+static int64_t drain_here(void *arg)
+{
+	struct share *share = arg;
+	struct rota_reactor *reactor = share->server->reactors[share->index];
+
+	rota__net_drain(reactor);
+	while (!rota__net_is_idle(reactor)) {
+		int status = rota_sleep_until(rota_after_ns(DRAIN_LOOK_NS));
+
+		if (status < 0)
+			return status;
+	}
+	return 0;
+}
+
+/* Call `fn` on reactors 0 … count-1, one after another. Returns 0 or the first negative result. */
+static int64_t on_each(struct rota_server *server, rota_task_fn fn, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct share share = { server, i };
+		int64_t status = rota_call_on(server->reactors[i], fn, &share);
+
+		if (status < 0)
+			return status;
+	}
+	return 0;
+}
+
+/* ---- the server's task ---- */
+
+static void print_ready(const struct rota_server *server)
+{
+	char text[ROTA_ADDRESS_TEXT_BYTES];
+
+	if (server->options->quiet)
+		return;
+	printf("%s %s ready on", server->service->name, ROTA_VERSION);
+	for (unsigned i = 0; i < server->addresses_count; i++)
+		printf("%s %s", i ? "," : "", rota_address_format(&server->addresses[i], text));
+	printf(" (pid %ld, %u reactor%s; %s)%s%s\n", (long)getpid(), server->reactors_count,
+	       server->reactors_count == 1 ? "" : "s", server->choice.report,
+	       server->service->notice ? "; " : "",
+	       server->service->notice ? server->service->notice : "");
+	fflush(stdout);
+}
+
+static int64_t open_for_business(struct rota_server *server)
+{
+	int64_t status = on_each(server, open_target_here, server->reactors_count);
+
+	for (unsigned i = 0; status == 0 && i < server->reactors_count; i++) {
+		struct share share = { server, i };
+
+		status = rota_call_on(server->reactors[i], start_here, &share);
+		if (status == 0)
+			server->started_count++;
+		else if (status > 0)
+			status = 0;
+		else
+			fail("%s cannot start: %s", server->service->name, rota_strerror(status));
+	}
+	if (status == 0)
+		status = on_each(server, listen_here,
+				 server->service->spread == ROTA_SPREAD_REUSE_PORT
+					 ? server->reactors_count
+					 : 1);
+	return status;
+}
+
+static int64_t read_signals(void *arg)
+{
+	struct rota_server *server = arg;
+	struct signalfd_siginfo info;
+	int events = rota_poll_fd(server->signals, POLLIN);
+
+	if (events < 0)
+		return events == -ECANCELED ? 0 : events;
+	while (read(server->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		rota_log(ROTA_LOG_INFO, "%s stops: %s", server->service->name,
+			 info.ssi_signo == SIGINT ? "interrupted" : "asked to terminate");
+	rota_server_stop(server);
+	return 0;
+}
+
+/* Let what runs finish, as long as the drain time-out allows. */
+static void drain(struct rota_server *server)
+{
+	rota_ns timeout = server->options->drain_timeout_ns;
+	struct rota_scope scope;
+
+	rota_shield(&scope, rota_after_ns(timeout ? timeout : DEFAULT_DRAIN_NS));
+	rota_ignore(on_each(server, drain_here, server->reactors_count),
+		    "what is left is cancelled");
+	if (rota_scope_close(&scope) == -ETIMEDOUT)
+		rota_log(ROTA_LOG_WARNING,
+			 "%s: connections were still busy when the drain time-out passed",
+			 server->service->name);
+}
+
+static int64_t server_main(void *arg)
+{
+	struct rota_server *server = arg;
+	struct rota_scope scope;
+	int64_t status;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	status = open_for_business(server);
+	if (status == 0) {
+		print_ready(server);
+		if (server->options->on_ready)
+			server->options->on_ready(server, server->options->on_ready_arg);
+		if (server->signals >= 0)
+			status = rota_spawn(&scope, read_signals, server);
+		if (status == 0)
+			status = rota_await(&server->stop_asked);
+	}
+	rota_scope_cancel(&scope, "the server stops");
+	rota_ignore(rota_scope_close(&scope), "cancelled by ourselves");
+	drain(server);
+	rota_shield(&scope, rota_after_ns(DEFAULT_DRAIN_NS));
+	rota_ignore(on_each(server, stop_here, server->started_count), "stopping anyway");
+	rota_ignore(rota_scope_close(&scope), "stopping anyway");
+	for (unsigned i = 0; i < server->reactors_count; i++)
+		rota_reactor_stop(server->reactors[i]);
+	server->status = status < 0 ? (int)status : 0;
+	return 0;
+}
+
+static void begin(struct rota_message *message)
+{
+	struct rota_server *server = ROTA_CONTAINER_OF(message, struct rota_server, begin);
+	struct rota_reactor *reactor = server->reactors[0];
+	int status = rota__task_create(reactor, &reactor->root, server_main, server, NULL,
+				       ROTA_SITE("server"), NULL);
+
+	if (status < 0) {
+		server->status = fail("cannot start the server's task: %s", rota_strerror(status));
+		for (unsigned i = 0; i < server->reactors_count; i++)
+			rota_reactor_stop(server->reactors[i]);
+	}
+}
+
+static void stop_arrived(struct rota_message *message)
+{
+	struct rota_server *server = ROTA_CONTAINER_OF(message, struct rota_server, stop_message);
+
+	rota_future_complete(&server->stop_asked, 0);
+}
+
+void rota_server_stop(struct rota_server *server)
+{
+	if (!__atomic_exchange_n(&server->stop_is_posted, 1, __ATOMIC_ACQ_REL))
+		rota_post(server->reactors[0], &server->stop_message);
+}
+
+/* ---- from outside ---- */
+
+/* One line on standard error; returns -1's errno stand-in so that callers can `return fail(…)`. */
+static int fail(const char *format, ...)
+{
+	char line[ROTA_BACKEND_TEXT_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	rota_log(ROTA_LOG_ERROR, "%s", line);
+	return -EINVAL;
+}
+
+/*
+ * SIGTERM and SIGINT become readable on a descriptor; in every thread made from here on they are
+ * blocked.
+ */
+static int catch_signals(sigset_t *before)
+{
+	sigset_t caught;
+
+	sigemptyset(&caught);
+	sigaddset(&caught, SIGTERM);
+	sigaddset(&caught, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &caught, before);
+	return signalfd(-1, &caught, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int rota_serve(const struct rota_service *service, const struct rota_server_options *options)
+{
+	struct rota_server *server = rota_calloc(1, sizeof(*server));
+	sigset_t signals_before;
+	int status;
+
+	if (!server)
+		return fail("no memory for the server");
+	server->service = service;
+	server->options = options;
+	server->begin.run = begin;
+	server->stop_message.run = stop_arrived;
+	rota_future_init(&server->stop_asked);
+	server->signals = catch_signals(&signals_before);
+	status = rota_engine_choose(options->engines, options->backend, &server->choice);
+	if (status < 0)
+		fail("%s", server->choice.report);
+	if (status == 0 && server->choice.engine->features & ROTA_BACKEND_SIMULATED &&
+	    server->signals >= 0) {
+		close(server->signals); /* a simulated world has no signals */
+		server->signals = -1;
+	}
+	if (status == 0)
+		status = resolve_addresses(server);
+	if (status == 0)
+		status = create_reactors(server);
+	if (status == 0) {
+		rota_post(server->reactors[0], &server->begin);
+		status = rota_reactor_drive(server->reactors, server->reactors_count);
+		if (status < 0)
+			fail("a reactor cannot run on %s: %s", server->choice.engine->name,
+			     rota_strerror(status));
+		else
+			status = server->status;
+	}
+	for (unsigned i = 0; i < server->reactors_count; i++)
+		rota_reactor_destroy(server->reactors[i]);
+	if (server->signals >= 0)
+		close(server->signals);
+	pthread_sigmask(SIG_SETMASK, &signals_before, NULL);
+	rota_free(server);
+	return status;
+}
+
+unsigned rota_server_reactors_count(const struct rota_server *server)
+{
+	return server->reactors_count;
+}
+
+struct rota_reactor *rota_server_reactor(const struct rota_server *server, unsigned index)
+{
+	ROTA_ASSERT(index < server->reactors_count);
+	return server->reactors[index];
+}
+
+const char *rota_server_engine_report(const struct rota_server *server)
+{
+	return server->choice.report;
+}
+
+uint16_t rota_server_port(const struct rota_server *server)
+{
+	return server->bound.bytes ? rota_address_port(&server->bound) : 0;
+}

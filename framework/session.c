@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions: protocols served by worker tasks. Belongs to one reactor.
+ *
+ * One worker at a time serves the ready sessions, one after another, on one stack and without a
+ * switch. When a handler suspends (on_suspend, just before the switch), that worker stays behind
+ * with its session, and another one is started for the rest. A worker that comes to its end parks,
+ * or ends if enough are parked.
+ */
+#include <rota/error.h>
+#include <rota/log.h>
+
+#include "framework/net_internal.h"
+
+/*
+ * Parked workers kept warm. A guess: a handler or two that suspend in every turn should not cost a
+ * spawn each.
+ */
+#define IDLE_WORKERS_MAX 16
+/*
+ * Handlers that may be suspended at once on a reactor; beyond, sessions wait in line.
+ * docs/limits.md
+ */
+#define WORKERS_MAX 65536
+/* Sessions served before others that are ready get a chance. */
+#define SESSIONS_PER_SLICE 64
+
+static int64_t worker_main(void *arg);
+static void serve(struct net *net, struct rota_task *task, struct rota_conn *conn);
+static int run_handlers(struct rota_conn *conn);
+
+/* ---- the line of ready sessions ---- */
+
+static bool may_serve(const struct rota_conn *conn)
+{
+	size_t input = rota__conn_input_bytes(conn);
+
+	if (conn->state != CONN_OPEN || conn->is_full)
+		return false;
+	return !conn->is_opened || (input > 0 && input >= conn->need_bytes);
+}
+
+void rota__session_ready(struct rota_conn *conn)
+{
+	struct net *net = conn->reactor->net;
+
+	if (conn->is_ready || conn->task || !may_serve(conn))
+		return;
+	conn->is_ready = true;
+	conn->next_ready = NULL;
+	if (net->ready_head)
+		net->ready_tail->next_ready = conn;
+	else
+		net->ready_head = conn;
+	net->ready_tail = conn;
+	rota__workers_kick(net);
+}
+
+static struct rota_conn *pop_ready(struct net *net)
+{
+	struct rota_conn *conn = net->ready_head;
+
+	if (conn) {
+		net->ready_head = conn->next_ready;
+		conn->is_ready = false;
+	}
+	return conn;
+}
+
+/* ---- workers ---- */
+
+static void shed(struct net *net, int error)
+{
+	struct rota_conn *conn;
+
+	while ((conn = pop_ready(net))) {
+		net->stats.rejected++;
+		rota__conn_abort(conn, error, ROTA_CANCEL_CLIENT_GONE, "no memory to serve it");
+	}
+}
+
+void rota__workers_kick(struct net *net)
+{
+	struct rota_task *worker = net->idle_worker;
+	static const struct rota_spawn_options options = { .name = "worker" };
+	int status;
+
+	if (!net->ready_head || net->serving_workers)
+		return;
+	if (worker) {
+		net->idle_worker = worker->next_ready;
+		net->idle_workers--;
+		net->serving_workers++;
+		rota__task_make_ready(worker);
+		return;
+	}
+	if (net->workers >= WORKERS_MAX)
+		return; /* the next handler that returns goes on with the line */
+	status = rota__task_create(net->reactor, &net->reactor->root, worker_main, net, &options,
+				   ROTA_SITE("worker"), NULL);
+	if (status < 0) {
+		/* With workers left the line moves on; with none it never would. */
+		if (!net->workers)
+			shed(net, status);
+		return;
+	}
+	net->workers++;
+	net->serving_workers++;
+}
+
+static int64_t worker_main(void *arg)
+{
+	struct net *net = arg;
+	struct rota_task *task = net->reactor->current;
+
+	for (;;) {
+		struct rota_conn *conn;
+		unsigned served = 0;
+
+		while ((conn = pop_ready(net))) {
+			serve(net, task, conn);
+			if (net->serving_workers > 1)
+				break; /* its handler had suspended, and another worker took over */
+			if (++served % SESSIONS_PER_SLICE == 0)
+				rota_ignore(rota_yield(),
+					    "sessions are served also while stopping");
+		}
+		net->serving_workers--;
+		if (net->is_stopping || net->idle_workers >= IDLE_WORKERS_MAX)
+			break;
+		task->next_ready = net->idle_worker;
+		net->idle_worker = task;
+		net->idle_workers++;
+		rota__task_suspend(task);
+	}
+	net->workers--;
+	rota__workers_kick(net);
+	return 0;
+}
+
+/*
+ * The handler is about to suspend for the first time in this call: its view dies, and others may be
+ * served meanwhile.
+ */
+static void handler_suspends(struct rota_task *task)
+{
+	struct rota_conn *conn = task->on_suspend_arg;
+	struct net *net = conn->reactor->net;
+
+	task->on_suspend = NULL;
+	rota__conn_spill(conn);
+	net->suspended_workers++;
+	net->serving_workers--;
+	rota__workers_kick(net);
+}
+
+/* Returns whether it had suspended. */
+static bool handler_returned(struct net *net, struct rota_task *task)
+{
+	bool had_suspended = !task->on_suspend;
+
+	task->on_suspend = NULL;
+	if (had_suspended) {
+		net->suspended_workers--;
+		net->serving_workers++;
+	}
+	return had_suspended;
+}
+
+/* ---- serving ---- */
+
+static void serve(struct net *net, struct rota_task *task, struct rota_conn *conn)
+{
+	struct rota_scope scope;
+	int status;
+
+	if (!may_serve(conn)) { /* something happened while it waited in line */
+		rota__conn_advance(conn);
+		return;
+	}
+	(void)net;
+	rota_scope_open(&scope, ROTA_NEVER);
+	conn->task = task;
+	conn->scope = &scope;
+	status = run_handlers(conn);
+	conn->scope = NULL;
+	rota_ignore(rota_scope_close(&scope), "handlers report by what they return");
+	conn->task = NULL;
+	if (status < 0)
+		rota__conn_finish(conn, true);
+	rota__conn_spill(conn);
+	rota__conn_advance(conn);
+	rota__session_ready(conn);
+}
+
+/*
+ * Call the protocol until it has consumed what it can. Returns 0, or the negative errno it wants to
+ * close with.
+ */
+static int run_handlers(struct rota_conn *conn)
+{
+	const struct rota_protocol *protocol = conn->listener->options.protocol;
+	struct rota_session *session = (struct rota_session *)conn;
+	struct net *net = conn->reactor->net;
+	struct rota_task *task = conn->task;
+	int64_t status;
+
+	if (!conn->is_opened) {
+		conn->is_opened = true;
+		task->on_suspend_arg = conn;
+		task->on_suspend = handler_suspends;
+		status = protocol->on_open(session);
+		handler_returned(net, task);
+		if (status < 0) {
+			net->stats.rejected++;
+			return (int)status;
+		}
+	}
+	while (may_serve(conn)) {
+		struct rota_view input = rota__conn_input(conn);
+
+		conn->need_bytes = 0;
+		task->on_suspend_arg = conn;
+		task->on_suspend = handler_suspends;
+		status = protocol->on_bytes(session, input);
+		handler_returned(net, task);
+		if (status < 0)
+			return (int)status;
+		ROTA_ASSERT((size_t)status <= input.bytes);
+		if (conn->state != CONN_OPEN)
+			return 0; /* finished or aborted meanwhile: the input is gone */
+		rota__conn_consume(conn, (size_t)status);
+		if (conn->output.pending_bytes > conn->limits->output_high_bytes)
+			conn->is_full = true; /* the send's completion goes on */
+		else if (status == 0 && conn->need_bytes <= input.bytes)
+			conn->need_bytes = rota__conn_input_bytes(conn) + 1;
+		if (conn->need_bytes > conn->limits->input_max_bytes)
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
+/* ---- what protocols call ---- */
+
+static struct rota_conn *conn_of(const struct rota_session *session)
+{
+	return (struct rota_conn *)session;
+}
+
+void *rota_session_state(struct rota_session *session)
+{
+	return conn_of(session)->session_state;
+}
+
+struct rota_output *rota_session_output(struct rota_session *session)
+{
+	return &conn_of(session)->output;
+}
+
+void *rota_session_arg(struct rota_session *session)
+{
+	return conn_of(session)->listener->options.arg;
+}
+
+struct rota_conn *rota_session_conn(struct rota_session *session)
+{
+	return conn_of(session);
+}
+
+void rota_session_need(struct rota_session *session, size_t bytes)
+{
+	conn_of(session)->need_bytes = bytes;
+}
+
+bool rota_session_is_full(const struct rota_session *session)
+{
+	const struct rota_conn *conn = conn_of(session);
+
+	return conn->output.pending_bytes > conn->limits->output_high_bytes;
+}
+
+void rota_session_finish(struct rota_session *session)
+{
+	rota__conn_finish(conn_of(session), true);
+}
+
+void rota_session_abort(struct rota_session *session, const char *why)
+{
+	rota__conn_abort(conn_of(session), -ECANCELED, ROTA_CANCEL_BY_HAND, why);
+}
+
+struct rota_session *rota_conn_session(struct rota_conn *conn)
+{
+	return rota__conn_is_stream(conn) ? NULL : (struct rota_session *)conn;
+}
+
+int rota_protocol_default_open(struct rota_session *session)
+{
+	(void)session;
+	return 0;
+}
+
+void rota_protocol_default_close(struct rota_session *session, int reason)
+{
+	(void)session;
+	(void)reason;
+}
