@@ -3,11 +3,10 @@
  * The stack pool. Thread: the reactor it belongs to. The report of overflows is in stack_fault.c.
  *
  * Idle stacks are warm (they keep their pages, and are reused last in first out) or cold (no pages,
- * a bit in their slab). Up to WARM_KEPT stay warm as they are. Above that a slab whose last stack
- * comes back is unmapped, and one that empties to a quarter and to a sixteenth of its stacks gives
- * the pages of its idle ones back. So after a burst, whatever the order in which it ends, idle
- * pages are at most WARM_KEPT plus three times those in use, and the system calls are a third of
- * one per release.
+ * a bit in their slab). Giving a page back costs 0.5 us, more than the task's whole end should, so
+ * a release only notes the slab that has become worth trimming, at a quarter of its stacks in use.
+ * One slab is trimmed per RELEASES_PER_TRIM releases, the rest when the reactor has time
+ * (rota__stack_trim). Afterwards idle pages are at most WARM_KEPT plus three times those in use.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +34,9 @@
  * of the top page.
  */
 #define COLOURS 25u
+/* 50 us for a slab over this many releases is 0.2 us each. */
+#define RELEASES_PER_TRIM 256u
+#define SPARSE_SLOTS (ROTA_STACK_SLAB_SLOTS / 4)
 
 static const size_t class_bytes[ROTA_STACK_CLASS_COUNT] = {
 	[ROTA_STACK_16K] = (size_t)16 * 1024,
@@ -51,7 +53,7 @@ static struct rota_stack_slab *map_slab(struct rota_stack_pool *pool,
 					enum rota_stack_class class);
 static int install_guard(struct rota_stack_pool *pool, void *low, size_t bytes);
 static void report_failure(struct rota_stack_pool *pool, const char *call, int error);
-static void trim(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab);
+static bool trim_shelf(struct rota_stack_shelf *shelf, unsigned *slabs_left);
 static void cool(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab);
 static void unmap_slab(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab);
 
@@ -69,6 +71,8 @@ static void init_shelf(struct rota_stack_shelf *shelf, size_t stack_bytes, size_
 	rota_list_init(&shelf->warm);
 	rota_list_init(&shelf->slabs);
 	rota_list_init(&shelf->full_slabs);
+	rota_list_init(&shelf->sparse);
+	shelf->releases = 0;
 	shelf->stack_bytes = rota_round_up(stack_bytes, page_bytes);
 	/* Odd: a power of two would put the top pages of all stacks into a few sets of the TLB. */
 	shelf->slot_bytes = (pages | 1) * page_bytes;
@@ -110,6 +114,7 @@ void rota__stack_pool_fini(struct rota_stack_pool *pool)
 		unmap_all(shelf, &shelf->slabs);
 		unmap_all(shelf, &shelf->full_slabs);
 		rota_list_init(&shelf->warm);
+		rota_list_init(&shelf->sparse);
 		shelf->idle = shelf->slab_count = 0;
 	}
 }
@@ -155,8 +160,22 @@ void rota__stack_release(struct rota_stack_pool *pool, void *object)
 	shelf->in_use--;
 	rota_list_push_front(&shelf->warm, &head->link);
 	shelf->idle++;
-	if (ROTA_UNLIKELY(shelf->idle > WARM_KEPT))
-		trim(shelf, slab);
+	if (slab->in_use <= SPARSE_SLOTS && rota_list_is_empty(&slab->sparse_link))
+		rota_list_push_back(&shelf->sparse, &slab->sparse_link);
+	if (++shelf->releases % RELEASES_PER_TRIM == 0) {
+		unsigned slabs_left = 1;
+
+		rota_ignore(trim_shelf(shelf, &slabs_left), "the next ones continue");
+	}
+}
+
+bool rota__stack_trim(struct rota_stack_pool *pool, unsigned slabs_max)
+{
+	bool more = false;
+
+	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++)
+		more |= trim_shelf(&pool->shelves[class], &slabs_max);
+	return more;
 }
 
 enum rota_stack_class rota__stack_class_of(const void *object)
@@ -253,6 +272,7 @@ static struct rota_stack_slab *map_slab(struct rota_stack_pool *pool,
 	slab->guarded = slab->used = 0;
 	slab->in_use = 0;
 	slab->class = class;
+	rota_list_init(&slab->sparse_link);
 	rota_list_push_front(&shelf->slabs, &slab->link);
 	shelf->slab_count++;
 	return slab;
@@ -309,20 +329,23 @@ static void report_failure(struct rota_stack_pool *pool, const char *call, int e
 			: "");
 }
 
-/* `slab` has just got a stack back while more than enough are idle. */
-static void trim(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab)
+/* Trim up to `*slabs_left` sparse slabs, counting down. True if there is more to do. */
+static bool trim_shelf(struct rota_stack_shelf *shelf, unsigned *slabs_left)
 {
-	switch (slab->in_use) {
-	case 0:
-		unmap_slab(shelf, slab);
-		break;
-	case ROTA_STACK_SLAB_SLOTS / 16:
-	case ROTA_STACK_SLAB_SLOTS / 4:
-		cool(shelf, slab);
-		break;
-	default:
-		break;
+	while (shelf->idle > WARM_KEPT && !rota_list_is_empty(&shelf->sparse)) {
+		struct rota_stack_slab *slab = ROTA_CONTAINER_OF(
+			shelf->sparse.next, struct rota_stack_slab, sparse_link);
+
+		if (!*slabs_left)
+			return true;
+		--*slabs_left;
+		rota_list_remove(&slab->sparse_link);
+		if (!slab->in_use)
+			unmap_slab(shelf, slab);
+		else if (slab->in_use <= SPARSE_SLOTS)
+			cool(shelf, slab);
 	}
+	return false;
 }
 
 /* Take the slab's warm stacks off the idle list; returns their bits. */

@@ -7,8 +7,7 @@
  * lies in the top page of its own stack, so a suspended task costs one resident page. From the top
  * of a slot:
  *
- *     | head of the slot | colour: 0-24 cache lines | object | usable stack, growing down … | guard
- *     |
+ *     | head of the slot | colour: 0-24 cache lines | object | usable stack, growing down … | guard |
  *
  * Colours keep the hot lines of many tasks apart in the caches; the distance of two slots is an odd
  * number of pages, which keeps them apart in the TLB.
@@ -32,21 +31,21 @@ typedef void (*rota_stack_describe_fn)(const void *object, char *out, size_t out
 
 enum rota_stack_guard {
 	ROTA_STACK_GUARD_MARKER, /* MADV_GUARD_INSTALL (Linux 6.13): costs no mapping */
-	/* mprotect: two more mappings per stack, against vm.max_map_count */
-	ROTA_STACK_GUARD_MAPPING,
+	ROTA_STACK_GUARD_MAPPING, /* mprotect: two more mappings per stack, against vm.max_map_count */
 };
 
 /* The stacks of one class. */
 struct rota_stack_shelf {
-	/* idle stacks with their pages, most recently released first */
-	struct rota_link warm;
-	struct rota_link slabs;      /* slabs with a cold stack (no pages) */
+	struct rota_link warm;  /* idle stacks with their pages, most recently released first */
+	struct rota_link slabs; /* slabs with a cold stack (no pages) */
 	struct rota_link full_slabs; /* slabs without */
+	struct rota_link sparse;     /* slabs that had a quarter or less in use: to be trimmed */
 	size_t stack_bytes;          /* a slot without its guard */
 	size_t slot_bytes;           /* the distance of two slots */
 	size_t in_use;               /* stacks out */
 	size_t idle;                 /* stacks on `warm` */
 	size_t slab_count;
+	uint64_t releases;
 };
 
 /*
@@ -58,8 +57,8 @@ struct rota_stack_pool {
 	rota_stack_describe_fn describe;
 	enum rota_stack_guard guard;
 	bool failure_reported; /* said once why no stack could be had */
-	/* the pools of one thread, see rota__stack_thread_init */
-	struct rota_stack_pool *next_here;
+	struct rota_stack_pool
+		*next_here; /* the pools of one thread, see rota__stack_thread_init */
 };
 
 /* An empty pool; maps nothing yet. `describe` may be NULL. */
@@ -78,10 +77,17 @@ ROTA_MUST_USE void *rota__stack_acquire(struct rota_stack_pool *pool, enum rota_
 					size_t object_bytes, void **low, size_t *bytes);
 
 /*
- * Give back the stack that `object` lies on; not the one the caller runs on. O(1); a slab's worth
- * of stacks is trimmed or unmapped at once, at most one slab per call.
+ * Give back the stack that `object` lies on; not the one the caller runs on. O(1): now and then
+ * (every 256th release) trims one slab, which takes about 50 us.
  */
 void rota__stack_release(struct rota_stack_pool *pool, void *object);
+
+/*
+ * Return the memory of stacks idle beyond a reserve of 1 MiB per class: up to `slabs_max` slabs of
+ * 64, about 50 us each. For a reactor that has nothing to do. Returns true if there is more to
+ * return: then call again some time later.
+ */
+bool rota__stack_trim(struct rota_stack_pool *pool, unsigned slabs_max);
 
 /* The class of the stack that `object` lies on. */
 enum rota_stack_class rota__stack_class_of(const void *object);

@@ -20,6 +20,7 @@
  */
 struct rota_stack_slab {
 	struct rota_link link; /* on shelf->slabs when `cold` is not 0, else on shelf->full_slabs */
+	struct rota_link sparse_link; /* on shelf->sparse since it became worth trimming */
 	char *base;
 	uint64_t cold;    /* bit per slot: idle, without pages */
 	uint64_t used;    /* bit per slot: out. Neither: idle and warm. */
