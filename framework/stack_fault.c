@@ -23,11 +23,6 @@
 #define HANDLER_STACK_BYTES ((size_t)32 * 1024)
 #define HANDLER_STACK_BYTES_MIN ((size_t)8 * 1024)
 #define MESSAGE_BYTES_MAX 1024
-/*
- * How far below a guard the stack pointer may be when a big frame built without stack clash
- * protection hits the guard.
- */
-#define FRAME_BYTES_MAX ((uintptr_t)64 * 1024)
 
 static struct sigaction original_segv;
 static struct sigaction original_bus;
@@ -84,8 +79,8 @@ int rota__stack_faults_install(void)
 /* Give this thread an alternate signal stack unless it has one we can use. */
 static int ensure_signal_stack(void)
 {
-	/* grows with the vector registers the kernel saves */
-	long frame_bytes = sysconf(_SC_MINSIGSTKSZ);
+	long frame_bytes = sysconf(
+		_SC_MINSIGSTKSZ); /* grows with the vector registers the kernel saves */
 	size_t least = HANDLER_STACK_BYTES_MIN +
 		       (size_t)(frame_bytes > 0 ? frame_bytes : MINSIGSTKSZ);
 	stack_t stack = { .ss_size = least + HANDLER_STACK_BYTES };
@@ -182,8 +177,9 @@ static const struct rota_stack_head *find_overflowed(uintptr_t address, uintptr_
 }
 
 /*
- * The stack below which `address` hit the guard, if it is the one in use at the fault. (A wild
- * pointer into some other task's guard is not an overflow.)
+ * The stack below which `address` hit the guard, if it is the one in use at the fault: its stack
+ * pointer is then in the same slot, because no frame of ours steps over the guard. (A wild pointer
+ * into another task's guard is not an overflow.)
  */
 static const struct rota_stack_head *find_in_slabs(const struct rota_stack_shelf *shelf,
 						   const struct rota_link *slabs, uintptr_t address,
@@ -203,7 +199,7 @@ static const struct rota_stack_head *find_in_slabs(const struct rota_stack_shelf
 			return NULL; /* a stack, not a guard */
 		if (!(slab->used >> index & 1))
 			return NULL;
-		if (sp && sp - (slot - FRAME_BYTES_MAX) >= shelf->slot_bytes + FRAME_BYTES_MAX)
+		if (sp && sp - slot >= shelf->slot_bytes)
 			return NULL;
 		return (const struct rota_stack_head *)(slot + shelf->slot_bytes) - 1;
 	}
