@@ -319,14 +319,13 @@ static void report_failure(struct rota_stack_pool *pool, const char *call, int e
 	pool->failure_reported = true;
 	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++)
 		in_use += pool->shelves[class].in_use;
-	rota_log(
-		ROTA_LOG_ERROR,
-		"no stack for another task with %zu in use: %s: %s. vm.max_map_count is %ld%s; a limit of "
-		"address space (ulimit -v) or vm.overcommit_memory=2 does the same",
-		in_use, call, rota_strerror(error), read_map_count_max(),
-		pool->guard == ROTA_STACK_GUARD_MAPPING
-			? ", and before Linux 6.13 every task takes two: raise it with sysctl"
-			: "");
+	rota_log(ROTA_LOG_ERROR,
+		 "no stack for another task with %zu in use: %s: %s. vm.max_map_count is %ld%s; "
+		 "a limit of address space (ulimit -v) or vm.overcommit_memory=2 does the same",
+		 in_use, call, rota_strerror(error), read_map_count_max(),
+		 pool->guard == ROTA_STACK_GUARD_MAPPING
+			 ? ", and before Linux 6.13 every task takes two: raise it with sysctl"
+			 : "");
 }
 
 /* Trim up to `*slabs_left` sparse slabs, counting down. True if there is more to do. */

@@ -7,7 +7,7 @@
  * lies in the top page of its own stack, so a suspended task costs one resident page. From the top
  * of a slot:
  *
- *     | head of the slot | colour: 0-24 cache lines | object | usable stack, growing down … | guard |
+ *     | head of the slot | colour: 0-24 cache lines | object | stack, growing down … | guard |
  *
  * Colours keep the hot lines of many tasks apart in the caches; the distance of two slots is an odd
  * number of pages, which keeps them apart in the TLB.
@@ -31,7 +31,8 @@ typedef void (*rota_stack_describe_fn)(const void *object, char *out, size_t out
 
 enum rota_stack_guard {
 	ROTA_STACK_GUARD_MARKER, /* MADV_GUARD_INSTALL (Linux 6.13): costs no mapping */
-	ROTA_STACK_GUARD_MAPPING, /* mprotect: two more mappings per stack, against vm.max_map_count */
+	/* mprotect: two more mappings per stack, against vm.max_map_count */
+	ROTA_STACK_GUARD_MAPPING,
 };
 
 /* The stacks of one class. */
@@ -57,8 +58,8 @@ struct rota_stack_pool {
 	rota_stack_describe_fn describe;
 	enum rota_stack_guard guard;
 	bool failure_reported; /* said once why no stack could be had */
-	struct rota_stack_pool
-		*next_here; /* the pools of one thread, see rota__stack_thread_init */
+	/* the pools of one thread, see rota__stack_thread_init */
+	struct rota_stack_pool *next_here;
 };
 
 /* An empty pool; maps nothing yet. `describe` may be NULL. */

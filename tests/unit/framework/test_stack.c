@@ -708,7 +708,7 @@ static void test_stack_faults_go_to_the_handler_of_before(void **state)
 
 	(void)state;
 	if (RUNNING_ON_VALGRIND)
-		skip(); /* it ends the child at the overflow instead of handing the second fault on */
+		skip(); /* it ends the child at the overflow: no second fault */
 	child_class = ROTA_STACK_64K;
 	child_guard = ROTA_STACK_GUARD_MARKER;
 	status = run_child(have_a_handler_already);
