@@ -88,6 +88,15 @@ ROTA_API ROTA_MUST_USE struct rota_blob *rota_blob_create(size_t bytes);
 /* One more reference. Any thread that holds one. Returns `blob`. */
 ROTA_API struct rota_blob *rota_blob_ref(struct rota_blob *blob);
 
+/*
+ * True when the caller's reference is the only one: nobody can be reading, so whoever alone can
+ * hand out references may write to it. Acquire, so that the reads of those who let go are over.
+ */
+static inline bool rota_blob_is_unique(const struct rota_blob *blob)
+{
+	return __atomic_load_n(&blob->references_, __ATOMIC_ACQUIRE) == 1;
+}
+
 /* One reference less; the last one frees. Any thread. */
 ROTA_API void rota_blob_unref(struct rota_blob *blob);
 
