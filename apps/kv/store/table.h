@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One database's part of one shard: a linear-hashing table of cache-line buckets. Private to the
+ * store; under the shard's lock, except where a function says otherwise.
+ *
+ * The one idea: linear hashing (Litwin 1980) grows and shrinks by one bucket at a time, so there is
+ * no pause and never two tables. A bucket is a cache line of eight words, each an entry's address
+ * with 16 bits of hash in the unused top; what doesn't fit goes to one exactly sized block behind
+ * the eighth word.
+ */
+#ifndef KV_STORE_TABLE_H
+#define KV_STORE_TABLE_H
+
+#include "apps/kv/store/entry.h"
+#include "apps/kv/store/hash.h"
+
+#define KV_BUCKET_SLOTS 8
+
+/*
+ * A slot: 0 when empty, else address | tag << 48 | bits. User space addresses end below 2^48 on
+ * x86-64 and aarch64 unless a program asks the kernel for more, and entries are 8-byte aligned;
+ * both are asserted where slots are made.
+ */
+/* slot 7 only: address of the overflow block, its count in place of the tag */
+#define KV_SLOT_LINK UINT64_C(1)
+/* the entry has an expiry, so the sweep needn't touch the others */
+#define KV_SLOT_EXPIRING UINT64_C(2)
+#define KV_SLOT_BITS UINT64_C(7)
+#define KV_SLOT_ADDRESS ((UINT64_C(1) << 48) - 1 - KV_SLOT_BITS)
+
+/* Slots in use are the first ones, so a search ends at the first empty one. */
+struct kv_bucket {
+	uint64_t slots[KV_BUCKET_SLOTS];
+};
+
+/* Buckets live in segments; a segment never moves, and eight of them double the table. */
+struct kv_directory {
+	struct kv_directory *link; /* when it is garbage; the first word, as garbage wants it */
+	uint32_t capacity;         /* segments there is room for */
+	uint32_t buckets;          /* when the table is garbage: what is left to free */
+	struct kv_bucket *segments[];
+};
+
+struct kv_table {
+	struct kv_directory *directory; /* NULL until the first key */
+	uint32_t buckets;
+	uint32_t keys;
+	uint32_t expiring;    /* keys with an expiry */
+	uint32_t sweep_at;    /* where the expiry sweep stands, in scan order */
+	int64_t expiry_floor; /* no key expires before this; INT64_MAX: none has an expiry */
+	int64_t sweep_floor;  /* the floor being computed by the sweep that is under way */
+};
+
+/*
+ * A database's share in one reactor's work. Written by that reactor only (or alone behind the
+ * gate).
+ */
+struct kv_counts {
+	int64_t keys;
+	int64_t expiring;
+	int64_t memory_bytes;
+};
+
+/* What a change to a table needs beyond it; set up once per operation. */
+struct kv_site {
+	struct kv_table *table;
+	struct kv_counts *counts;
+	struct kv_garbage *garbage;
+	struct kv_garbage *retired; /* takes what a prefetch may still look at */
+	const struct kv_hash_key *hash_key;
+};
+
+/*
+ * The parts of a hash: bits 0-31 choose the bucket and the place in scan order, 32-47 are the tag,
+ * 48-63 the shard.
+ */
+static inline uint32_t kv__hash_bucket(uint64_t hash)
+{
+	return (uint32_t)hash;
+}
+
+static inline uint64_t kv__hash_tag(uint64_t hash)
+{
+	return hash << 16 >> 48 << 48;
+}
+
+static inline struct kv_entry *kv__slot_entry(uint64_t slot)
+{
+	return (struct kv_entry *)(uintptr_t)(slot & KV_SLOT_ADDRESS);
+}
+
+/* Add to a counter that only this thread writes and any may read. */
+static inline void kv__count(int64_t *counter, int64_t delta)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + delta,
+			 __ATOMIC_RELAXED);
+}
+
+void kv__table_init(struct kv_table *table);
+
+/* The slot of a key, or NULL. Valid until the next insert or remove. */
+uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rota_view key);
+
+/* Add an entry whose key isn't there. Returns 0, or -ENOMEM (nothing changed). */
+ROTA_MUST_USE int kv__table_insert(struct kv_site *site, uint64_t hash, struct kv_entry *entry);
+
+/* Take a slot out; the entry is the caller's. Shrinks by at most one bucket. */
+void kv__table_remove(struct kv_site *site, uint64_t hash, uint64_t *slot);
+
+/* Put another entry of the same key into its slot; the old one is the caller's. */
+void kv__table_replace(struct kv_site *site, uint64_t *slot, struct kv_entry *entry);
+
+/* Account for a key's change of expiry. */
+void kv__table_note_expiry(struct kv_site *site, int64_t at_ms);
+
+/* End of scan order. */
+#define KV_SCAN_END (UINT64_C(1) << 32)
+
+/*
+ * Visit the bucket that holds scan position `at` (< KV_SCAN_END) of a table with at least one
+ * bucket; skips what expired.
+ * Returns the position after it. Adds to *visited.
+ */
+uint64_t kv__table_scan(const struct kv_table *table, uint64_t at, int64_t now_ms,
+			uint32_t *visited, void (*visit)(void *arg, const struct kv_entry *entry),
+			void *arg);
+
+/*
+ * One bucket of the sweep for expired entries. Returns how many with an expiry it looked at; adds
+ * to *removed.
+ */
+uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed);
+
+/* Take all there is: returns the directory to be freed by kv__table_free_some, or NULL. */
+struct kv_directory *kv__table_detach(struct kv_table *table);
+
+/*
+ * Free a detached table from its end, `*budget` blocks at most. Returns true when nothing of it is
+ * left.
+ */
+bool kv__table_free_some(struct kv_directory *directory, uint32_t *budget);
+
+/*
+ * For prefetching, without the lock: where the bucket of `hash` is now, or NULL. Inside the gate,
+ * so that retired memory stays readable.
+ */
+const struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash);
+
+#endif /* KV_STORE_TABLE_H */

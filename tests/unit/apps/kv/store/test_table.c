@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table driven directly, with keys chosen so that their hashes collide: what a client that knew
+ * the seed could do.
+ */
+#include "t_store.h"
+
+static const struct kv_hash_key hash_key = { 1, 2 };
+
+struct fixture {
+	struct kv_table table;
+	struct kv_counts counts;
+	struct kv_garbage garbage;
+	struct kv_site site;
+};
+
+static void open_table(struct fixture *f)
+{
+	t_until_failure = 0;
+	t_blocks_alive = 0;
+	rota_set_allocator(&t_allocator);
+	memset(f, 0, sizeof(*f));
+	kv__table_init(&f->table);
+	f->site = (struct kv_site){ &f->table, &f->counts, &f->garbage, &f->garbage, &hash_key };
+}
+
+static struct kv_entry *make_entry(unsigned number)
+{
+	struct kv_entry like = { 0 };
+	char *payload;
+
+	return kv__entry_create(rota_view_of(&number, sizeof(number)), &like, KV_NO_EXPIRY,
+				&payload);
+}
+
+static uint64_t hash_of(unsigned number)
+{
+	return kv_hash_1_3(&hash_key, &number, sizeof(number));
+}
+
+static void close_table(struct fixture *f)
+{
+	uint32_t budget = UINT32_MAX;
+	struct kv_directory *directory;
+
+	kv_garbage_free(&f->garbage);
+	directory = kv__table_detach(&f->table);
+	if (directory)
+		assert_true(kv__table_free_some(directory, &budget));
+	assert_int_equal(t_blocks_alive, 0);
+	rota_set_allocator(NULL);
+}
+
+/* Numbers whose hashes agree in the low bits stay in one chain through every split: 300 of them. */
+static void test_table_flooded_bucket_stays_correct(void **state)
+{
+	enum { WANTED = 300 };
+	unsigned numbers[WANTED], found = 0;
+	struct fixture f;
+
+	(void)state;
+	open_table(&f);
+	for (unsigned n = 0; found < WANTED; n++)
+		if ((hash_of(n) & 1023) == 7)
+			numbers[found++] = n;
+	for (unsigned i = 0; i < WANTED; i++)
+		assert_int_equal(
+			kv__table_insert(&f.site, hash_of(numbers[i]), make_entry(numbers[i])), 0);
+	for (unsigned i = 0; i < WANTED; i++)
+		assert_non_null(kv__table_find(&f.table, hash_of(numbers[i]),
+					       rota_view_of(&numbers[i], sizeof(numbers[i]))));
+	/*
+	 * Out from the middle, so that the last slot moves into gaps, and merges happen on the way.
+	 */
+	for (unsigned i = 0; i < WANTED; i++) {
+		unsigned n = numbers[(i * 7 + 3) % WANTED];
+		uint64_t *slot = kv__table_find(&f.table, hash_of(n), rota_view_of(&n, sizeof(n)));
+		struct kv_entry *entry;
+
+		assert_non_null(slot);
+		entry = kv__slot_entry(*slot);
+		kv__table_remove(&f.site, hash_of(n), slot);
+		rota_free(entry);
+		assert_null(kv__table_find(&f.table, hash_of(n), rota_view_of(&n, sizeof(n))));
+	}
+	assert_int_equal(f.counts.keys, 0);
+	assert_int_equal(f.table.buckets, 1);
+	close_table(&f);
+}
+
+/*
+ * At each size, the load stays within its bounds and all keys are found: growth by one bucket is
+ * exact.
+ */
+static void test_table_growing_and_shrinking_keeps_load_and_keys(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_table(&f);
+	for (unsigned n = 0; n < 5000; n++) {
+		assert_int_equal(kv__table_insert(&f.site, hash_of(n), make_entry(n)), 0);
+		assert_true(f.table.keys * 2 <= f.table.buckets * 15 + 15);
+	}
+	for (unsigned n = 0; n < 5000; n++)
+		assert_non_null(kv__table_find(&f.table, hash_of(n), rota_view_of(&n, sizeof(n))));
+	for (unsigned n = 0; n < 5000; n++) {
+		uint64_t *slot = kv__table_find(&f.table, hash_of(n), rota_view_of(&n, sizeof(n)));
+		struct kv_entry *entry = kv__slot_entry(*slot);
+
+		kv__table_remove(&f.site, hash_of(n), slot);
+		rota_free(entry);
+		assert_true(f.table.buckets == 1 ||
+			    f.table.keys * 4 + 15 >= f.table.buckets * 15 - 15);
+	}
+	close_table(&f);
+}
+
+/*
+ * Every allocation of a long series fails once: the insert fails cleanly or goes on without its
+ * split.
+ */
+static void test_table_each_failing_allocation_is_survived(void **state)
+{
+	(void)state;
+	for (int64_t k = 1; k < 120; k++) {
+		struct fixture f;
+		unsigned inserted = 0;
+
+		open_table(&f);
+		for (unsigned n = 0; n < 400; n++) {
+			struct kv_entry *entry = make_entry(n);
+
+			t_until_failure = n % k == 0 ? 1 + n % 3 : 0;
+			if (kv__table_insert(&f.site, hash_of(n), entry) < 0)
+				rota_free(entry);
+			else
+				inserted++;
+			t_until_failure = 0;
+		}
+		for (unsigned n = 0; n < 400; n++) {
+			uint64_t *slot = kv__table_find(&f.table, hash_of(n),
+							rota_view_of(&n, sizeof(n)));
+			struct kv_entry *entry;
+
+			if (!slot)
+				continue;
+			entry = kv__slot_entry(*slot);
+			t_until_failure = n % k == 0 ? 1 : 0;
+			kv__table_remove(&f.site, hash_of(n), slot);
+			t_until_failure = 0;
+			rota_free(entry);
+			inserted--;
+		}
+		assert_int_equal(inserted, 0);
+		close_table(&f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table_flooded_bucket_stays_correct),
+		cmocka_unit_test(test_table_growing_and_shrinking_keeps_load_and_keys),
+		cmocka_unit_test(test_table_each_failing_allocation_is_survived),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
