@@ -205,16 +205,6 @@ int rota__epoll_attach(struct rota__epoll *engine, struct rota_op *op, int fd, b
 	return status;
 }
 
-int rota__epoll_attach_idle(struct rota__epoll *engine, struct rota_op *op, int fd)
-{
-	struct rota__epoll_interest *interest = find_or_make(engine, fd);
-
-	if (!interest)
-		return -ENOMEM;
-	link_waiting(interest, op, fd);
-	return 0;
-}
-
 static struct rota__epoll_interest *interest_of(const struct rota__epoll *engine,
 						const struct rota_op *op)
 {
@@ -263,8 +253,7 @@ static void rearm(struct rota__epoll *engine, int fd, struct rota__epoll_interes
 	int status = arm(engine, fd, interest, events, foreign);
 	struct rota_link *next;
 
-	/* EPERM: attached by attach_idle, so never watched. */
-	if (status == 0 || status == -EPERM)
+	if (status == 0)
 		return;
 	for (struct rota_link *link = interest->waiting.next; link != &interest->waiting;
 	     link = next) {

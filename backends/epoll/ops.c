@@ -70,6 +70,16 @@ static void end(struct rota__epoll *engine, struct rota_op *op, int32_t result)
 	rota__epoll_finish(engine, op, result);
 }
 
+/* Wait for `op`'s events, or end it with the reason why that is impossible. */
+static void wait_for(struct rota__epoll *engine, struct rota_op *op, int fd, bool saw_eagain)
+{
+	int status = rota__epoll_attach(engine, op, fd, saw_eagain);
+
+	/* What epoll can't watch is a file or a directory, and all that gets here is for sockets. */
+	if (status < 0)
+		rota__epoll_finish(engine, op, status == -EPERM ? -ENOTSOCK : status);
+}
+
 /* A stream operation found nothing more: back to waiting, unless it never left. */
 static void rest(struct rota__epoll *engine, struct rota_op *op)
 {
@@ -120,6 +130,14 @@ static void run_accept(struct rota__epoll *engine, struct rota_op *op)
 		}
 	}
 	rota__epoll_make_ready(engine, op);
+}
+
+/* An accept is tried once when it is started: what is no listener never becomes ready, and has to be told apart. */
+static void start_accept(struct rota__epoll *engine, struct rota_op *op)
+{
+	wait_for(engine, op, op->fd, false);
+	if (op->state_ == ROTA__EPOLL_WAITING && engine->out_count < engine->out_max)
+		run_accept(engine, op);
 }
 
 /* ---- receive ---- */
@@ -207,18 +225,6 @@ static bool has_waiting_writer(const struct rota__epoll *engine, int fd)
 	return false;
 }
 
-/* Wait for `op`'s events, or end it with the reason why that is impossible. */
-static void wait_for(struct rota__epoll *engine, struct rota_op *op, int fd, bool saw_eagain)
-{
-	int status = rota__epoll_attach(engine, op, fd, saw_eagain);
-
-	/*
-	 * What epoll can't watch is a file or a directory, and all that gets here is for sockets.
-	 */
-	if (status < 0)
-		rota__epoll_finish(engine, op, status == -EPERM ? -ENOTSOCK : status);
-}
-
 static void start_send(struct rota__epoll *engine, struct rota_op *op)
 {
 	bool tried = engine->try_first && !has_waiting_writer(engine, op->fd);
@@ -291,10 +297,9 @@ static void start_poll(struct rota__epoll *engine, struct rota_op *op)
 	uint32_t ready = rota__epoll_wanted(op) & ALWAYS_READY;
 	int status = rota__epoll_attach(engine, op, op->fd, false);
 
-	if (status == -EPERM && ready)
-		status = (int)ready;
-	else if (status == -EPERM)
-		status = rota__epoll_attach_idle(engine, op, op->fd);
+	/* Ready for what files are ready for, and never for anything else. */
+	if (status == -EPERM)
+		status = ready ? (int)ready : -EINVAL;
 	if (status != 0)
 		rota__epoll_finish(engine, op, status);
 }
@@ -326,6 +331,8 @@ void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
 	}
 	switch ((enum rota_op_kind)op->kind) {
 	case ROTA_OP_ACCEPT:
+		start_accept(engine, op);
+		break;
 	case ROTA_OP_RECEIVE:
 		wait_for(engine, op, op->fd, false);
 		break;
