@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Engine contract: ROTA_OP_SEND and ROTA_OP_SEND_MESSAGE. Layer: tests; see contract.h.
+ */
+#include <sys/socket.h>
+
+#include "tests/contract/contract.h"
+
+static void test_send_small_is_taken_whole(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	assert_int_equal(t_finish(t_send(world, client, "hello", 5)), 5);
+	t_expect(world, server, "hello", 5);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_send_message_gathers_its_pieces(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	assert_int_equal(t_finish(t_send_pieces(world, client, t_pattern(), 1000, 7)), 1000);
+	t_expect(world, server, t_pattern(), 1000);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+/* `pieces` 0: SEND. The peer reads only when the socket has taken all it can. */
+static void send_more_than_fits(struct t_world *world, int pieces)
+{
+	enum { BYTES = 512 << 10 };
+	struct t_op *sending, *receiving;
+	size_t sent = 0, received = 0;
+	unsigned sends = 0;
+	int client, server, buffer_bytes = 4096;
+
+	t_pair(world, &client, &server);
+	/* Fails where the kernel is simulated; the payload is larger than any socket's buffer anyway. */
+	rota_ignore(setsockopt(client, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes)),
+		    "see above");
+	while (received < BYTES) {
+		if (sent < BYTES) {
+			sending = pieces ? t_send_pieces(world, client, t_pattern() + sent, BYTES - sent,
+							 pieces)
+					 : t_send(world, client, t_pattern() + sent, BYTES - sent);
+			sends++;
+			for (int turn = 0; turn < 4 && !sending->done; turn++)
+				t_turn(world, 0);
+		}
+		receiving = t_receive(world, server);
+		while (sent < BYTES && !sending->done)
+			t_turn(world, ROTA_NS_PER_MS);
+		if (sent < BYTES) {
+			assert_in_range(sending->result, 1, BYTES - sent);
+			sent += (size_t)sending->result;
+		}
+		t_until_received(receiving, 1);
+		if (!receiving->done)
+			t_cancel(receiving);
+		assert_memory_equal(receiving->data.data, t_pattern() + received, receiving->data.bytes);
+		received += receiving->data.bytes;
+	}
+	assert_int_equal(received, BYTES);
+	if (!world->simulated)
+		assert_true(sends > 1);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_send_more_than_fits_goes_through_in_parts(void **state)
+{
+	send_more_than_fits(*state, 0);
+}
+
+static void test_send_message_more_than_fits_goes_through_in_parts(void **state)
+{
+	send_more_than_fits(*state, 5);
+}
+
+/* Fill the socket until a send finds no room; returns that send. */
+static struct t_op *fill(struct t_world *world, int fd, size_t *sent)
+{
+	*sent = 0;
+	for (;;) {
+		struct t_op *sending = t_send(world, fd, t_pattern(), 1 << 20);
+
+		for (int turn = 0; turn < 10 && !sending->done; turn++)
+			t_turn(world, ROTA_NS_PER_MS);
+		if (!sending->done)
+			return sending;
+		assert_true(sending->result > 0);
+		*sent += (size_t)sending->result;
+	}
+}
+
+static void test_send_that_waits_for_room_goes_on_when_the_peer_reads(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *blocked, *receiving;
+	size_t sent;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	blocked = fill(world, client, &sent);
+	receiving = t_receive(world, server);
+	while (!blocked->done) {
+		t_turn(world, ROTA_NS_PER_MS);
+		if (receiving->done)
+			receiving = t_receive(world, server);
+	}
+	assert_true(blocked->result > 0);
+	if (!receiving->done)
+		t_cancel(receiving);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_send_that_waits_does_not_stop_receiving_on_the_same_socket(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *blocked, *receiving;
+	size_t sent;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	blocked = fill(world, client, &sent);
+	receiving = t_receive(world, client);
+	t_send_all(world, server, "answer", 6);
+	t_until_received(receiving, 6);
+	assert_int_equal(receiving->data.bytes, 6);
+	assert_false(blocked->done);
+	t_cancel(receiving);
+	/* And the receive's end leaves the send waiting. */
+	t_settle(world);
+	assert_false(blocked->done);
+	t_cancel(blocked);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_send_that_waits_ends_when_the_peer_resets(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *blocked;
+	size_t sent;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	blocked = fill(world, client, &sent);
+	/* Unread data make this close a reset. */
+	t_close(world, server);
+	assert_true(t_finish(blocked) < 0);
+	assert_true(blocked->result == -ECONNRESET || blocked->result == -EPIPE);
+	t_close(world, client);
+}
+
+static void test_send_after_own_shutdown_gives_epipe_and_no_signal(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	assert_int_equal(world->ops->shutdown(world->backend, client, SHUT_WR), 0);
+	assert_int_equal(t_finish(t_send(world, client, "x", 1)), -EPIPE);
+	assert_int_equal(t_finish(t_send_pieces(world, client, "xy", 2, 2)), -EPIPE);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_send_on_bad_descriptors_ends_with_error(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	t_close(world, client);
+	t_close(world, server);
+	assert_int_equal(t_finish(t_send(world, client, "x", 1)), -EBADF);
+	assert_int_equal(t_finish(t_send_pieces(world, -1, "x", 1, 1)), -EBADF);
+}
+
+const struct t_test t_send_tests[] = {
+	T_TEST(test_send_small_is_taken_whole),
+	T_TEST(test_send_message_gathers_its_pieces),
+	T_TEST(test_send_more_than_fits_goes_through_in_parts),
+	T_TEST(test_send_message_more_than_fits_goes_through_in_parts),
+	T_TEST(test_send_that_waits_for_room_goes_on_when_the_peer_reads),
+	T_TEST(test_send_that_waits_does_not_stop_receiving_on_the_same_socket),
+	T_TEST(test_send_that_waits_ends_when_the_peer_resets),
+	T_TEST(test_send_after_own_shutdown_gives_epipe_and_no_signal),
+	T_TEST(test_send_on_bad_descriptors_ends_with_error),
+	{ .name = NULL },
+};

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One suite for every engine: the contract of <rota/backend.h>, test by test, over the rows of a table. Layer: tests.
+ *
+ *	test_backend [ROW [TEST]]      only rows and tests whose names contain these
+ *
+ * The one idea: a row is an engine with options; every test runs on every row, on an instance of its own.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "tests/contract/contract.h"
+
+/* Weak: the suite runs over the engines it has been linked with. */
+extern const struct rota_backend_ops rota_backend_epoll __attribute__((weak));
+extern const struct rota_backend_ops rota_backend_sim __attribute__((weak));
+extern const struct rota_backend_ops rota_backend_uring __attribute__((weak));
+
+static const struct t_row rows[] = {
+	{ &rota_backend_epoll, "" },
+	{ &rota_backend_epoll, "trigger=edge" },
+	{ &rota_backend_epoll, "try-first=off" },
+	{ &rota_backend_epoll, "trigger=edge,try-first=off" },
+	{ &rota_backend_epoll, "events=1,buffers=64x512" },
+	{ &rota_backend_epoll, "trigger=edge,events=1,buffers=64x512" },
+	{ &rota_backend_uring, "" },
+	{ &rota_backend_uring, "multishot=off" },
+	{ &rota_backend_uring, "sq=8,cq=16,buffers=64x512" },
+	{ &rota_backend_uring, "taskrun=coop" },
+	{ &rota_backend_uring, "taskrun=none,registered-ring=off" },
+	{ &rota_backend_uring, "incremental=on" },
+	{ &rota_backend_uring, "sqpoll=on" },
+	{ &rota_backend_uring, "pretend-kernel=6.1" },
+	{ &rota_backend_sim, "seed=1" },
+	{ &rota_backend_sim, "seed=2,rough" },
+	{ &rota_backend_sim, "seed=3,rough,buffers=64x512" },
+};
+
+static const struct t_test *const topics[] = {
+	t_cancel_tests, t_connect_tests, t_limit_tests,  t_poll_tests,
+	t_receive_tests, t_send_tests,   t_socket_tests, t_turn_tests,
+};
+
+#define TESTS_MAX 256
+
+static void skip_on_simulated(void **state)
+{
+	struct t_world *world = *state;
+
+	t_skip(world->test->why);
+}
+
+/* All tests whose name contains `wanted`, as cmocka wants them. Returns the count. */
+static size_t collect(const struct t_row *row, const char *wanted, struct CMUnitTest *tests,
+		      struct t_case *cases)
+{
+	bool simulated = row->ops->features & ROTA_BACKEND_SIMULATED;
+	size_t count = 0;
+
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(topics); i++) {
+		for (const struct t_test *test = topics[i]; test->name; test++) {
+			if (!strstr(test->name, wanted))
+				continue;
+			if (count == TESTS_MAX)
+				abort();
+			cases[count] = (struct t_case){ row, test };
+			tests[count] = (struct CMUnitTest){
+				.name = test->name,
+				.test_func = simulated && test->needs_kernel ? skip_on_simulated
+									     : test->run,
+				.setup_func = t_world_open,
+				.teardown_func = t_world_close,
+				.initial_state = &cases[count],
+			};
+			count++;
+		}
+	}
+	return count;
+}
+
+static int run_row(const struct t_row *row, const char *wanted_row, const char *wanted_test)
+{
+	static struct CMUnitTest tests[TESTS_MAX];
+	static struct t_case cases[TESTS_MAX];
+	struct rota_backend_config config = { .options = row->options };
+	char text[ROTA_BACKEND_TEXT_BYTES];
+	char name[128];
+	int status;
+
+	if (!row->ops)
+		return 0;
+	snprintf(name, sizeof(name), "%s%s%s", row->ops->name, *row->options ? ":" : "",
+		 row->options);
+	if (!strstr(name, wanted_row))
+		return 0;
+	status = row->ops->probe(&config, text);
+	if (status < 0) {
+		/* An unknown option is our mistake; all else says that this machine can't run the engine. */
+		print_message("%s: %s: %s\n", name, status == -EINVAL ? "wrong row" : "skipped", text);
+		return status == -EINVAL;
+	}
+	return _cmocka_run_group_tests(name, tests, collect(row, wanted_test, tests, cases), NULL,
+				       NULL);
+}
+
+/* The tests with a thousand connections need two descriptors for each. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		rota_ignore(setrlimit(RLIMIT_NOFILE, &limit), "those tests say what they miss");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int failed = 0;
+
+	raise_descriptor_limit();
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(rows); i++)
+		failed += run_row(&rows[i], argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
+	return failed != 0;
+}
