@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the simulator share. Same thread rule as sim.h.
+ *
+ * The one idea: an operation is always on exactly one list: its instance's `submitted` (poll has not seen it), its instance's
+ * `runnable` (worth an attempt), or the `waiting` list of the socket whose change would make it runnable. Its effect happens in
+ * an attempt, made by its own instance's poll(); the completion is then kept in the instance until it is due.
+ */
+#ifndef ROTA_BACKENDS_SIM_SIM_INTERNAL_H
+#define ROTA_BACKENDS_SIM_SIM_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <rota/backend.h>
+#include <rota/buffer.h>
+
+#include "backends/sim/sim.h"
+
+/* Engine instances of one world: reactors of one simulated process. */
+#define SIM_INSTANCES_MAX 256
+
+/* Completions an instance keeps between their effect and their delivery; attempts pause when they are all in use. */
+#define SIM_PENDING_MAX 256
+
+/* Each kind of decision has a stream of its own, so that switching one fault on leaves the others' draws as they were. */
+enum sim_decision {
+	SIM_DECIDE_ACTOR,
+	SIM_DECIDE_ATTEMPT,
+	SIM_DECIDE_DELIVERY,
+	SIM_DECIDE_DELAY,
+	SIM_DECIDE_SHORT,
+	SIM_DECIDE_SHORT_BYTES,
+	SIM_DECIDE_STREAM_END,
+	SIM_DECIDE_NO_BUFFERS,
+	SIM_DECIDE_LATE_CANCEL,
+	SIM_DECIDE_LISTENER,
+	SIM_DECIDE_REFUSE,
+	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
+	SIM_DECISION_COUNT
+};
+
+/* ---- sockets ---- */
+
+enum sim_socket_kind {
+	SIM_STREAM,
+	SIM_LISTENER,
+};
+
+/* Bits of sim_socket.shutdown, as the kernel's RCV_SHUTDOWN and SEND_SHUTDOWN. */
+#define SIM_SHUT_RECEIVE 1u
+#define SIM_SHUT_SEND 2u
+#define SIM_SHUT_BOTH 3u
+
+struct sim_socket {
+	enum sim_socket_kind kind;
+	int fd;                   /* -1: established, not yet accepted */
+	struct rota_link waiting; /* operations that its next change may help */
+	unsigned operations;      /* started on it, terminal completion not yet delivered */
+	struct rota_address local;
+	struct rota_address remote; /* streams; bytes == 0: none */
+	unsigned shutdown;
+	/* streams */
+	struct sim_socket *peer; /* NULL: the other end has been closed */
+	struct rota_buffer received;
+	size_t consumed_bytes; /* of `received`, already read */
+	bool fin_sent;         /* TCP */
+	bool fin_received;     /* TCP: end of stream outranks a later error */
+	bool reset;            /* TCP: the connection is gone */
+	int error;             /* positive errno, reported once */
+	/* listeners */
+	struct rota_link link;    /* in world->listeners; for a stream: in its listener's backlog */
+	struct rota_link backlog; /* streams nobody has accepted */
+	unsigned backlog_count;
+	unsigned backlog_max;
+	bool reuse_port;
+};
+
+/* A Unix socket's name stays in the file system when its listener is gone. */
+struct sim_name {
+	struct rota_link link;
+	struct rota_address address;
+};
+
+/* ---- instances ---- */
+
+enum sim_op_state {
+	SIM_OP_IDLE, /* not ours */
+	SIM_OP_SUBMITTED,
+	SIM_OP_RUNNABLE,
+	SIM_OP_WAITING,
+	SIM_OP_ENDED, /* its terminal completion is pending */
+};
+
+/* Bits of rota_op.flags_. */
+#define SIM_OP_CANCELLED 1u
+#define SIM_OP_COUNTED 2u  /* in its socket's `operations` */
+#define SIM_OP_WAS_LATE 4u /* a late cancel has had its one attempt */
+
+struct sim_pending {
+	struct rota_completion completion;
+	rota_ns due;
+};
+
+struct sim_instance {
+	struct rota_backend backend;
+	struct rota_sim_world *world;
+	struct rota_reactor *reactor;
+	uint32_t index;   /* in world->instances; also rota_op.index_ of its operations */
+	rota_ns deadline; /* of the last poll(): when it wants to run again */
+	struct rota_link submitted;
+	struct rota_link runnable;
+	size_t runnable_count;
+	uint64_t lent_count; /* operations */
+	struct sim_pending *pending;
+	size_t pending_count;
+	char *buffers;          /* buffers_count * buffer_bytes */
+	uint16_t *free_buffers; /* a stack */
+	bool *buffer_is_out;    /* catches a buffer given back twice */
+	uint32_t free_count;
+	uint32_t held_count; /* buffers in pending completions */
+	struct rota_backend_stats stats;
+	/* Set by wake() on any thread, taken by poll(): sequentially consistent exchange pairs with the store. */
+	atomic_bool woken;
+};
+
+/* ---- the world ---- */
+
+struct rota_sim_world {
+	struct rota_sim_options options;
+	rota_ns now;
+	uint64_t hash;
+	uint64_t streams[SIM_DECISION_COUNT];
+	uint64_t steps;
+	uint32_t op_serial;
+	uint16_t port_next;
+	bool is_driven;      /* poll() leaves the clock alone */
+	bool is_process_own; /* destroyed with its last instance */
+	struct rota_link listeners;
+	struct rota_link names;
+	struct sim_socket *
+		*sockets; /* by fd - ROTA_SIM_DESCRIPTOR_FIRST; options.descriptors_max of them */
+	uint32_t sockets_open;
+	uint32_t descriptor_hint; /* no free one below */
+	struct sim_instance *instances[SIM_INSTANCES_MAX];
+	unsigned instances_count;
+};
+
+/* faults.c: decisions and the trace */
+
+void sim__streams_seed(struct rota_sim_world *world);
+/* Uniform in [0, below); `below` >= 1. Not drawn when there is no choice. */
+uint64_t sim__draw(struct rota_sim_world *world, enum sim_decision what, uint64_t below);
+/* True in `permille` of 1000 cases. Not drawn when 0. */
+bool sim__chance(struct rota_sim_world *world, enum sim_decision what, uint32_t permille);
+/* 1..bytes: how much a transfer that could move `bytes` >= 1 moves. */
+size_t sim__transfer_bytes(struct rota_sim_world *world, size_t bytes);
+void sim__random_bytes(struct rota_sim_world *world, void *out, size_t bytes);
+/* Into the hash and the trace: what happened, to which instance or descriptor, with what outcome. */
+void sim__event(struct rota_sim_world *world, const char *what, int64_t who, int64_t outcome);
+/* Into the hash: the bytes that moved. */
+void sim__hash_bytes(struct rota_sim_world *world, const void *data, size_t bytes);
+
+/* world.c: life, clock, descriptors */
+
+int sim__world_for_open(const char *options_text, struct rota_sim_world **out);
+void sim__world_instance_closed(struct rota_sim_world *world);
+void sim__advance_to(struct rota_sim_world *world, rota_ns time);
+struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);
+/* Give `socket` the lowest free descriptor. Returns it, or -EMFILE. */
+int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket);
+void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket);
+
+/* socket.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait on the socket. */
+
+int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *options);
+/* A connected stream without descriptor to `*out`; or -EAGAIN and the listener with the full backlog in `*out`. */
+int sim__connect(struct rota_sim_world *world, const struct rota_address *to,
+		 struct sim_socket **out);
+int sim__accept(struct rota_sim_world *world, struct sim_socket *listener);
+int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const struct iovec *parts,
+	      size_t parts_count);
+int sim__receive(struct rota_sim_world *world, struct sim_socket *socket, char *out,
+		 size_t bytes_max);
+/* Would sim__receive say something else than -EAGAIN? */
+bool sim__is_readable(const struct sim_socket *socket);
+size_t sim__unread_bytes(const struct sim_socket *socket);
+uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_socket *socket);
+int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int how);
+int sim__socket_address(const struct sim_socket *socket, bool peer, struct rota_address *out);
+/* Take it out of the world and free it; it may have a descriptor or not. */
+void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket);
+
+/* engine.c */
+
+/* Something about `socket` changed: its waiting operations are worth an attempt. */
+void sim__wake_waiting(struct rota_sim_world *world, struct sim_socket *socket);
+const char *sim__op_name(unsigned kind);
+/* Has poll() something to do here and now? */
+bool sim__instance_has_work(const struct sim_instance *instance);
+/* When its earliest held-back completion is due; ROTA_NEVER: there is none. */
+rota_ns sim__instance_next_due(const struct sim_instance *instance);
+
+/* schedule.c */
+
+int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
+
+static inline struct sim_instance *sim__instance_of(struct rota_backend *backend)
+{
+	return ROTA_CONTAINER_OF(backend, struct sim_instance, backend);
+}
+
+#endif /* ROTA_BACKENDS_SIM_SIM_INTERNAL_H */
