@@ -69,11 +69,10 @@ static void free_memory(struct sim_instance *instance)
 
 static int take_memory(struct sim_instance *instance)
 {
-	const struct rota_sim_options *options = &instance->world->options;
-	uint32_t count = options->buffers_count;
+	uint32_t count = instance->buffers_count;
 
 	instance->pending = rota_calloc(SIM_PENDING_MAX, sizeof(*instance->pending));
-	instance->buffers = rota_calloc(count, options->buffer_bytes);
+	instance->buffers = rota_calloc(count, instance->buffer_bytes);
 	instance->free_buffers = rota_calloc(count, sizeof(*instance->free_buffers));
 	instance->buffer_is_out = rota_calloc(count, sizeof(*instance->buffer_is_out));
 	if (!instance->pending || !instance->buffers || !instance->free_buffers ||
@@ -90,13 +89,16 @@ static int take_memory(struct sim_instance *instance)
 static int sim_open(struct rota_backend *self, const struct rota_backend_config *config)
 {
 	struct sim_instance *instance = sim__instance_of(self);
+	struct rota_sim_options options;
 	struct rota_sim_world *world;
 	int slot, status;
 
-	status = sim__world_for_open(config->options, &world);
+	status = sim__world_for_open(config->options, &world, &options);
 	if (status < 0)
 		return status;
 	instance->world = world;
+	instance->buffers_count = options.buffers_count;
+	instance->buffer_bytes = options.buffer_bytes;
 	slot = find_slot(world);
 	status = slot < 0 ? slot : take_memory(instance);
 	if (status < 0) {
@@ -118,15 +120,15 @@ static void sim_close(struct rota_backend *self)
 	struct sim_instance *instance = sim__instance_of(self);
 	struct rota_sim_world *world = instance->world;
 
-	if (instance->lent_count || instance->free_count != world->options.buffers_count) {
+	if (instance->lent_count || instance->free_count != instance->buffers_count) {
 		rota_log(ROTA_LOG_ERROR,
 			 "sim: engine %u closed with %llu operations and %u buffers out",
 			 instance->index, (unsigned long long)instance->lent_count,
-			 world->options.buffers_count - instance->free_count);
+			 instance->buffers_count - instance->free_count);
 		rota_ignore(rota_sim_world_report(world), "only for the log");
 	}
 	ROTA_ASSERT(instance->lent_count == 0);
-	ROTA_ASSERT(instance->free_count == world->options.buffers_count);
+	ROTA_ASSERT(instance->free_count == instance->buffers_count);
 	sim__event(world, "close-engine", instance->index, 0);
 	world->instances[instance->index] = NULL;
 	world->instances_count--;
@@ -357,7 +359,7 @@ static bool buffers_are_exhausted(struct sim_instance *instance)
 	if (!instance->free_count)
 		return true;
 	/* Early, as if the ring were smaller; but never while no buffer is out, which no ring could explain. */
-	return instance->free_count < world->options.buffers_count &&
+	return instance->free_count < instance->buffers_count &&
 	       sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
 }
 
@@ -376,10 +378,10 @@ static int receive_into_buffer(struct sim_instance *instance, struct rota_op *op
 	buffer = instance->free_buffers[--instance->free_count];
 	instance->buffer_is_out[buffer] = true;
 	instance->held_count++;
-	data = instance->buffers + (size_t)buffer * world->options.buffer_bytes;
+	data = instance->buffers + (size_t)buffer * instance->buffer_bytes;
 	completion.buffer = buffer;
 	completion.data = data;
-	completion.result = sim__receive(world, socket, data, world->options.buffer_bytes);
+	completion.result = sim__receive(world, socket, data, instance->buffer_bytes);
 	if (sim__chance(world, SIM_DECIDE_STREAM_END, world->options.stream_end_permille))
 		complete(instance, &completion);
 	else
@@ -470,6 +472,23 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 		end(instance, op, -ECANCELED);
 }
 
+static bool is_send(const struct rota_op *op)
+{
+	return op->kind == ROTA_OP_SEND || op->kind == ROTA_OP_SEND_MESSAGE;
+}
+
+/* Sends on one socket take effect in the order they were submitted, as the kernel starts them. */
+static struct rota_op *first_of_its_sends(struct sim_instance *instance, struct rota_op *chosen)
+{
+	for (struct rota_link *link = instance->runnable.next; is_send(chosen); link = link->next) {
+		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
+
+		if (is_send(op) && op->fd == chosen->fd)
+			return op;
+	}
+	return chosen;
+}
+
 static struct rota_op *choose_runnable(struct sim_instance *instance)
 {
 	size_t choices = rota_min_size(instance->runnable_count, ATTEMPT_WINDOW);
@@ -480,7 +499,7 @@ static struct rota_op *choose_runnable(struct sim_instance *instance)
 		chosen = sim__draw(instance->world, SIM_DECIDE_ATTEMPT, choices);
 	while (chosen--)
 		link = link->next;
-	return ROTA_CONTAINER_OF(link, struct rota_op, link_);
+	return first_of_its_sends(instance, ROTA_CONTAINER_OF(link, struct rota_op, link_));
 }
 
 /* Ends: every attempt leaves a completion behind, of which there is room for SIM_PENDING_MAX, or makes an operation wait. */
@@ -560,9 +579,9 @@ static void sim_wake(struct rota_backend *self)
 static void sim_buffer_return(struct rota_backend *self, uint16_t buffer)
 {
 	struct sim_instance *instance = sim__instance_of(self);
-	size_t buffer_bytes = instance->world->options.buffer_bytes;
+	size_t buffer_bytes = instance->buffer_bytes;
 
-	ROTA_ASSERT(buffer < instance->world->options.buffers_count);
+	ROTA_ASSERT(buffer < instance->buffers_count);
 	ROTA_ASSERT(instance->buffer_is_out[buffer]);
 	instance->buffer_is_out[buffer] = false;
 	instance->free_buffers[instance->free_count++] = buffer;
@@ -611,12 +630,11 @@ static void sim_random(struct rota_backend *self, void *out, size_t bytes)
 static void sim_stats(const struct rota_backend *self, struct rota_backend_stats *out)
 {
 	const struct sim_instance *instance = ROTA_CONTAINER_OF(self, struct sim_instance, backend);
-	const struct rota_sim_options *options = &instance->world->options;
 
 	*out = instance->stats;
-	out->buffers_count = options->buffers_count;
-	out->buffer_bytes = options->buffer_bytes;
-	out->buffers_lent = options->buffers_count - instance->free_count - instance->held_count;
+	out->buffers_count = instance->buffers_count;
+	out->buffer_bytes = instance->buffer_bytes;
+	out->buffers_lent = instance->buffers_count - instance->free_count - instance->held_count;
 }
 
 /* Reactors can be driven once the framework has them; rota_sim_drive steps whatever else there is. */

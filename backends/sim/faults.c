@@ -157,8 +157,9 @@ void rota_sim_options_init(struct rota_sim_options *options, uint64_t seed)
 		.step_ns = ROTA_NS_PER_US,
 		.wall_start_ns = INT64_C(1767225600) * ROTA_NS_PER_S, /* 2026-01-01 */
 		.descriptors_max = 16384,
-		.buffers_count = 64,
-		.buffer_bytes = 4096,
+		.buffers_count =
+			512, /* twice SIM_PENDING_MAX: not exhausted by what is only under way */
+		.buffer_bytes = 2048,
 		.socket_bytes = 65536,
 	};
 }

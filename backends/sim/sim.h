@@ -82,7 +82,7 @@ ROTA_MUST_USE int rota_sim_world_create(const struct rota_sim_options *options,
 					struct rota_sim_world **out);
 
 /*
- * Instances opened on this thread from now on belong to `world`, and their options text is checked but changes nothing.
+ * Instances opened on this thread from now on belong to `world`; of their options text only `buffers` has an effect then.
  * NULL: back to the process's own world, which the first instance creates from its options text and the last one destroys.
  */
 void rota_sim_world_use(struct rota_sim_world *world);

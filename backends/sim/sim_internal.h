@@ -113,6 +113,8 @@ struct sim_instance {
 	uint64_t lent_count; /* operations */
 	struct sim_pending *pending;
 	size_t pending_count;
+	uint32_t buffers_count;
+	uint32_t buffer_bytes;
 	char *buffers;          /* buffers_count * buffer_bytes */
 	uint16_t *free_buffers; /* a stack */
 	bool *buffer_is_out;    /* catches a buffer given back twice */
@@ -162,7 +164,9 @@ void sim__hash_bytes(struct rota_sim_world *world, const void *data, size_t byte
 
 /* world.c: life, clock, descriptors */
 
-int sim__world_for_open(const char *options_text, struct rota_sim_world **out);
+/* The world of an engine opened now, and the options that hold for it: the world's, with the text's on top. */
+int sim__world_for_open(const char *text, struct rota_sim_world **out,
+			struct rota_sim_options *options);
 void sim__world_instance_closed(struct rota_sim_world *world);
 void sim__advance_to(struct rota_sim_world *world, rota_ns time);
 struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);

@@ -87,25 +87,29 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 	return left_open;
 }
 
-int sim__world_for_open(const char *options_text, struct rota_sim_world **out)
+int sim__world_for_open(const char *text, struct rota_sim_world **out,
+			struct rota_sim_options *options)
 {
-	struct rota_sim_options options;
+	struct rota_sim_world *world = chosen_world ? chosen_world : process_world;
 	char message[ROTA_BACKEND_TEXT_BYTES];
 	int status;
 
-	rota_sim_options_init(&options, 1);
-	status = rota_sim_options_parse(&options, options_text, message);
+	rota_sim_options_init(options, 1);
+	if (world)
+		*options = world->options;
+	status = rota_sim_options_parse(options, text, message);
 	if (status < 0) {
 		rota_log(ROTA_LOG_ERROR, "%s", message);
 		return status;
 	}
-	if (!chosen_world && !process_world) {
-		status = rota_sim_world_create(&options, &process_world);
+	if (!world) {
+		status = rota_sim_world_create(options, &world);
 		if (status < 0)
 			return status;
-		process_world->is_process_own = true;
+		world->is_process_own = true;
+		process_world = world;
 	}
-	*out = chosen_world ? chosen_world : process_world;
+	*out = world;
 	return 0;
 }
 
