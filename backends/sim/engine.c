@@ -329,13 +329,13 @@ rota_ns sim__instance_next_due(const struct sim_instance *instance)
 
 /* ---- attempts ---- */
 
-/* A stream operation got something: it goes on, and waits if there is no more for now. */
+/* A stream operation got something: it goes on, and waits if there is no more for now; not if it is to end. */
 static void complete_and_go_on(struct sim_instance *instance, struct sim_socket *socket,
 			       struct rota_completion *completion)
 {
 	completion->flags |= ROTA_COMPLETION_MORE;
 	complete(instance, completion);
-	if (!sim__is_readable(socket))
+	if (!sim__is_readable(socket) && !(completion->op->flags_ & SIM_OP_CANCELLED))
 		wait_on(instance, completion->op, socket);
 }
 

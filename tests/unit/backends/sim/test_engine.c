@@ -182,6 +182,27 @@ static void test_cancelled_receive_delivers_what_it_had_and_then_ends(void **sta
 	t_sim_close(&sim);
 }
 
+static void test_receive_cancelled_too_late_takes_what_is_there_and_still_ends(void **state)
+{
+	struct t_op *receive;
+	int a, b;
+
+	(void)state;
+	sim.options.late_cancel_permille = 1000;
+	t_sim_open(&sim);
+	t_pair(sim.engine, AF_INET, &a, &b);
+	t_send(sim.engine, a, "abc", 3);
+	receive = t_start(sim.engine, ROTA_OP_RECEIVE, b);
+	sim.engine->ops->cancel(sim.engine, &receive->op);
+	assert_int_equal(t_turn(sim.engine), 2);
+	assert_int_equal(receive->results[0], 3);
+	assert_int_equal(receive->results[1], -ECANCELED);
+	free(receive);
+	t_close(sim.engine, a);
+	t_close(sim.engine, b);
+	t_sim_close(&sim);
+}
+
 static void test_buffers_run_out_and_nothing_is_lost(void **state)
 {
 	struct rota_backend_stats stats;
@@ -388,6 +409,8 @@ int main(void)
 		cmocka_unit_test_setup(test_cancel_races_are_lost_and_won, setup),
 		cmocka_unit_test_setup(test_cancelled_receive_delivers_what_it_had_and_then_ends,
 				       setup),
+		cmocka_unit_test_setup(
+			test_receive_cancelled_too_late_takes_what_is_there_and_still_ends, setup),
 		cmocka_unit_test_setup(test_buffers_run_out_and_nothing_is_lost, setup),
 		cmocka_unit_test_setup(test_seeded_exhaustion_needs_a_buffer_that_is_out, setup),
 		cmocka_unit_test_setup(test_receive_may_end_early_without_losing_a_byte, setup),
