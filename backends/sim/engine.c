@@ -637,14 +637,6 @@ static void sim_stats(const struct rota_backend *self, struct rota_backend_stats
 	out->buffers_lent = instance->buffers_count - instance->free_count - instance->held_count;
 }
 
-/* Reactors can be driven once the framework has them; rota_sim_drive steps whatever else there is. */
-static int sim_drive(struct rota_reactor *const reactors[], unsigned count)
-{
-	(void)reactors;
-	(void)count;
-	return -ENOSYS;
-}
-
 const struct rota_backend_ops rota_backend_sim = {
 	.name = "sim",
 	.features = ROTA_BACKEND_SIMULATED,
@@ -663,6 +655,6 @@ const struct rota_backend_ops rota_backend_sim = {
 	.now = sim_now,
 	.wall_ns = sim_wall_ns,
 	.random = sim_random,
-	.drive = sim_drive,
+	.drive = sim__drive_reactors,
 	.stats = sim_stats,
 };

@@ -204,7 +204,7 @@ bool sim__instance_has_work(const struct sim_instance *instance);
 /* When its earliest held-back completion is due; ROTA_NEVER: there is none. */
 rota_ns sim__instance_next_due(const struct sim_instance *instance);
 
-/* schedule.c */
+/* drive.c */
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
 

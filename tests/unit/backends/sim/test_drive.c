@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reactors on the simulator: its drive() slot opens, steps and closes them.
+ */
+#include <rota/future.h>
+#include <rota/reactor.h>
+
+#include "tests/unit/backends/sim/t_sim.h"
+
+static void test_drive_runs_reactors_until_all_have_stopped(void **state)
+{
+	struct rota_reactor *reactors[3];
+	struct t_sim sim;
+
+	(void)state;
+	t_sim_init(&sim, 7);
+	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
+	rota_sim_world_use(sim.world);
+	for (unsigned i = 0; i < 3; i++) {
+		struct rota_reactor_options options = { .engine = &rota_backend_sim,
+							.index = i,
+							.cpu = -1 };
+
+		assert_int_equal(rota_reactor_create(&options, &reactors[i]), 0);
+		rota_reactor_stop(reactors[i]);
+	}
+	assert_int_equal(rota_reactor_drive(reactors, 3), 0);
+	assert_true(rota_sim_steps(sim.world) >= 3);
+	for (unsigned i = 0; i < 3; i++)
+		rota_reactor_destroy(reactors[i]);
+	rota_sim_world_use(NULL);
+	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
+}
+
+static void test_drive_tells_when_an_engine_does_not_open(void **state)
+{
+	struct rota_reactor *reactors[2];
+	struct t_sim sim;
+
+	(void)state;
+	t_sim_init(&sim, 7);
+	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
+	rota_sim_world_use(sim.world);
+	for (unsigned i = 0; i < 2; i++) {
+		struct rota_reactor_options options = { .engine = &rota_backend_sim,
+							.engine_options = i ? "nonsense" : "",
+							.index = i,
+							.cpu = -1 };
+
+		assert_int_equal(rota_reactor_create(&options, &reactors[i]), 0);
+	}
+	t_log_catch();
+	assert_int_equal(rota_reactor_drive(reactors, 2), -EINVAL);
+	t_log_release();
+	assert_true(rota_reactor_has_stopped(reactors[0]));
+	rota_reactor_destroy(reactors[0]);
+	rota_reactor_destroy(reactors[1]); /* it never had an engine */
+	rota_sim_world_use(NULL);
+	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
+}
+
+static int64_t sleep_for_a_day(void *arg)
+{
+	(void)arg;
+	return rota_sleep_ms(INT64_C(86400000));
+}
+
+static void test_task_sleeps_for_a_day_of_virtual_time(void **state)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct t_sim sim;
+
+	(void)state;
+	t_sim_init(&sim, 7);
+	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
+	rota_sim_world_use(sim.world);
+	assert_int_equal(rota_run(&options, sleep_for_a_day, NULL), 0);
+	assert_true(rota_sim_now(sim.world) >= 86400 * ROTA_NS_PER_S);
+	rota_sim_world_use(NULL);
+	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drive_runs_reactors_until_all_have_stopped),
+		cmocka_unit_test(test_drive_tells_when_an_engine_does_not_open),
+		cmocka_unit_test(test_task_sleeps_for_a_day_of_virtual_time),
+	};
+
+	return cmocka_run_group_tests_name("sim drive", tests, NULL, NULL);
+}
