@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a failed ROTA_ASSERT does in a test program: inside cmocka's expect_assert_failure() it
- * satisfies the test, anywhere else it says where and aborts. Any thread. Every test program is
- * linked with --wrap=rota_assert_failed, so this stands for the library's own.
+ * satisfies the test, anywhere else the library's own has the word. Any thread. Every test program
+ * is linked with --wrap=rota_assert_failed.
  *
  * Not for assertions below something that locks or allocates: expect_assert_failure() jumps out.
  */
@@ -10,8 +10,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -19,12 +17,13 @@
 
 ROTA_NORETURN void __wrap_rota_assert_failed(const char *condition, const char *file, int line,
 					     const char *function);
+ROTA_NORETURN void __real_rota_assert_failed(const char *condition, const char *file, int line,
+					     const char *function);
 
 void __wrap_rota_assert_failed(const char *condition, const char *file, int line,
 			       const char *function)
 {
 	if (global_expecting_assert)
 		mock_assert(0, condition, file, line);
-	fprintf(stderr, "%s:%d: %s: assertion failed: %s\n", file, line, function, condition);
-	abort();
+	__real_rota_assert_failed(condition, file, line, function);
 }
