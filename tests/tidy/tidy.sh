@@ -201,7 +201,7 @@ check_suspends() {
 		}
 		/^[ \t]*$/ { comment = ""; next }
 		/^ROTA_API/ {
-			says = comment ~ /Suspends +yes|Suspends (until|while|when|if)|May suspend/
+			says = comment ~ /Suspends( +yes|\.| (until|while|when|if))|May suspend/
 			marked = /ROTA_SUSPENDS/
 			if (says && !marked)
 				print FILENAME ":" FNR ": suspends: not declared so"
