@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What liburing 2.3's header does not know yet. Part of the uring engine, included by uring.h
+ * alone.
+ *
+ * The one idea: everything named here is ONLY A CONSTANT of the kernel's interface, or the layout
+ * of an argument whose newer fields the older header calls padding, so it may be defined where the
+ * header is older. Whether the running kernel understands it is the probe's question, never this
+ * file's. What would need code in the library as well is left to the library: NO_SQARRAY it sets by
+ * itself since it can (before 2.5 it would have written its index array over the ring's head).
+ */
+#ifndef ROTA_BACKENDS_URING_COMPAT_H
+#define ROTA_BACKENDS_URING_COMPAT_H
+
+#include <liburing.h>
+
+/* io_uring_enter: the timeout is absolute (Linux 6.12). */
+#ifndef IORING_ENTER_ABS_TIMER
+#define IORING_ENTER_ABS_TIMER (1U << 5)
+#endif
+
+/* io_uring_enter: waiting is not accounted as waiting for I/O (Linux 6.15). */
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#endif
+
+/* The ring knows io_uring_getevents_arg.min_wait_usec (Linux 6.12). */
+#ifndef IORING_FEAT_MIN_TIMEOUT
+#define IORING_FEAT_MIN_TIMEOUT (1U << 15)
+#endif
+
+/* The ring knows IORING_ENTER_NO_IOWAIT (Linux 6.15). */
+#ifndef IORING_FEAT_NO_IOWAIT
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#endif
+
+/*
+ * Buffer ring: a receive takes only as much of a buffer as it needs (Linux 6.12). An enum value in
+ * newer headers.
+ */
+#define URING_PBUF_RING_INC 2U
+
+/*
+ * Argument of io_uring_register_buf_ring; `flags` (Linux 6.4) is padding in struct io_uring_buf_reg
+ * of 2.3.
+ */
+struct uring_buffer_registration {
+	uint64_t ring_addr;
+	uint32_t ring_entries;
+	uint16_t bgid;
+	uint16_t flags;
+	uint64_t reserved[3];
+};
+
+_Static_assert(sizeof(struct uring_buffer_registration) == sizeof(struct io_uring_buf_reg),
+	       "laid out as the kernel reads it");
+
+/*
+ * Argument of IORING_ENTER_EXT_ARG; `min_wait_us` (Linux 6.12) is padding in struct
+ * io_uring_getevents_arg of 2.3.
+ */
+struct uring_enter_argument {
+	uint64_t signal_mask;
+	uint32_t signal_mask_bytes;
+	uint32_t min_wait_us;
+	uint64_t timeout; /* address of a struct __kernel_timespec, or 0 */
+};
+
+_Static_assert(sizeof(struct uring_enter_argument) == sizeof(struct io_uring_getevents_arg),
+	       "laid out as the kernel reads it");
+
+/* The size of the kernel's signal sets, which is not that of sigset_t. */
+#define URING_SIGNAL_SET_BYTES 8
+
+/* Of a completion, with URING_PBUF_RING_INC: the kernel goes on filling this buffer. */
+#ifndef IORING_CQE_F_BUF_MORE
+#define IORING_CQE_F_BUF_MORE (1U << 4)
+#endif
+
+/*
+ * Memory the kernel wrote behind Valgrind's back (it cannot know which bytes a receive filled). The
+ * only place that says so; six instructions that do nothing when not under Valgrind.
+ */
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define uring__kernel_wrote(data, bytes) ((void)VALGRIND_MAKE_MEM_DEFINED(data, bytes))
+#endif
+#endif
+#ifndef uring__kernel_wrote
+#define uring__kernel_wrote(data, bytes) ((void)(data), (void)(bytes))
+#endif
+
+#endif /* ROTA_BACKENDS_URING_COMPAT_H */

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The uring engine behind the contract of <rota/backend.h>: its table, open, close, poll and wake.
+ * Reactor's thread, but for probe() and wake().
+ *
+ * The one idea: poll() is one io_uring_enter at most, which submits, waits and collects at once,
+ * and none at all when there is nothing to submit, to collect or to wait for.
+ */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rota/error.h>
+
+#include "backends/uring/uring.h"
+
+static int probe(const struct rota_backend_config *config, char text[ROTA_BACKEND_TEXT_BYTES])
+{
+	struct uring_options options;
+	uint32_t features;
+	int status = uring__options_parse(&options, config->options, text);
+
+	return status < 0 ? status : uring__probe(&options, &features, text);
+}
+
+/* What open() has done so far, undone. */
+static void undo_open(struct uring_engine *engine)
+{
+	uring__buffers_close(engine);
+	uring__ring_close(engine);
+	uring__table_fini(&engine->table);
+	if (engine->wake_fd >= 0)
+		close(engine->wake_fd);
+	engine->wake_fd = -1;
+}
+
+static int open_parts(struct uring_engine *engine)
+{
+	int status;
+
+	engine->stats.system_calls++;
+	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->wake_fd < 0)
+		return -errno;
+	status = uring__ring_open(engine);
+	if (status == 0)
+		status = uring__buffers_open(engine);
+	return status;
+}
+
+static int open_engine(struct rota_backend *self, const struct rota_backend_config *config)
+{
+	struct uring_engine *engine = uring__engine(self);
+	char text[ROTA_BACKEND_TEXT_BYTES];
+	int status;
+
+	status = uring__options_parse(&engine->options, config->options, text);
+	if (status < 0)
+		return status;
+	status = uring__probe(&engine->options, &engine->features, text);
+	if (status < 0)
+		return status;
+	uring__table_init(&engine->table);
+	rota_list_init(&engine->unsent);
+	rota_list_init(&engine->cancels);
+	rota_list_init(&engine->finished);
+	engine->wait_count = engine->features & URING_FEATURE_BIT(URING_MIN_WAIT)
+				     ? engine->options.cq_entries
+				     : 1;
+	status = open_parts(engine);
+	if (status < 0) {
+		undo_open(engine);
+		return status;
+	}
+	uring__arm_wake(engine);
+	return 0;
+}
+
+static void close_engine(struct rota_backend *self)
+{
+	struct uring_engine *engine = uring__engine(self);
+
+	ROTA_ASSERT(uring__report_leaks(engine) == 0);
+	undo_open(engine);
+}
+
+static int poll_engine(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
+		       rota_ns deadline)
+{
+	struct uring_engine *engine = uring__engine(self);
+	uint64_t wakes = engine->stats.wakes;
+	unsigned count = uring__collect(engine, out, out_max);
+	unsigned wait_count;
+	bool collect;
+	int status;
+
+	if (ROTA_UNLIKELY(engine->backlogged))
+		uring__drain_backlog(engine);
+	/* While completions are left over in the queue, more would only overflow it. */
+	collect = uring__cq_ready(engine) == 0;
+	wait_count = 0;
+	/* A wake-up that was in the queue already is what this call returns for. */
+	if (count == 0 && collect && deadline > 0 && !engine->backlogged &&
+	    wakes == engine->stats.wakes)
+		wait_count = engine->wait_count;
+	if (!wait_count && !uring__sq_pending(engine) &&
+	    !(collect && uring__needs_collecting(engine)))
+		return (int)count;
+	engine->stats.overflows += (IO_URING_READ_ONCE(*engine->ring.sq.kflags) &
+				    IORING_SQ_CQ_OVERFLOW) != 0;
+	status = uring__enter(engine, collect, wait_count, deadline);
+	engine->cancels_this_turn = 0;
+	/* What has been collected is delivered first: a broken ring says so again. */
+	if (ROTA_UNLIKELY(status < 0))
+		return count ? (int)count : status;
+	return (int)(count + uring__collect(engine, out + count, out_max - count));
+}
+
+static void wake(struct rota_backend *self)
+{
+	struct uring_engine *engine = uring__engine(self);
+	uint64_t one = 1;
+	int saved_errno = errno;
+
+	/* Partner of the exchange where the wake-up is seen. */
+	if (atomic_exchange_explicit(&engine->wake_pending, true, memory_order_acq_rel))
+		return;
+	atomic_fetch_add_explicit(&engine->wake_writes, 1, memory_order_relaxed);
+	rota_ignore(write(engine->wake_fd, &one, sizeof(one)),
+		    "fails only when 2^64 - 1 wake-ups are in it, and then it is readable");
+	errno = saved_errno;
+}
+
+static void stats(const struct rota_backend *self, struct rota_backend_stats *out)
+{
+	const struct uring_engine *engine = ROTA_CONTAINER_OF(self, const struct uring_engine,
+							      base);
+
+	*out = engine->stats;
+	out->system_calls += atomic_load_explicit(&engine->wake_writes, memory_order_relaxed);
+	out->buffers_lent = engine->buffers.lent_count;
+}
+
+const struct rota_backend_ops rota_backend_uring = {
+	.name = "uring",
+	.features = 0,
+	.state_bytes = sizeof(struct uring_engine),
+	.probe = probe,
+	.open = open_engine,
+	.close = close_engine,
+	.submit = uring__submit,
+	.cancel = uring__cancel,
+	.buffer_return = uring__buffer_return,
+	.poll = poll_engine,
+	.wake = wake,
+	.listen = rota_backend_default_listen,
+	.shutdown = rota_backend_default_shutdown,
+	.address = rota_backend_default_address,
+	.now = rota_backend_default_now,
+	.wall_ns = rota_backend_default_wall_ns,
+	.random = rota_backend_default_random,
+	.drive = rota_backend_default_drive,
+	.stats = stats,
+};

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The uring engine's operations: the table that gives each one its user_data, the SQE of each kind,
+ * and what its CQEs mean. Reactor's thread.
+ *
+ * The one idea: user_data is (generation, index into the table). A completion whose generation is
+ * not the entry's belongs to no operation we know: it is counted and dropped, so nothing the kernel
+ * says late can touch memory that went back to its owner.
+ */
+#include <poll.h>
+#include <unistd.h>
+
+#include <rota/error.h>
+#include <rota/log.h>
+#include <rota/memory.h>
+
+#include "backends/uring/uring.h"
+
+#define BUFFER_GROUP 0
+#define SEND_BYTES_MAX (1u << 30) /* a CQE's result is an int32; the rest goes with the next send */
+#define CHUNKS_FIRST 16u
+
+/*
+ * The kernel finds an operation to cancel in 256 hash chains at most, so with 100 000 in flight
+ * each cancel costs it 25 us (Linux 6.18: 1024 in one enter kept the reactor away for 60 ms). A
+ * turn asks for this many.
+ */
+#define CANCELS_PER_TURN 64u
+
+/* ---- the table ---- */
+
+void uring__table_init(struct uring_table *table)
+{
+	*table = (struct uring_table){ .first_free = URING_INDEX_NONE };
+}
+
+void uring__table_fini(struct uring_table *table)
+{
+	for (uint32_t i = 0; i < table->entries_count / URING_CHUNK_ENTRIES; i++)
+		rota_free(table->chunks[i]);
+	rota_free(table->chunks);
+	uring__table_init(table);
+}
+
+static struct uring_entry *entry_at(const struct uring_table *table, uint32_t index)
+{
+	return &table->chunks[index / URING_CHUNK_ENTRIES][index % URING_CHUNK_ENTRIES];
+}
+
+/* One more chunk. Returns 0 or -ENOMEM with the table unchanged. */
+static int grow_table(struct uring_table *table)
+{
+	uint32_t chunks_count = table->entries_count / URING_CHUNK_ENTRIES;
+	struct uring_entry *chunk;
+
+	/* The last index is URING_INDEX_NONE: memory ends long before it. */
+	if (chunks_count == table->chunks_max) {
+		uint32_t chunks_max = chunks_count ? chunks_count * 2 : CHUNKS_FIRST;
+		void *chunks = rota_realloc(table->chunks, chunks_max * sizeof(*table->chunks));
+
+		if (!chunks)
+			return -ENOMEM;
+		table->chunks = chunks;
+		table->chunks_max = chunks_max;
+	}
+	chunk = rota_calloc(URING_CHUNK_ENTRIES, sizeof(*chunk));
+	if (!chunk)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < URING_CHUNK_ENTRIES; i++)
+		chunk[i].next_free = table->entries_count + i + 1;
+	chunk[URING_CHUNK_ENTRIES - 1].next_free =
+		URING_INDEX_NONE; /* growth is for an empty list only */
+	table->first_free = table->entries_count;
+	table->chunks[chunks_count] = chunk;
+	table->entries_count += URING_CHUNK_ENTRIES;
+	return 0;
+}
+
+static int acquire_entry(struct uring_table *table, struct rota_op *op)
+{
+	struct uring_entry *entry;
+
+	if (ROTA_UNLIKELY(table->first_free == URING_INDEX_NONE) && grow_table(table) < 0)
+		return -ENOMEM;
+	op->index_ = table->first_free;
+	entry = entry_at(table, op->index_);
+	table->first_free = entry->next_free;
+	entry->op = op;
+	op->generation_ = entry->generation;
+	return 0;
+}
+
+/* The operation has ended, or never began: its user_data is worth nothing from here on. */
+static void release_entry(struct uring_table *table, struct rota_op *op)
+{
+	struct uring_entry *entry = entry_at(table, op->index_);
+
+	entry->op = NULL;
+	entry->generation++;
+	entry->next_free = table->first_free;
+	table->first_free = op->index_;
+}
+
+static struct rota_op *find_op(const struct uring_table *table, uint64_t user_data)
+{
+	uint32_t index = (uint32_t)user_data;
+	const struct uring_entry *entry;
+
+	if (ROTA_UNLIKELY(index >= table->entries_count))
+		return NULL;
+	entry = entry_at(table, index);
+	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32)) ? entry->op : NULL;
+}
+
+unsigned uring__report_leaks(const struct uring_engine *engine)
+{
+	static const char *const names[ROTA_OP_COUNT] = {
+		[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
+		[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send message",
+		[ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
+		[ROTA_OP_CLOSE] = "close",
+	};
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < engine->table.entries_count; i++) {
+		const struct rota_op *op = entry_at(&engine->table, i)->op;
+
+		if (!op)
+			continue;
+		rota_log(ROTA_LOG_ERROR, "uring: closed with a %s on descriptor %d in flight",
+			 names[op->kind], op->fd);
+		count++;
+	}
+	for (const struct rota_link *link = engine->finished.next; link != &engine->finished;
+	     link = link->next)
+		count++;
+	return count;
+}
+
+/* ---- requests ---- */
+
+static uint64_t user_data_of(uint32_t index, uint32_t generation)
+{
+	return (uint64_t)generation << 32 | index;
+}
+
+static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
+		     const struct rota_op *op)
+{
+	switch ((enum rota_op_kind)op->kind) {
+	case ROTA_OP_ACCEPT:
+		io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (engine->options.multishot)
+			sqe->ioprio = IORING_ACCEPT_MULTISHOT;
+		break;
+	case ROTA_OP_RECEIVE:
+		io_uring_prep_recv(sqe, op->fd, NULL, 0,
+				   0); /* 0 bytes: as many as the buffer holds */
+		if (engine->options.multishot)
+			sqe->ioprio = IORING_RECV_MULTISHOT;
+		sqe->flags = IOSQE_BUFFER_SELECT;
+		sqe->buf_group = BUFFER_GROUP;
+		break;
+	case ROTA_OP_SEND:
+		io_uring_prep_send(sqe, op->fd, op->send.data,
+				   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
+		break;
+	case ROTA_OP_SEND_MESSAGE:
+		io_uring_prep_sendmsg(sqe, op->fd, op->message, MSG_NOSIGNAL);
+		break;
+	case ROTA_OP_CONNECT:
+		io_uring_prep_connect(sqe, op->fd, &op->address->any, op->address->bytes);
+		break;
+	case ROTA_OP_POLL:
+		io_uring_prep_poll_add(sqe, op->fd, op->events);
+		break;
+	case ROTA_OP_CLOSE:
+		io_uring_prep_close(sqe, op->fd);
+		break;
+	case ROTA_OP_COUNT:
+		break; /* submit() has refused it */
+	}
+	sqe->user_data = user_data_of(op->index_, op->generation_);
+}
+
+/* `sqe` may be NULL: then the operation waits for room. */
+static void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
+{
+	if (ROTA_LIKELY(sqe != NULL)) {
+		op->state_ = URING_OP_SENT;
+		fill_sqe(engine, sqe, op);
+		return;
+	}
+	op->state_ = URING_OP_UNSENT;
+	rota_list_push_back(&engine->unsent, &op->link_);
+	engine->backlogged = true;
+}
+
+/*
+ * End an operation that has no entry and will have no CQE; its completion comes out of the next
+ * poll().
+ */
+static void finish_without_kernel(struct uring_engine *engine, struct rota_op *op, int32_t result)
+{
+	op->state_ = URING_OP_STRANDED;
+	op->generation_ = (uint32_t)result;
+	rota_list_push_back(&engine->finished, &op->link_);
+}
+
+static int close_now(struct uring_engine *engine, int fd)
+{
+	engine->stats.system_calls++;
+	return close(fd) < 0 ? -errno : 0;
+}
+
+/*
+ * CONNECT makes its socket here: one call, cheaper than a second round through the ring. Kept in
+ * op->fd until connected.
+ */
+static int open_socket(struct uring_engine *engine, struct rota_op *op)
+{
+	engine->stats.system_calls++;
+	op->fd = socket(op->address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return op->fd < 0 ? -errno : 0;
+}
+
+/* What an operation that could not, or may not, reach the kernel has as its result. */
+static int32_t give_up(struct uring_engine *engine, struct rota_op *op, int32_t error)
+{
+	if (op->kind == ROTA_OP_CONNECT)
+		rota_ignore(close_now(engine, op->fd), "never connected: nothing can be lost");
+	if (op->kind == ROTA_OP_CLOSE)
+		return close_now(engine, op->fd); /* the descriptor is gone either way */
+	return error;
+}
+
+void uring__submit(struct rota_backend *backend, struct rota_op *op)
+{
+	struct uring_engine *engine = uring__engine(backend);
+	struct io_uring_sqe *sqe;
+	int status;
+
+	ROTA_ASSERT(op->state_ == URING_OP_IDLE);
+	ROTA_ASSERT(op->kind < ROTA_OP_COUNT);
+	engine->stats.submitted++;
+	op->flags_ = 0;
+	if (op->kind == ROTA_OP_CONNECT) {
+		status = open_socket(engine, op);
+		if (status < 0) {
+			finish_without_kernel(engine, op, status);
+			return;
+		}
+	}
+	if (ROTA_UNLIKELY(acquire_entry(&engine->table, op) < 0)) {
+		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
+		return;
+	}
+	/* Those that wait go first: two sends on one socket must not swap. */
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->unsent))) {
+		start(engine, op, NULL);
+		return;
+	}
+	sqe = uring__next_sqe(engine);
+	start(engine, op, ROTA_LIKELY(sqe != NULL) ? sqe : uring__next_sqe_flushed(engine));
+}
+
+static void fill_cancel(struct io_uring_sqe *sqe, const struct rota_op *op)
+{
+	io_uring_prep_cancel64(sqe, user_data_of(op->index_, op->generation_), 0);
+	/* Only failures come back: the operation ended by itself, or is about to. */
+	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+	sqe->user_data = user_data_of(URING_INDEX_INTERNAL, URING_TAG_CANCEL);
+}
+
+/* NULL when the queue is full or this turn has asked for enough. */
+static struct io_uring_sqe *next_cancel_sqe(struct uring_engine *engine)
+{
+	struct io_uring_sqe *sqe;
+
+	if (engine->cancels_this_turn >= CANCELS_PER_TURN)
+		return NULL;
+	sqe = uring__next_sqe(engine);
+	engine->cancels_this_turn += sqe != NULL;
+	return sqe;
+}
+
+/*
+ * Never enters the kernel: of a mass cancel, what is over this turn's share goes out with the turns
+ * that follow.
+ */
+void uring__cancel(struct rota_backend *backend, struct rota_op *op)
+{
+	struct uring_engine *engine = uring__engine(backend);
+	struct io_uring_sqe *sqe;
+
+	if (op->kind == ROTA_OP_CLOSE)
+		return;
+	if (op->state_ == URING_OP_UNSENT) {
+		rota_list_remove(&op->link_);
+		release_entry(&engine->table, op);
+		finish_without_kernel(engine, op, give_up(engine, op, -ECANCELED));
+		return;
+	}
+	if (op->state_ != URING_OP_SENT || (op->flags_ & URING_OP_CANCEL_QUEUED))
+		return;
+	op->flags_ |= URING_OP_CANCELLED;
+	sqe = next_cancel_sqe(engine);
+	if (sqe) {
+		fill_cancel(sqe, op);
+		return;
+	}
+	op->flags_ |= URING_OP_CANCEL_QUEUED;
+	rota_list_push_back(&engine->cancels, &op->link_);
+	engine->backlogged = true;
+}
+
+/*
+ * The eventfd is watched edge-triggered: every write is one completion and nobody needs to read the
+ * counter, which would take 2^64 wake-ups to fill.
+ */
+void uring__arm_wake(struct uring_engine *engine)
+{
+	struct io_uring_sqe *sqe = uring__next_sqe(engine);
+
+	engine->wake_unarmed = !sqe;
+	engine->backlogged |= !sqe;
+	if (!sqe)
+		return;
+	io_uring_prep_poll_multishot(sqe, engine->wake_fd, POLLIN);
+	sqe->user_data = user_data_of(URING_INDEX_INTERNAL, URING_TAG_WAKE);
+}
+
+void uring__drain_backlog(struct uring_engine *engine)
+{
+	struct io_uring_sqe *sqe;
+	struct rota_op *op;
+
+	if (engine->wake_unarmed)
+		uring__arm_wake(engine);
+	while (!rota_list_is_empty(&engine->unsent) && (sqe = uring__next_sqe(engine))) {
+		op = ROTA_CONTAINER_OF(engine->unsent.next, struct rota_op, link_);
+		rota_list_remove(&op->link_);
+		start(engine, op, sqe);
+	}
+	while (!rota_list_is_empty(&engine->cancels) && (sqe = next_cancel_sqe(engine))) {
+		op = ROTA_CONTAINER_OF(engine->cancels.next, struct rota_op, link_);
+		rota_list_remove(&op->link_);
+		op->flags_ &= (uint16_t)~URING_OP_CANCEL_QUEUED;
+		fill_cancel(sqe, op);
+	}
+	engine->backlogged = engine->wake_unarmed || !rota_list_is_empty(&engine->unsent) ||
+			     !rota_list_is_empty(&engine->cancels);
+}
+
+/* ---- completions ---- */
+
+/* The terminal completion has been seen: the operation is its owner's again. */
+static void retire(struct uring_engine *engine, struct rota_op *op)
+{
+	if (ROTA_UNLIKELY(op->flags_ & URING_OP_CANCEL_QUEUED))
+		rota_list_remove(&op->link_);
+	release_entry(&engine->table, op);
+	op->state_ = URING_OP_IDLE;
+	op->flags_ = 0;
+}
+
+/*
+ * Errors that accept(2) reports but that belong to one connection which went away, or to the
+ * network it came by: the listener is as good as before. EAGAIN and EINTR are the kernel's own
+ * retries showing through.
+ */
+static bool accept_goes_on(int32_t result)
+{
+	switch (-result) {
+	case EAGAIN:
+	case ECONNABORTED:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case EINTR:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EPROTO:
+		return true;
+	default:
+		return result >= 0;
+	}
+}
+
+/* Returns true when there is something to tell the owner. */
+static bool translate_accept(struct uring_engine *engine, struct rota_op *op,
+			     struct rota_completion *out)
+{
+	bool cancelled = op->flags_ & URING_OP_CANCELLED;
+
+	if (out->flags & ROTA_COMPLETION_MORE)
+		return true;
+	/*
+	 * One-shot, or a multishot that ended without an error of the listener's (its completion
+	 * overflowed): the stream goes on.
+	 */
+	if (accept_goes_on(out->result) && !cancelled) {
+		start(engine, op, uring__next_sqe(engine));
+		out->flags |= ROTA_COMPLETION_MORE;
+		return out->result >= 0;
+	}
+	if (accept_goes_on(out->result) && out->result < 0)
+		out->result = -ECANCELED;
+	return true;
+}
+
+static void translate_receive(struct uring_engine *engine, struct rota_op *op,
+			      const struct io_uring_cqe *cqe, struct rota_completion *out)
+{
+	uint16_t buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+
+	if (ROTA_LIKELY(cqe->res > 0)) {
+		out->buffer = buffer;
+		out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res,
+					       cqe->flags);
+		out->flags |= ROTA_COMPLETION_BUFFER;
+		/* One-shot, or a multishot whose completion overflowed: the stream goes on. */
+		if (ROTA_UNLIKELY(!(out->flags & ROTA_COMPLETION_MORE)) &&
+		    !(op->flags_ & URING_OP_CANCELLED)) {
+			start(engine, op, uring__next_sqe(engine));
+			out->flags |= ROTA_COMPLETION_MORE;
+		}
+		return;
+	}
+	if (cqe->flags & IORING_CQE_F_BUFFER)
+		uring__buffer_drop(&engine->buffers, buffer, cqe->flags);
+	engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
+}
+
+static bool translate(struct uring_engine *engine, struct rota_op *op,
+		      const struct io_uring_cqe *cqe, struct rota_completion *out)
+{
+	bool tell = true;
+
+	out->op = op;
+	out->data = NULL;
+	out->result = cqe->res;
+	out->flags = cqe->flags & IORING_CQE_F_MORE ? ROTA_COMPLETION_MORE : 0;
+	out->buffer = 0;
+	if (op->kind == ROTA_OP_RECEIVE) {
+		translate_receive(engine, op, cqe, out);
+	} else if (op->kind == ROTA_OP_ACCEPT) {
+		tell = translate_accept(engine, op, out);
+	} else if (op->kind == ROTA_OP_CONNECT) {
+		if (cqe->res < 0)
+			rota_ignore(close_now(engine, op->fd),
+				    "never connected: nothing can be lost");
+		else
+			out->result = op->fd;
+	}
+	if (out->flags & ROTA_COMPLETION_MORE)
+		return tell;
+	/*
+	 * A request that a kernel worker was running when it was cancelled ends as if a signal had
+	 * come.
+	 */
+	if (out->result == -EINTR && (op->flags_ & URING_OP_CANCELLED))
+		out->result = -ECANCELED;
+	retire(engine, op);
+	return true;
+}
+
+/* A completion of no operation's. */
+static void handle_internal(struct uring_engine *engine, const struct io_uring_cqe *cqe)
+{
+	if (cqe->user_data == user_data_of(URING_INDEX_INTERNAL, URING_TAG_CANCEL))
+		return; /* ENOENT: it had ended by itself; EALREADY: it is about to */
+	if (cqe->user_data == user_data_of(URING_INDEX_INTERNAL, URING_TAG_WAKE)) {
+		/*
+		 * From here on a wake() writes again. Partner of the exchange there: whatever the
+		 * waker did before it is visible to the reactor once poll() returns.
+		 */
+		atomic_exchange_explicit(&engine->wake_pending, false, memory_order_acq_rel);
+		engine->stats.wakes++;
+		if (!(cqe->flags & IORING_CQE_F_MORE))
+			uring__arm_wake(engine);
+		return;
+	}
+	engine->stats.unknown++;
+	if (cqe->flags & IORING_CQE_F_BUFFER)
+		uring__buffer_drop(&engine->buffers,
+				   (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT), cqe->flags);
+}
+
+static unsigned collect_finished(struct uring_engine *engine, struct rota_completion *out,
+				 unsigned out_max)
+{
+	unsigned count = 0;
+
+	while (count < out_max && !rota_list_is_empty(&engine->finished)) {
+		struct rota_link *link = rota_list_pop_front(&engine->finished);
+		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
+
+		out[count++] = (struct rota_completion){
+			.op = op,
+			.result = (int32_t)op->generation_,
+		};
+		op->state_ = URING_OP_IDLE;
+		op->flags_ = 0;
+	}
+	return count;
+}
+
+unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max)
+{
+	struct io_uring_cq *cq = &engine->ring.cq;
+	unsigned head = *cq->khead;
+	unsigned tail = io_uring_smp_load_acquire(cq->ktail);
+	unsigned count = 0;
+
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->finished)))
+		count = collect_finished(engine, out, out_max);
+	while (head != tail && count < out_max) {
+		const struct io_uring_cqe *cqe = &cq->cqes[head++ & cq->ring_mask];
+		struct rota_op *op = find_op(&engine->table, cqe->user_data);
+
+		if (ROTA_UNLIKELY(!op))
+			handle_internal(engine, cqe);
+		else
+			count += translate(engine, op, cqe, &out[count]);
+	}
+	/* The kernel may overwrite the entries from here on. */
+	io_uring_smp_store_release(cq->khead, head);
+	engine->stats.completions += count;
+	return count;
+}

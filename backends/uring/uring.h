@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The io_uring engine's own view of itself, shared by the files of this folder. Everything runs on
+ * the reactor's thread but probing (any thread) and wake().
+ *
+ * The one idea: an operation is one SQE written at submit() and one or more CQEs read in poll();
+ * everything in between leaves and arrives with one io_uring_enter per turn. Whatever finds no room
+ * in the submission queue waits on a list of this engine (`unsent`, `cancels`) and goes out with a
+ * later turn, so nothing here ever fails for want of a slot.
+ *
+ *   options.c  "key=value" text to struct uring_options        buffers.c  the provided-buffer ring
+ *   probe.c    what this kernel can do                          ops.c      operation table, SQEs,
+ *              completions
+ *   ring.c     set-up, entering the kernel                      engine.c   the contract's table,
+ *              open, close, poll, wake
+ */
+#ifndef ROTA_BACKENDS_URING_URING_H
+#define ROTA_BACKENDS_URING_URING_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include <rota/backend.h>
+
+#include "backends/uring/compat.h"
+
+extern const struct rota_backend_ops rota_backend_uring;
+
+/* ---- options ---- */
+
+#define URING_KERNEL(major, minor) ((uint32_t)(major) << 16 | (uint32_t)(minor))
+
+/* Who runs the part of a completion that must run in our context, and when. */
+enum uring_taskrun {
+	URING_TASKRUN_DEFER, /* we, only when we enter to collect (DEFER_TASKRUN) */
+	URING_TASKRUN_COOP,  /* we, whenever we are in the kernel anyway (COOP_TASKRUN) */
+	URING_TASKRUN_NONE,  /* we, interrupted for it */
+};
+
+struct uring_options {
+	uint32_t sq_entries;
+	uint32_t cq_entries;
+	uint32_t buffer_count; /* a power of two, <= URING_BUFFER_COUNT_MAX */
+	uint32_t buffer_bytes;
+	uint32_t min_wait_us; /* gather completions this long; 0: return with the first */
+	uint32_t
+		/* for tests: behave as on this kernel, URING_KERNEL(); 0: as on the real one */
+		pretend_kernel;
+	uint32_t taskrun; /* enum uring_taskrun */
+	bool multishot;
+	bool registered_ring;
+	bool incremental;
+	bool sqpoll; /* `taskrun` has no meaning then: the kernel's thread runs all */
+	bool iowait;
+};
+
+#define URING_BUFFER_COUNT_MAX 32768u /* the kernel's limit for a buffer ring */
+
+/*
+ * Parse `text` (NULL: all defaults). Returns 0, or -EINVAL with a line in `error` that names the
+ * option.
+ */
+ROTA_MUST_USE int uring__options_parse(struct uring_options *options, const char *text,
+				       char error[ROTA_BACKEND_TEXT_BYTES]);
+
+/* ---- features ---- */
+
+enum uring_feature {
+	/* the floor: without these the engine does not open */
+	URING_BUFFER_RING,
+	URING_MULTISHOT_ACCEPT,
+	URING_MULTISHOT_RECEIVE,
+	/* each is used if it is there and wanted */
+	URING_REGISTERED_RING,
+	URING_ABSOLUTE_TIMERS,
+	URING_NO_IOWAIT,
+	URING_INCREMENTAL,
+	URING_MIN_WAIT,
+	URING_FEATURE_COUNT
+};
+
+#define URING_FEATURE_BIT(feature) (1u << (feature))
+
+/*
+ * Try on a ring of its own what the kernel can do, as far as `options` ask for it. Writes the line
+ * for probe() and, on success, the usable features to `*features`. Returns 0 or the negative errno
+ * that stands in the way. Any thread.
+ */
+ROTA_MUST_USE int uring__probe(const struct uring_options *options, uint32_t *features,
+			       char text[ROTA_BACKEND_TEXT_BYTES]);
+
+/* The set-up flags these options mean. */
+uint32_t uring__setup_flags(const struct uring_options *options);
+
+/* ---- the operation table ---- */
+
+#define URING_CHUNK_ENTRIES 1024u
+#define URING_INDEX_NONE UINT32_MAX
+
+/* user_data of a request of our own: this index, and a tag where a generation would be. */
+#define URING_INDEX_INTERNAL UINT32_MAX
+#define URING_TAG_WAKE 0u
+#define URING_TAG_CANCEL 1u
+
+struct uring_entry {
+	struct rota_op *op;  /* NULL: free */
+	uint32_t generation; /* of the operation in it, or of the next one */
+	uint32_t next_free;
+};
+
+/* Grows by chunks, which never move and are never given back before close. */
+struct uring_table {
+	struct uring_entry **chunks; /* owned, each of URING_CHUNK_ENTRIES */
+	uint32_t entries_count;
+	uint32_t first_free; /* last released, first taken: it is still in the cache */
+	uint32_t chunks_max; /* room in `chunks` */
+};
+
+/* rota_op.state_ */
+enum uring_op_state {
+	URING_OP_IDLE,    /* not ours */
+	URING_OP_SENT,    /* its SQE is written; a CQE will follow */
+	URING_OP_UNSENT,  /* on `unsent`: found no room in the SQ */
+	URING_OP_STRANDED /* on `finished`: has a result (in generation_), but never had a CQE */
+};
+
+/* rota_op.flags_ */
+#define URING_OP_CANCELLED 1u     /* cancel() was called: do not re-arm */
+#define URING_OP_CANCEL_QUEUED 2u /* on `cancels`: the cancel request found no room in the SQ */
+
+/* ---- receive buffers ---- */
+
+/* What we must know of a buffer while the kernel does not have it (or, incremental, not alone). */
+struct uring_buffer_state {
+	uint32_t offset_bytes; /* incremental: filled so far */
+	uint16_t views;        /* completions out with the receiver */
+	bool retired;          /* the kernel is through with it */
+};
+
+struct uring_buffers {
+	struct io_uring_buf_ring *ring;    /* inside `memory` */
+	char *data;                        /* inside `memory`: buffer i is at i * buffer_bytes */
+	struct uring_buffer_state *states; /* owned */
+	void *memory;                      /* owned */
+	uint32_t count;
+	uint32_t bytes; /* of one */
+	uint32_t lent_count;
+	bool incremental;
+	bool registered;
+};
+
+/* ---- the engine ---- */
+
+struct uring_engine {
+	struct rota_backend base;
+	uint32_t features;
+	uint32_t enter_flags; /* of every io_uring_enter */
+	uint32_t wait_count;  /* completions to wait for: 1, or many with min_wait_us */
+	uint32_t cancels_this_turn;
+	bool ring_open;
+	bool wake_unarmed; /* the poll on wake_fd has no SQE yet */
+	bool backlogged;   /* one of the three lists below, or wake_unarmed, wants attention */
+	struct rota_link unsent;   /* operations without an SQE, in order */
+	struct rota_link cancels;  /* operations whose cancel request has no SQE, in order */
+	struct rota_link finished; /* operations that ended without a CQE, in order */
+	struct io_uring ring;
+	struct uring_table table;
+	struct uring_buffers buffers;
+	struct rota_backend_stats stats;
+	struct uring_options options;
+	/* Other threads write from here on: on cache lines of their own. */
+	ROTA_ALIGNED(ROTA_ISOLATION_BYTES)
+	atomic_bool wake_pending; /* written to wake_fd, not yet seen */
+	_Atomic uint64_t wake_writes;
+	int wake_fd; /* read-only after open */
+};
+
+static inline struct uring_engine *uring__engine(struct rota_backend *backend)
+{
+	return ROTA_CONTAINER_OF(backend, struct uring_engine, base);
+}
+
+/* ring.c */
+
+ROTA_MUST_USE int uring__ring_open(struct uring_engine *engine);
+void uring__ring_close(struct uring_engine *engine);
+
+/*
+ * Hand the written SQEs to the kernel and, with `wait_count` or `collect`, take in completions.
+ * Returns 0, also when nothing came for a reason that will pass; negative errno when the ring is
+ * broken.
+ */
+ROTA_MUST_USE int uring__enter(struct uring_engine *engine, bool collect, unsigned wait_count,
+			       rota_ns deadline);
+
+/*
+ * As uring__next_sqe, for a full queue: flush first, without waiting. NULL when that made no room.
+ */
+struct io_uring_sqe *uring__next_sqe_flushed(struct uring_engine *engine);
+
+/* SQEs written and not yet taken by the kernel. */
+static inline unsigned uring__sq_pending(const struct uring_engine *engine)
+{
+	return engine->ring.sq.sqe_tail - io_uring_smp_load_acquire(engine->ring.sq.khead);
+}
+
+static inline unsigned uring__cq_ready(const struct uring_engine *engine)
+{
+	return io_uring_smp_load_acquire(engine->ring.cq.ktail) - *engine->ring.cq.khead;
+}
+
+/*
+ * The kernel has completions which are not in the queue: work of ours to run, or kept aside because
+ * the queue was full.
+ */
+static inline bool uring__needs_collecting(const struct uring_engine *engine)
+{
+	return IO_URING_READ_ONCE(*engine->ring.sq.kflags) &
+	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/*
+ * The next SQE, zeroed, or NULL when the queue is full. It counts as written: fill it before
+ * anything else happens.
+ */
+static inline struct io_uring_sqe *uring__next_sqe(struct uring_engine *engine)
+{
+	struct io_uring_sq *sq = &engine->ring.sq;
+	struct io_uring_sqe *sqe;
+
+	if (ROTA_UNLIKELY(uring__sq_pending(engine) >= sq->ring_entries))
+		return NULL;
+	sqe = &sq->sqes[sq->sqe_tail & sq->ring_mask];
+	sq->sqe_tail++;
+	memset(sqe, 0, sizeof(*sqe));
+	return sqe;
+}
+
+/* buffers.c */
+
+ROTA_MUST_USE int uring__buffers_open(struct uring_engine *engine);
+void uring__buffers_close(struct uring_engine *engine);
+/*
+ * A completion brought `bytes` in `buffer`: returns where they are; the buffer is lent to the
+ * receiver.
+ */
+char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
+			 uint32_t cqe_flags);
+/* A completion used up `buffer` without bringing anything. */
+void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer, uint32_t cqe_flags);
+void uring__buffer_return(struct rota_backend *backend, uint16_t buffer);
+
+/* ops.c */
+
+void uring__table_init(struct uring_table *table);
+void uring__table_fini(struct uring_table *table);
+void uring__submit(struct rota_backend *backend, struct rota_op *op);
+void uring__cancel(struct rota_backend *backend, struct rota_op *op);
+/* Write SQEs for what waits on the engine's lists, as far as there is room. */
+void uring__drain_backlog(struct uring_engine *engine);
+/* Translate completions until `out` is full or there are none. Returns how many. */
+unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
+/* Ask for wake_fd to be watched; without room in the SQ that is left to uring__drain_backlog. */
+void uring__arm_wake(struct uring_engine *engine);
+/* Name every operation still in flight in the log. Returns how many. */
+unsigned uring__report_leaks(const struct uring_engine *engine);
+
+#endif /* ROTA_BACKENDS_URING_URING_H */

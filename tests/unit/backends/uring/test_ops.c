@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The uring engine's operation table and what happens when memory, descriptors or callers fail it.
+ * One thread; aborts happen in a forked child.
+ */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/unit/backends/uring/support.h"
+
+/* ---- an allocator that fails on demand ---- */
+
+static int allocations_left; /* -1: no limit */
+
+static bool may_allocate(void)
+{
+	if (allocations_left < 0)
+		return true;
+	if (allocations_left == 0)
+		return false;
+	allocations_left--;
+	return true;
+}
+
+static void *limited_allocate(size_t bytes)
+{
+	return may_allocate() ? malloc(bytes) : NULL;
+}
+
+static void *limited_reallocate(void *memory, size_t bytes)
+{
+	return may_allocate() ? realloc(memory, bytes) : NULL;
+}
+
+static const struct rota_allocator limited = {
+	.allocate = limited_allocate,
+	.reallocate = limited_reallocate,
+	.release = free,
+};
+
+static int set_up(void **state)
+{
+	(void)state;
+	allocations_left = -1;
+	rota_set_allocator(&limited);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	rota_set_allocator(NULL);
+	return 0;
+}
+
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void test_open_out_of_memory_undoes_everything(void **state)
+{
+	struct rota_backend_config config = { .options = "buffers=16x64" };
+	unsigned descriptors = open_descriptors();
+	struct rota_backend *backend = NULL;
+	int status = -ENOMEM, tries = 0;
+
+	(void)state;
+	rota_backend_destroy(t_engine("")); /* skips where there is no io_uring */
+	for (; status == -ENOMEM; tries++) {
+		assert_int_equal(open_descriptors(), descriptors);
+		allocations_left = tries;
+		status = rota_backend_create(&rota_backend_uring, &config, &backend);
+	}
+	assert_int_equal(status, 0);
+	assert_true(tries >= 3); /* the instance, the buffers, their states */
+	allocations_left = -1;
+	rota_backend_destroy(backend);
+	assert_int_equal(open_descriptors(), descriptors);
+}
+
+static void test_submit_out_of_memory_completes_with_enomem(void **state)
+{
+	struct rota_backend *backend = t_engine("");
+	struct rota_address address;
+	int sockets[2];
+	unsigned descriptors;
+	struct t_op receive_op = { .op = { .kind = ROTA_OP_RECEIVE } };
+	struct t_op connect_op = { .op = { .kind = ROTA_OP_CONNECT, .address = &address } };
+	struct t_op close_op = { .op = { .kind = ROTA_OP_CLOSE } };
+
+	(void)state;
+	assert_int_equal(rota_address_parse(&address, "127.0.0.1", 9), 0);
+	t_pair(sockets);
+	descriptors = open_descriptors();
+	/* given: the first operation of all, which needs the table's first chunk */
+	allocations_left = 0;
+	receive_op.op.fd = sockets[0];
+	close_op.op.fd = sockets[1];
+	t_submit(backend, &receive_op);
+	t_submit(backend, &connect_op);
+	t_submit(backend, &close_op);
+	backend->ops->cancel(backend, &receive_op.op); /* has ended already */
+	/* when */
+	assert_int_equal(t_poll(backend, ROTA_NEVER), 3);
+	/*
+	 * then: the errors, the socket of the connect given back, and the descriptor closed all the
+	 * same
+	 */
+	assert_int_equal(receive_op.result, -ENOMEM);
+	assert_int_equal(connect_op.result, -ENOMEM);
+	assert_int_equal(close_op.result, 0);
+	assert_int_equal(open_descriptors(), descriptors - 1);
+	/* and with memory it works again */
+	allocations_left = -1;
+	t_submit(backend, &receive_op);
+	t_run(backend, receive_op.completions == 2);
+	assert_int_equal(receive_op.result, 0); /* the peer is gone */
+	close(sockets[0]);
+	rota_backend_destroy(backend);
+}
+
+static void test_table_growth_out_of_memory_spares_the_others(void **state)
+{
+	enum { COUNT = URING_CHUNK_ENTRIES + 3 };
+	static struct t_op ops[COUNT];
+	struct rota_backend *backend = t_engine("");
+	unsigned terminals = 0;
+	int sockets[2];
+
+	(void)state;
+	t_pair(sockets);
+	allocations_left = 2; /* the directory and one chunk */
+	for (unsigned i = 0; i < COUNT; i++) {
+		ops[i] = (struct t_op){
+			.op = { .kind = ROTA_OP_POLL, .fd = sockets[0], .events = POLLIN }
+		};
+		t_submit(backend, &ops[i]);
+	}
+	assert_int_equal(t_poll(backend, ROTA_NEVER), 3);
+	for (unsigned i = URING_CHUNK_ENTRIES; i < COUNT; i++)
+		assert_int_equal(ops[i].result, -ENOMEM);
+	allocations_left = -1;
+	assert_int_equal(write(sockets[1], "x", 1), 1);
+	do {
+		t_poll(backend, ROTA_NEVER);
+		terminals = 0;
+		for (unsigned i = 0; i < COUNT; i++)
+			terminals += ops[i].terminals;
+	} while (terminals < COUNT);
+	close(sockets[0]);
+	close(sockets[1]);
+	rota_backend_destroy(backend);
+}
+
+/*
+ * A request that completes with the user_data of an operation long gone, or of none that ever was.
+ */
+static void test_table_stale_generation_is_dropped_and_counted(void **state)
+{
+	struct rota_backend *backend = t_engine("");
+	struct uring_engine *engine = uring__engine(backend);
+	struct t_op op = { .op = { .kind = ROTA_OP_POLL, .events = POLLIN } };
+	const uint64_t strangers[] = { 0, 77, (uint64_t)5 << 32 | 3, 0xfffffffe, UINT64_MAX };
+	int sockets[2];
+
+	(void)state;
+	/* given: entry 0 was used once, and is used again with the next generation */
+	t_pair(sockets);
+	op.op.fd = sockets[0];
+	t_submit(backend, &op);
+	backend->ops->cancel(backend, &op.op);
+	t_run(backend, op.terminals == 1);
+	t_submit(backend, &op);
+	assert_int_equal(op.op.index_, 0);
+	assert_int_equal(op.op.generation_, 1);
+	/* when */
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(strangers); i++) {
+		struct io_uring_sqe *sqe = uring__next_sqe(engine);
+
+		io_uring_prep_nop(sqe);
+		sqe->user_data = strangers[i];
+	}
+	t_run(backend, t_stats(backend).unknown == ROTA_ARRAY_COUNT(strangers));
+	/* then */
+	assert_int_equal(op.terminals, 1);
+	backend->ops->cancel(backend, &op.op);
+	t_run(backend, op.terminals == 2);
+	close(sockets[0]);
+	close(sockets[1]);
+	rota_backend_destroy(backend);
+}
+
+static void test_connect_refused_closes_its_socket(void **state)
+{
+	struct rota_backend *backend = t_engine("");
+	struct rota_listen_options options = { .backlog = 1 };
+	struct rota_address address;
+	struct t_op op = { .op = { .kind = ROTA_OP_CONNECT, .address = &address } };
+	unsigned descriptors = open_descriptors();
+	int fd;
+
+	(void)state;
+	/* given: a port that was free a moment ago */
+	assert_int_equal(rota_address_parse(&options.address, "127.0.0.1", 0), 0);
+	fd = backend->ops->listen(backend, &options);
+	assert_true(fd >= 0);
+	assert_int_equal(backend->ops->address(backend, fd, false, &address), 0);
+	close(fd);
+	/* when, then */
+	t_submit(backend, &op);
+	t_run(backend, op.terminals);
+	assert_int_equal(op.result, -ECONNREFUSED);
+	assert_int_equal(open_descriptors(), descriptors);
+	/* and one that is cancelled before it left */
+	op.terminals = 0;
+	t_submit(backend, &op);
+	backend->ops->cancel(backend, &op.op);
+	t_run(backend, op.terminals);
+	assert_true(op.result == -ECONNREFUSED || op.result == -ECANCELED);
+	assert_int_equal(open_descriptors(), descriptors);
+	rota_backend_destroy(backend);
+}
+
+static void test_accept_out_of_descriptors_ends(void **state)
+{
+	static const char *const variants[] = { "", "multishot=off" };
+
+	(void)state;
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(variants); i++) {
+		struct rota_backend *backend = t_engine(variants[i]);
+		struct rota_listen_options options = { .backlog = 8 };
+		struct rota_address address;
+		struct t_op op = { .op = { .kind = ROTA_OP_ACCEPT } };
+		struct rlimit limit, none;
+		int client;
+
+		assert_int_equal(rota_address_parse(&options.address, "127.0.0.1", 0), 0);
+		op.op.fd = backend->ops->listen(backend, &options);
+		assert_int_equal(backend->ops->address(backend, op.op.fd, false, &address), 0);
+		client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(client, &address.any, address.bytes), 0);
+		getrlimit(RLIMIT_NOFILE, &limit);
+		none = limit;
+		none.rlim_cur = 0;
+		setrlimit(RLIMIT_NOFILE, &none);
+		t_submit(backend, &op);
+		t_run(backend, op.terminals);
+		setrlimit(RLIMIT_NOFILE, &limit);
+		assert_int_equal(op.result, -EMFILE);
+		/* and again with descriptors: nobody was lost */
+		t_submit(backend, &op);
+		t_run(backend, op.completions == 2);
+		assert_true(op.result >= 0);
+		close(op.result);
+		backend->ops->cancel(backend, &op.op);
+		t_run(backend, op.terminals == 2);
+		assert_int_equal(op.result, -ECANCELED);
+		close(client);
+		close(op.op.fd);
+		rota_backend_destroy(backend);
+	}
+}
+
+/* ---- programmer errors ---- */
+
+static void leak_a_receive(void)
+{
+	struct rota_backend *backend = t_engine("");
+	struct t_op op = { .op = { .kind = ROTA_OP_RECEIVE } };
+	int sockets[2];
+
+	t_pair(sockets);
+	op.op.fd = sockets[0];
+	t_submit(backend, &op);
+	rota_backend_destroy(backend);
+}
+
+static void return_a_buffer_twice(void)
+{
+	struct rota_backend *backend = t_engine("");
+
+	backend->ops->buffer_return(backend, 3);
+}
+
+static void submit_twice(void)
+{
+	struct rota_backend *backend = t_engine("");
+	struct t_op op = { .op = { .kind = ROTA_OP_POLL, .events = POLLIN } };
+
+	t_submit(backend, &op);
+	t_submit(backend, &op);
+}
+
+/* Runs `crime` in a child, which must abort and say `words`. */
+static void assert_aborts(void (*crime)(void), const char *words)
+{
+	char text[4096] = { 0 };
+	size_t used = 0;
+	ssize_t got;
+	int ends[2], status;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct rlimit no_core = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		dup2(ends[1], STDERR_FILENO);
+		crime();
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)got;
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		fail_msg("it did not abort: status %d, \"%s\"", status, text);
+	if (!strstr(text, words))
+		fail_msg("\"%s\" does not say \"%s\"", text, words);
+}
+
+static void test_close_with_operation_in_flight_names_it(void **state)
+{
+	(void)state;
+	rota_backend_destroy(t_engine("")); /* skips where there is no io_uring */
+	assert_aborts(leak_a_receive, "receive on descriptor");
+}
+
+static void test_buffer_returned_twice_is_caught(void **state)
+{
+	(void)state;
+	rota_backend_destroy(t_engine(""));
+	assert_aborts(return_a_buffer_twice, "views > 0");
+}
+
+static void test_submit_of_lent_operation_is_caught(void **state)
+{
+	(void)state;
+	rota_backend_destroy(t_engine(""));
+	assert_aborts(submit_twice, "URING_OP_IDLE");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_open_out_of_memory_undoes_everything, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_submit_out_of_memory_completes_with_enomem,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_table_growth_out_of_memory_spares_the_others,
+						set_up, tear_down),
+		cmocka_unit_test(test_table_stale_generation_is_dropped_and_counted),
+		cmocka_unit_test(test_connect_refused_closes_its_socket),
+		cmocka_unit_test(test_accept_out_of_descriptors_ends),
+		cmocka_unit_test(test_close_with_operation_in_flight_names_it),
+		cmocka_unit_test(test_buffer_returned_twice_is_caught),
+		cmocka_unit_test(test_submit_of_lent_operation_is_caught),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
