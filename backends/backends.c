@@ -5,6 +5,8 @@
 #include "backends/backends.h"
 
 const struct rota_backend_ops *const rota_backends[] = {
+	&rota_backend_uring,
 	&rota_backend_epoll,
+	&rota_backend_sim, /* chosen by name only */
 	NULL,
 };

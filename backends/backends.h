@@ -13,6 +13,8 @@ extern "C" {
 #endif
 
 extern ROTA_API const struct rota_backend_ops rota_backend_epoll;
+extern ROTA_API const struct rota_backend_ops rota_backend_sim;
+extern ROTA_API const struct rota_backend_ops rota_backend_uring;
 
 /* All of them, best first, ended by NULL: what rota_engine_choose and rota_serve take. */
 extern ROTA_API const struct rota_backend_ops *const rota_backends[];

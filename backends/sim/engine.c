@@ -595,6 +595,15 @@ static int sim_listen(struct rota_backend *self, const struct rota_listen_option
 	return sim__listen(sim__instance_of(self)->world, options);
 }
 
+static void sim_discard(struct rota_backend *self, int fd)
+{
+	struct rota_sim_world *world = sim__instance_of(self)->world;
+	struct sim_socket *socket = sim__socket_at(world, fd);
+
+	ROTA_ASSERT(socket);
+	sim__socket_close(world, socket);
+}
+
 static int sim_shutdown(struct rota_backend *self, int fd, int how)
 {
 	struct rota_sim_world *world = sim__instance_of(self)->world;
@@ -650,6 +659,7 @@ const struct rota_backend_ops rota_backend_sim = {
 	.poll = sim_poll,
 	.wake = sim_wake,
 	.listen = sim_listen,
+	.discard = sim_discard,
 	.shutdown = sim_shutdown,
 	.address = sim_address,
 	.now = sim_now,

@@ -152,6 +152,7 @@ const struct rota_backend_ops rota_backend_uring = {
 	.buffer_return = uring__buffer_return,
 	.poll = poll_engine,
 	.wake = wake,
+	.discard = rota_backend_default_discard,
 	.listen = rota_backend_default_listen,
 	.shutdown = rota_backend_default_shutdown,
 	.address = rota_backend_default_address,
