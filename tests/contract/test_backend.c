@@ -11,12 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "backends/backends.h"
 #include "tests/contract/contract.h"
-
-/* Weak: the suite runs over the engines it has been linked with. */
-extern const struct rota_backend_ops rota_backend_epoll __attribute__((weak));
-extern const struct rota_backend_ops rota_backend_sim __attribute__((weak));
-extern const struct rota_backend_ops rota_backend_uring __attribute__((weak));
 
 static const struct t_row rows[] = {
 	{ &rota_backend_epoll, "" },
