@@ -65,6 +65,7 @@ struct rota_reactor {
 	uint64_t random_bits; /* simulator: decisions drawn ahead, one bit each */
 	unsigned random_bits_left;
 	struct rota_reactor_stats stats;
+	const struct rota__offsets *offsets; /* keeps the table linked in */
 
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
@@ -80,6 +81,9 @@ struct rota_reactor {
 
 /* Every reactor of the process, by slot; for the mailbox and for tools that look from outside. */
 extern struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
+
+/* offsets.c: the table for tools that look from outside. */
+extern const struct rota__offsets rota__offsets;
 
 /* The reactor whose turn it is on this thread. */
 extern __thread struct rota_reactor *rota__current_reactor

@@ -395,7 +395,10 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out_max = out_max;
 	run_queue(engine);
 	start_submitted(engine);
-	/* Something in the queue and yet no result: a burst of connections that were reset before they were accepted. */
+	/*
+	 * Something in the queue and yet no result: a burst of connections that were reset before
+	 * they were accepted.
+	 */
 	if (engine->out_count == 0)
 		status = reap(engine, rota_list_is_empty(&engine->queue) ? deadline : 0);
 	else if (++engine->kernel_skips > KERNEL_SKIPS_MAX)

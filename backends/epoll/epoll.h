@@ -125,7 +125,10 @@ struct rota__epoll_interest *rota__epoll_find(const struct rota__epoll *engine, 
  */
 int rota__epoll_attach(struct rota__epoll *engine, struct rota_op *op, int fd, bool saw_eagain);
 
-/* Take a WAITING or READY operation off its descriptor; what the kernel watches is left alone (see interest.c). */
+/*
+ * Take a WAITING or READY operation off its descriptor; what the kernel watches is left alone (see
+ * interest.c).
+ */
 void rota__epoll_detach(struct rota__epoll *engine, struct rota_op *op);
 
 /* WAITING or READY becomes READY, at the queue's end; READY becomes WAITING. */

@@ -75,7 +75,9 @@ static void wait_for(struct rota__epoll *engine, struct rota_op *op, int fd, boo
 {
 	int status = rota__epoll_attach(engine, op, fd, saw_eagain);
 
-	/* What epoll can't watch is a file or a directory, and all that gets here is for sockets. */
+	/*
+	 * What epoll can't watch is a file or a directory, and all that gets here is for sockets.
+	 */
 	if (status < 0)
 		rota__epoll_finish(engine, op, status == -EPERM ? -ENOTSOCK : status);
 }
@@ -132,7 +134,10 @@ static void run_accept(struct rota__epoll *engine, struct rota_op *op)
 	rota__epoll_make_ready(engine, op);
 }
 
-/* An accept is tried once when it is started: what is no listener never becomes ready, and has to be told apart. */
+/*
+ * An accept is tried once when it is started: what is no listener never becomes ready, and has to
+ * be told apart.
+ */
 static void start_accept(struct rota__epoll *engine, struct rota_op *op)
 {
 	wait_for(engine, op, op->fd, false);

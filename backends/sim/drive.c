@@ -2,8 +2,8 @@
 /*
  * The engine's drive() slot: reactors as the simulator's actors. Called on the world's thread.
  *
- * The one idea: all engines are opened before the first step and closed after the last, because in between any reactor may wake any
- * other.
+ * The one idea: all engines are opened before the first step and closed after the last, because in
+ * between any reactor may wake any other.
  */
 #include <rota/error.h>
 #include <rota/memory.h>
@@ -22,8 +22,8 @@ static bool reactor_has_stopped(void *arg)
 }
 
 /*
- * Open their engines, in order. Returns 0 with `*opened` == count, or the negative errno of the first that failed; the ones before
- * it have been told to stop then.
+ * Open their engines, in order. Returns 0 with `*opened` == count, or the negative errno of the
+ * first that failed; the ones before it have been told to stop then.
  */
 static int open_all(struct rota_reactor *const reactors[], unsigned count, unsigned *opened)
 {

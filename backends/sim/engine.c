@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One engine of a simulated world: operations, receive buffers, completions. On its reactor's thread, wake() on any.
+ * One engine of a simulated world: operations, receive buffers, completions. On its reactor's
+ * thread, wake() on any.
  *
- * The one idea: an operation takes effect in an attempt inside its own engine's poll(), and its completion is delivered by the
- * same or a later poll(). What lies between is where real kernels surprise programs: another operation overtakes, a cancel
- * comes too late, a buffer is still out. Each of these is one seeded choice here.
+ * The one idea: an operation takes effect in an attempt inside its own engine's poll(), and its
+ * completion is delivered by the same or a later poll(). What lies between is where real kernels
+ * surprise programs: another operation overtakes, a cancel comes too late, a buffer is still out.
+ * Each of these is one seeded choice here.
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,10 +19,16 @@
 
 #include "backends/sim/sim_internal.h"
 
-/* Operations near the head of the line among which the next attempt is drawn: keeps a choice O(1) with many waiting. */
+/*
+ * Operations near the head of the line among which the next attempt is drawn: keeps a choice O(1)
+ * with many waiting.
+ */
 #define ATTEMPT_WINDOW 16
 
-/* What a returned buffer is filled with: a view kept too long reads this, and not yet the right bytes by luck. */
+/*
+ * What a returned buffer is filled with: a view kept too long reads this, and not yet the right
+ * bytes by luck.
+ */
 #define POISON 0xdb
 
 static const char *const op_names[ROTA_OP_COUNT] = {
@@ -197,7 +205,10 @@ static void sim_cancel(struct rota_backend *self, struct rota_op *op)
 {
 	struct sim_instance *instance = sim__instance_of(self);
 
-	/* Idle: its terminal completion has come out of poll(), but its owner has not been told yet. */
+	/*
+	 * Idle: its terminal completion has come out of poll(), but its owner has not been told
+	 * yet.
+	 */
 	if (op->state_ == SIM_OP_IDLE || op->state_ == SIM_OP_ENDED || op->kind == ROTA_OP_CLOSE)
 		return;
 	ROTA_ASSERT(op->index_ == instance->index);
@@ -226,7 +237,9 @@ static void start_submitted(struct sim_instance *instance)
 
 /* ---- completions ---- */
 
-/* Keep a completion until it is due; those of one operation stay in order. Room has been checked. */
+/*
+ * Keep a completion until it is due; those of one operation stay in order. Room has been checked.
+ */
 static void complete(struct sim_instance *instance, const struct rota_completion *completion)
 {
 	struct rota_sim_world *world = instance->world;
@@ -329,7 +342,10 @@ rota_ns sim__instance_next_due(const struct sim_instance *instance)
 
 /* ---- attempts ---- */
 
-/* A stream operation got something: it goes on, and waits if there is no more for now; not if it is to end. */
+/*
+ * A stream operation got something: it goes on, and waits if there is no more for now; not if it is
+ * to end.
+ */
 static void complete_and_go_on(struct sim_instance *instance, struct sim_socket *socket,
 			       struct rota_completion *completion)
 {
@@ -358,7 +374,10 @@ static bool buffers_are_exhausted(struct sim_instance *instance)
 
 	if (!instance->free_count)
 		return true;
-	/* Early, as if the ring were smaller; but never while no buffer is out, which no ring could explain. */
+	/*
+	 * Early, as if the ring were smaller; but never while no buffer is out, which no ring could
+	 * explain.
+	 */
 	return instance->free_count < instance->buffers_count &&
 	       sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
 }
@@ -421,8 +440,8 @@ static int attempt_close(struct sim_instance *instance, struct sim_socket *socke
 }
 
 /*
- * Try the operation once. Either it has completed or waits when this returns, or (streams) it stays where it is, with a
- * completion more.
+ * Try the operation once. Either it has completed or waits when this returns, or (streams) it stays
+ * where it is, with a completion more.
  */
 static void attempt(struct sim_instance *instance, struct rota_op *op)
 {
@@ -502,7 +521,10 @@ static struct rota_op *choose_runnable(struct sim_instance *instance)
 	return first_of_its_sends(instance, ROTA_CONTAINER_OF(link, struct rota_op, link_));
 }
 
-/* Ends: every attempt leaves a completion behind, of which there is room for SIM_PENDING_MAX, or makes an operation wait. */
+/*
+ * Ends: every attempt leaves a completion behind, of which there is room for SIM_PENDING_MAX, or
+ * makes an operation wait.
+ */
 static void attempt_runnable(struct sim_instance *instance)
 {
 	while (instance->runnable_count && instance->pending_count < SIM_PENDING_MAX) {

@@ -2,10 +2,12 @@
 /*
  * The simulator's decisions, options and trace. The only place that draws from the seed.
  *
- * The one idea: every kind of decision has its own stream of numbers, seeded from the world's seed and the kind. What a
- * stream yields next depends on how many decisions of that kind the program has caused, and on nothing else.
+ * The one idea: every kind of decision has its own stream of numbers, seeded from the world's seed
+ * and the kind. What a stream yields next depends on how many decisions of that kind the program
+ * has caused, and on nothing else.
  *
- * Generator: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014).
+ * Generator: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
+ * OOPSLA 2014).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,7 +18,10 @@
 /* 2^64 / golden ratio, odd: the increment of SplitMix64. */
 #define GOLDEN UINT64_C(0x9e3779b97f4a7c15)
 
-/* A split among many bytes is most telling near the edges: half of the short transfers move no more than this (a guess). */
+/*
+ * A split among many bytes is most telling near the edges: half of the short transfers move no more
+ * than this (a guess).
+ */
 #define SHORT_EDGE_BYTES 16
 
 static const char *const decision_names[SIM_DECISION_COUNT] = {
@@ -181,7 +186,10 @@ void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed)
 	make_rough(options);
 }
 
-/* Decimal digits up to `stop` or the end; moves `*text` behind them. False when there are none or they don't fit. */
+/*
+ * Decimal digits up to `stop` or the end; moves `*text` behind them. False when there are none or
+ * they don't fit.
+ */
 static bool take_number(struct rota_view *text, uint64_t max, uint64_t *out)
 {
 	uint64_t number = 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads seam of the simulator: one thread steps all reactors of a world. Called on the world's thread.
+ * The threads seam of the simulator: one thread steps all reactors of a world. Called on the
+ * world's thread.
  *
- * The one idea: which reactor goes next is drawn from the seed among those that may have something to do; only when none has,
- * time moves, and straight to the next thing that will happen. So hours of timeouts cost nothing, and "nothing will ever
- * happen" is an answer instead of a hang.
+ * The one idea: which reactor goes next is drawn from the seed among those that may have something
+ * to do; only when none has, time moves, and straight to the next thing that will happen. So hours
+ * of timeouts cost nothing, and "nothing will ever happen" is an answer instead of a hang.
  */
 #include <errno.h>
 
@@ -24,7 +25,10 @@ static bool is_worth_a_step(const struct rota_sim_actor *actor, bool is_idle)
 {
 	const struct sim_instance *instance = sim__instance_of(actor->backend);
 
-	/* One that has stopped goes on answering the others until all have, but its timers wake nobody. */
+	/*
+	 * One that has stopped goes on answering the others until all have, but its timers wake
+	 * nobody.
+	 */
 	return !is_idle || sim__instance_has_work(instance) ||
 	       (!has_stopped(actor) && instance->deadline <= instance->world->now);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The deterministic engine: a world of virtual time and in-memory sockets that any number of engine instances share. Public to
- * programs and tests. One thread: everything of one world is called on the thread that created it, except wake().
+ * The deterministic engine: a world of virtual time and in-memory sockets that any number of engine
+ * instances share. Public to programs and tests. One thread: everything of one world is called on
+ * the thread that created it, except wake().
  *
- * The one idea: the same seed and the same program make the same run, byte for byte. Every choice (which completion comes
- * first, how much a send takes, whether a cancel is too late) is drawn from the world's seed in one place, and everything that
- * happens goes into one running hash, so two runs can be compared by one number.
+ * The one idea: the same seed and the same program make the same run, byte for byte. Every choice
+ * (which completion comes first, how much a send takes, whether a cancel is too late) is drawn from
+ * the world's seed in one place, and everything that happens goes into one running hash, so two
+ * runs can be compared by one number.
  */
 #ifndef ROTA_BACKENDS_SIM_SIM_H
 #define ROTA_BACKENDS_SIM_SIM_H
@@ -22,12 +24,18 @@ extern const struct rota_backend_ops rota_backend_sim;
 /* Where virtual time begins: not at 0, which as a deadline means "do not wait". */
 #define ROTA_SIM_START_NS ROTA_NS_PER_S
 
-/* The first descriptor. Far above any real one: used on the kernel by mistake it is EBADF and not somebody's file. */
+/*
+ * The first descriptor. Far above any real one: used on the kernel by mistake it is EBADF and not
+ * somebody's file.
+ */
 #define ROTA_SIM_DESCRIPTOR_FIRST 1000000
 
 /* ---- options ---- */
 
-/* What a world is like. Set it up with rota_sim_options_init, then change fields. Chances are in 1/1000. */
+/*
+ * What a world is like. Set it up with rota_sim_options_init, then change fields. Chances are in
+ * 1/1000.
+ */
 struct rota_sim_options {
 	uint64_t seed;
 	/* Chance that a send or receive moves fewer bytes than it could. */
@@ -40,12 +48,18 @@ struct rota_sim_options {
 	uint32_t late_cancel_permille;
 	/* Chance that rota_sim_refuse says yes. */
 	uint32_t refuse_permille;
-	/* Completions and runnable operations go in seeded order; false: in the order they became so. */
+	/*
+	 * Completions and runnable operations go in seeded order; false: in the order they became
+	 * so.
+	 */
 	bool reorder;
 	/* Each completion is held back by a time drawn from [delay_min_ns, delay_max_ns]. */
 	rota_ns delay_min_ns;
 	rota_ns delay_max_ns;
-	/* Virtual time that each step under drive takes, so that a program that polls the clock gets on. */
+	/*
+	 * Virtual time that each step under drive takes, so that a program that polls the clock
+	 * gets on.
+	 */
 	rota_ns step_ns;
 	/* Steps after which drive gives up with -ETIMEDOUT; 0: never. */
 	uint64_t steps_max;
@@ -58,7 +72,10 @@ struct rota_sim_options {
 	uint32_t buffer_bytes;
 	/* Bytes a socket holds for its reader before its writer must wait, 1 or more. */
 	uint32_t socket_bytes;
-	/* NULL, or where each event is written as a line. Lends the stream until the world is destroyed. */
+	/*
+	 * NULL, or where each event is written as a line. Lends the stream until the world is
+	 * destroyed.
+	 */
 	FILE *trace;
 };
 
@@ -69,31 +86,40 @@ void rota_sim_options_init(struct rota_sim_options *options, uint64_t seed);
 void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed);
 
 /*
- * Apply text such as "seed=7,rough,short-io=200,delay=1000..50000,descriptors=64,buffers=16x512" to `options`; keys are
- * listed in docs/design/0005-simulator.md. Returns 0, or -EINVAL with one line in `message` naming the option.
+ * Apply text such as "seed=7,rough,short-io=200,delay=1000..50000,descriptors=64,buffers=16x512" to
+ * `options`; keys are listed in docs/design/0005-simulator.md. Returns 0, or -EINVAL with one line
+ * in `message` naming the option.
  */
 ROTA_MUST_USE int rota_sim_options_parse(struct rota_sim_options *options, const char *text,
 					 char message[ROTA_BACKEND_TEXT_BYTES]);
 
 /* ---- life ---- */
 
-/* A new world. Returns 0 and `*out` (owned: rota_sim_world_destroy), -EINVAL or -ENOMEM. Copies `options`. */
+/*
+ * A new world. Returns 0 and `*out` (owned: rota_sim_world_destroy), -EINVAL or -ENOMEM. Copies
+ * `options`.
+ */
 ROTA_MUST_USE int rota_sim_world_create(const struct rota_sim_options *options,
 					struct rota_sim_world **out);
 
 /*
- * Instances opened on this thread from now on belong to `world`; of their options text only `buffers` has an effect then.
- * NULL: back to the process's own world, which the first instance creates from its options text and the last one destroys.
+ * Instances opened on this thread from now on belong to `world`; of their options text only
+ * `buffers` has an effect then. NULL: back to the process's own world, which the first instance
+ * creates from its options text and the last one destroys.
  */
 void rota_sim_world_use(struct rota_sim_world *world);
 
 /*
- * End the world; every instance has been closed (asserted). What is still open is named in the log, one line each, and freed.
+ * End the world; every instance has been closed (asserted). What is still open is named in the log,
+ * one line each, and freed.
  * Returns how many that were: 0 is a clean end. NULL is allowed.
  */
 unsigned rota_sim_world_destroy(struct rota_sim_world *world);
 
-/* Write to the log what is open and every operation that waits; returns the number of open descriptors. */
+/*
+ * Write to the log what is open and every operation that waits; returns the number of open
+ * descriptors.
+ */
 unsigned rota_sim_world_report(const struct rota_sim_world *world);
 
 /* The world an instance of this engine belongs to; borrowed. */
@@ -109,7 +135,10 @@ void rota_sim_advance(struct rota_sim_world *world, rota_ns duration_ns);
 /* Steps that drive has made in this world. */
 uint64_t rota_sim_steps(const struct rota_sim_world *world);
 
-/* The hash of everything that happened so far: decisions, events, bytes, times. Never of pointers or of real time. */
+/*
+ * The hash of everything that happened so far: decisions, events, bytes, times. Never of pointers
+ * or of real time.
+ */
 uint64_t rota_sim_trace_hash(const struct rota_sim_world *world);
 
 /* Put a fact of the program's own into the hash and the trace; `what` is a static word. */
@@ -122,7 +151,10 @@ bool rota_sim_refuse(struct rota_sim_world *world);
 
 /* One of the things that drive steps: a reactor, or whatever a test puts in its place. */
 struct rota_sim_actor {
-	/* One turn that never blocks. Returns > 0: did something or has more, 0: idle, < 0: broken, which ends the drive. */
+	/*
+	 * One turn that never blocks. Returns > 0: did something or has more, 0: idle, < 0: broken,
+	 * which ends the drive.
+	 */
 	int (*step)(void *arg);
 	bool (*has_stopped)(void *arg);
 	void *arg;
@@ -131,9 +163,10 @@ struct rota_sim_actor {
 };
 
 /*
- * Step the actors, all of one world, in seeded order until each has stopped. When none has work, time moves to the earliest
- * deadline or held-back completion. Returns 0, a step's negative result, -ETIMEDOUT after steps_max steps, or -EDEADLK when
- * nothing could ever happen again: then the log says who waits for what. Not reentrant (asserted).
+ * Step the actors, all of one world, in seeded order until each has stopped. When none has work,
+ * time moves to the earliest deadline or held-back completion. Returns 0, a step's negative result,
+ * -ETIMEDOUT after steps_max steps, or -EDEADLK when nothing could ever happen again: then the log
+ * says who waits for what. Not reentrant (asserted).
  */
 ROTA_MUST_USE int rota_sim_drive(const struct rota_sim_actor actors[], unsigned count);
 

@@ -2,9 +2,10 @@
 /*
  * What the files of the simulator share. Same thread rule as sim.h.
  *
- * The one idea: an operation is always on exactly one list: its instance's `submitted` (poll has not seen it), its instance's
- * `runnable` (worth an attempt), or the `waiting` list of the socket whose change would make it runnable. Its effect happens in
- * an attempt, made by its own instance's poll(); the completion is then kept in the instance until it is due.
+ * The one idea: an operation is always on exactly one list: its instance's `submitted` (poll has
+ * not seen it), its instance's `runnable` (worth an attempt), or the `waiting` list of the socket
+ * whose change would make it runnable. Its effect happens in an attempt, made by its own instance's
+ * poll(); the completion is then kept in the instance until it is due.
  */
 #ifndef ROTA_BACKENDS_SIM_SIM_INTERNAL_H
 #define ROTA_BACKENDS_SIM_SIM_INTERNAL_H
@@ -19,10 +20,16 @@
 /* Engine instances of one world: reactors of one simulated process. */
 #define SIM_INSTANCES_MAX 256
 
-/* Completions an instance keeps between their effect and their delivery; attempts pause when they are all in use. */
+/*
+ * Completions an instance keeps between their effect and their delivery; attempts pause when they
+ * are all in use.
+ */
 #define SIM_PENDING_MAX 256
 
-/* Each kind of decision has a stream of its own, so that switching one fault on leaves the others' draws as they were. */
+/*
+ * Each kind of decision has a stream of its own, so that switching one fault on leaves the others'
+ * draws as they were.
+ */
 enum sim_decision {
 	SIM_DECIDE_ACTOR,
 	SIM_DECIDE_ATTEMPT,
@@ -121,7 +128,10 @@ struct sim_instance {
 	uint32_t free_count;
 	uint32_t held_count; /* buffers in pending completions */
 	struct rota_backend_stats stats;
-	/* Set by wake() on any thread, taken by poll(): sequentially consistent exchange pairs with the store. */
+	/*
+	 * Set by wake() on any thread, taken by poll(): sequentially consistent exchange pairs with
+	 * the store.
+	 */
 	atomic_bool woken;
 };
 
@@ -157,14 +167,19 @@ bool sim__chance(struct rota_sim_world *world, enum sim_decision what, uint32_t 
 /* 1..bytes: how much a transfer that could move `bytes` >= 1 moves. */
 size_t sim__transfer_bytes(struct rota_sim_world *world, size_t bytes);
 void sim__random_bytes(struct rota_sim_world *world, void *out, size_t bytes);
-/* Into the hash and the trace: what happened, to which instance or descriptor, with what outcome. */
+/*
+ * Into the hash and the trace: what happened, to which instance or descriptor, with what outcome.
+ */
 void sim__event(struct rota_sim_world *world, const char *what, int64_t who, int64_t outcome);
 /* Into the hash: the bytes that moved. */
 void sim__hash_bytes(struct rota_sim_world *world, const void *data, size_t bytes);
 
 /* world.c: life, clock, descriptors */
 
-/* The world of an engine opened now, and the options that hold for it: the world's, with the text's on top. */
+/*
+ * The world of an engine opened now, and the options that hold for it: the world's, with the text's
+ * on top.
+ */
 int sim__world_for_open(const char *text, struct rota_sim_world **out,
 			struct rota_sim_options *options);
 void sim__world_instance_closed(struct rota_sim_world *world);
@@ -174,10 +189,15 @@ struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);
 int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket);
 void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket);
 
-/* socket.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait on the socket. */
+/*
+ * socket.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait on the socket.
+ */
 
 int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *options);
-/* A connected stream without descriptor to `*out`; or -EAGAIN and the listener with the full backlog in `*out`. */
+/*
+ * A connected stream without descriptor to `*out`; or -EAGAIN and the listener with the full
+ * backlog in `*out`.
+ */
 int sim__connect(struct rota_sim_world *world, const struct rota_address *to,
 		 struct sim_socket **out);
 int sim__accept(struct rota_sim_world *world, struct sim_socket *listener);

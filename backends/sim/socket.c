@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In-memory TCP and Unix stream sockets with the semantics of Linux, on one host without latency. One thread per world.
+ * In-memory TCP and Unix stream sockets with the semantics of Linux, on one host without latency.
+ * One thread per world.
  *
- * The one idea: the state of a stream is the kernel's own (what was shut down in which direction, whether a FIN has come, one
- * pending error), so that results and poll masks follow from the same rules as in net/ipv4/tcp.c and net/unix/af_unix.c. What
- * those rules yield was compared with Linux 6.18; the tables stand in tests/unit/backends/sim/test_socket.c.
+ * The one idea: the state of a stream is the kernel's own (what was shut down in which direction,
+ * whether a FIN has come, one pending error), so that results and poll masks follow from the same
+ * rules as in net/ipv4/tcp.c and net/unix/af_unix.c. What those rules yield was compared with Linux
+ * 6.18; the tables stand in tests/unit/backends/sim/test_socket.c.
  *
- * Bytes go straight into the reader's buffer, FIN and RST take effect at once: what will lie between two hosts (latency, loss)
- * belongs into deliver_bytes, receive_fin and receive_reset.
+ * Bytes go straight into the reader's buffer, FIN and RST take effect at once: what will lie
+ * between two hosts (latency, loss) belongs into deliver_bytes, receive_fin and receive_reset.
  */
 #include <errno.h>
 #include <poll.h>
@@ -29,7 +31,10 @@ static bool is_local(const struct sim_socket *socket)
 	return socket->local.any.sa_family == AF_UNIX;
 }
 
-/* TCP: both directions have ended, or a reset came; the kernel calls this state CLOSE (or TIME_WAIT). */
+/*
+ * TCP: both directions have ended, or a reset came; the kernel calls this state CLOSE (or
+ * TIME_WAIT).
+ */
 static bool is_over(const struct sim_socket *socket)
 {
 	return socket->reset || (socket->fin_sent && socket->fin_received);
@@ -86,7 +91,10 @@ static bool names_equal(const struct rota_address *a, const struct rota_address 
 	return a->bytes == b->bytes && !memcmp(&a->local, &b->local, a->bytes);
 }
 
-/* Would a listener bound to `bound` stand in the way of another at `wanted`, or (the same question) take a call to it? */
+/*
+ * Would a listener bound to `bound` stand in the way of another at `wanted`, or (the same question)
+ * take a call to it?
+ */
 static bool addresses_meet(const struct rota_address *bound, const struct rota_address *wanted)
 {
 	if (bound->any.sa_family != wanted->any.sa_family)
@@ -165,7 +173,10 @@ static void receive_fin(struct rota_sim_world *world, struct sim_socket *socket)
 	sim__wake_waiting(world, socket);
 }
 
-/* An RST: EPIPE for who has seen the other's FIN before, as in tcp_reset(). What was received stays readable. */
+/*
+ * An RST: EPIPE for who has seen the other's FIN before, as in tcp_reset(). What was received stays
+ * readable.
+ */
 static void receive_reset(struct rota_sim_world *world, struct sim_socket *socket)
 {
 	if (is_over(socket))
@@ -199,7 +210,10 @@ static void leave_local_peer(struct rota_sim_world *world, struct sim_socket *so
 	sim__wake_waiting(world, peer);
 }
 
-/* Closing with bytes unread, or unaccepted, resets the connection: the peer must not believe they were taken. */
+/*
+ * Closing with bytes unread, or unaccepted, resets the connection: the peer must not believe they
+ * were taken.
+ */
 static void close_stream(struct rota_sim_world *world, struct sim_socket *socket, bool was_accepted)
 {
 	bool by_reset = !was_accepted || sim__unread_bytes(socket) > 0;
@@ -308,7 +322,10 @@ int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *
 	listener = create_socket(SIM_LISTENER);
 	if (!listener)
 		return -ENOMEM;
-	/* Linux takes one more than it was told: the queue is full when it is longer than the backlog. */
+	/*
+	 * Linux takes one more than it was told: the queue is full when it is longer than the
+	 * backlog.
+	 */
 	listener->backlog_max = (unsigned)(backlog_is_fine ? options->backlog : BACKLOG_MAX) + 1;
 	status = sim__descriptor_open(world, listener);
 	if (status >= 0)
@@ -487,7 +504,10 @@ int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const str
 	for (size_t i = 0; i < parts_count; i++)
 		bytes += parts[i].iov_len;
 	if (!socket->peer) {
-		/* TCP only: the other end closed, and answers what still comes with an RST. The bytes are lost. */
+		/*
+		 * TCP only: the other end closed, and answers what still comes with an RST. The
+		 * bytes are lost.
+		 */
 		bytes = rota_min_size(bytes, world->options.socket_bytes);
 		receive_reset(world, socket);
 		return (int)bytes;
@@ -599,7 +619,10 @@ int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int h
 				receive_fin(world, socket->peer);
 		}
 	} else if (socket->peer) {
-		/* A Unix socket tells its peer both: not to read any more, and not to write any more. */
+		/*
+		 * A Unix socket tells its peer both: not to read any more, and not to write any
+		 * more.
+		 */
 		socket->peer->shutdown |= what & SIM_SHUT_SEND ? SIM_SHUT_RECEIVE : 0u;
 		socket->peer->shutdown |= what & SIM_SHUT_RECEIVE ? SIM_SHUT_SEND : 0u;
 		sim__wake_waiting(world, socket->peer);

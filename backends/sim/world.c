@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A simulated world: its life, its clock, its descriptors, and the report of what is open. One thread per world.
+ * A simulated world: its life, its clock, its descriptors, and the report of what is open. One
+ * thread per world.
  *
- * The one idea: a world outlives the engines in it. Tests make it, look at it, and learn at its end what was left open; a
- * program that only says `--backend sim` gets one that appears with its first engine and goes with its last.
+ * The one idea: a world outlives the engines in it. Tests make it, look at it, and learn at its end
+ * what was left open; a program that only says `--backend sim` gets one that appears with its first
+ * engine and goes with its last.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,8 +20,8 @@
 #define PORT_FIRST 32768
 
 /*
- * An instance is opened with a text and a reactor only, so where it belongs is said beside: per thread, because a world is
- * one thread's affair and two tests on two threads must not meet.
+ * An instance is opened with a text and a reactor only, so where it belongs is said beside: per
+ * thread, because a world is one thread's affair and two tests on two threads must not meet.
  */
 static _Thread_local struct rota_sim_world *chosen_world;
 static _Thread_local struct rota_sim_world *process_world;
@@ -161,7 +163,10 @@ int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket
 {
 	uint32_t slot = world->descriptor_hint;
 
-	/* The lowest free one, as POSIX has it: whoever uses a closed descriptor soon hits somebody else's. */
+	/*
+	 * The lowest free one, as POSIX has it: whoever uses a closed descriptor soon hits somebody
+	 * else's.
+	 */
 	while (slot < world->options.descriptors_max && world->sockets[slot])
 		slot++;
 	world->descriptor_hint = slot;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: cancel() of every kind of operation, before the kernel has heard of it, in flight, and when its result is
- * already there. Layer: tests; see contract.h.
+ * Engine contract: cancel() of every kind of operation, before the kernel has heard of it, in
+ * flight, and when its result is already there. Layer: tests; see contract.h.
  *
- * The one idea: cancel is a hint, so most tests allow both ends, but whatever an operation says it did must be true: bytes it
- * reports are the peer's, bytes it does not report are still to be read, descriptors it made are reported or closed.
+ * The one idea: cancel is a hint, so most tests allow both ends, but whatever an operation says it
+ * did must be true: bytes it reports are the peer's, bytes it does not report are still to be read,
+ * descriptors it made are reported or closed.
  */
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -78,7 +79,8 @@ static void cancel_sends(struct t_world *world, size_t bytes, int turns)
 	do {
 		receiving = t_receive(world, server);
 		t_finish(receiving);
-		assert_memory_equal(receiving->data.data, t_pattern() + received, receiving->data.bytes);
+		assert_memory_equal(receiving->data.data, t_pattern() + received,
+				    receiving->data.bytes);
 		received += receiving->data.bytes;
 	} while (receiving->result > 0 || receiving->result == -ENOBUFS);
 	assert_int_equal(receiving->result, 0);
@@ -164,7 +166,10 @@ static void test_cancel_receive_with_data_waiting_loses_no_byte(void **state)
 		op = t_receive(world, server);
 		if (round % 2)
 			t_settle(world);
-		/* Written behind the engine's back where that is possible, so that it can't have seen it. */
+		/*
+		 * Written behind the engine's back where that is possible, so that it can't have
+		 * seen it.
+		 */
 		if (world->simulated)
 			t_send_all(world, client, t_pattern(), 1000);
 		else

@@ -133,7 +133,10 @@ static void test_close_of_bad_descriptors_gives_the_error(void **state)
 	t_close(world, server);
 }
 
-/* The lingering close of an error reply: the peer still sends, and yet sees the reply and not a reset. */
+/*
+ * The lingering close of an error reply: the peer still sends, and yet sees the reply and not a
+ * reset.
+ */
 static void test_close_lingering_lets_the_peer_see_the_last_reply(void **state)
 {
 	struct t_world *world = *state;

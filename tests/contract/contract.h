@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine contract's test bench: one engine instance driven by hand, and operations that watch what happens to them.
- * Layer: tests. One thread, except where a test starts another for wake().
+ * The engine contract's test bench: one engine instance driven by hand, and operations that watch
+ * what happens to them. Layer: tests. One thread, except where a test starts another for wake().
  *
- * The one idea: every operation and every payload is scribbled over (and poisoned under AddressSanitizer) the moment its
- * terminal completion has been delivered, and stays so until the test's end, where the scribble must be intact. So an engine
- * that touches what it has given back, or completes something twice, fails in every test and not only in one.
+ * The one idea: every operation and every payload is scribbled over (and poisoned under
+ * AddressSanitizer) the moment its terminal completion has been delivered, and stays so until the
+ * test's end, where the scribble must be intact. So an engine that touches what it has given back,
+ * or completes something twice, fails in every test and not only in one.
  */
 #ifndef TESTS_CONTRACT_H
 #define TESTS_CONTRACT_H
@@ -38,9 +39,14 @@ struct t_test {
 	const char *why;
 };
 
-#define T_TEST(function) { .name = #function, .run = function }
+#define T_TEST(function)                                                                           \
+	{                                                                                          \
+		.name = #function, .run = function                                                 \
+	}
 #define T_KERNEL_TEST(function, reason)                                                            \
-	{ .name = #function, .run = function, .needs_kernel = true, .why = reason }
+	{                                                                                          \
+		.name = #function, .run = function, .needs_kernel = true, .why = reason            \
+	}
 
 /* Topics, each a file: an array that ends with a NULL name. */
 extern const struct t_test t_cancel_tests[];
@@ -62,9 +68,9 @@ struct t_world {
 	unsigned out_max; /* completions asked of each poll(); the tests may lower it */
 	int descriptors_before;
 	struct rlimit descriptor_limit; /* put back after the test */
-	struct rota_link all;   /* every operation of this test */
+	struct rota_link all;           /* every operation of this test */
 	struct rota_link lent_memory;
-	unsigned lent;          /* operations without terminal completion */
+	unsigned lent; /* operations without terminal completion */
 	unsigned buffers_held;
 	/* a listener for t_pair, made on first use */
 	int listener;
@@ -79,11 +85,12 @@ struct t_op {
 	struct t_memory *memory; /* scribbled over as well; may be NULL */
 	unsigned completions;
 	bool done;
-	bool cancelled;         /* by t_ask_cancel; until then receives are submitted again, see on_completion */
-	bool hold;              /* keep received buffers; -ENOBUFS is then the end */
-	int32_t result;         /* of the last completion */
+	/* by t_ask_cancel; until then receives are submitted again, see on_completion */
+	bool cancelled;
+	bool hold;               /* keep received buffers; -ENOBUFS is then the end */
+	int32_t result;          /* of the last completion */
 	struct rota_buffer data; /* what was received */
-	int fds[1024];          /* accepted and not yet taken */
+	int fds[1024];           /* accepted and not yet taken */
 	unsigned fd_count;
 	struct {
 		uint16_t id;
@@ -107,14 +114,17 @@ struct t_memory {
 struct t_op *t_accept(struct t_world *world, int fd);
 struct t_op *t_receive(struct t_world *world, int fd);
 struct t_op *t_send(struct t_world *world, int fd, const void *data, size_t bytes);
-struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size_t bytes, int pieces);
+struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size_t bytes,
+			   int pieces);
 struct t_op *t_connect(struct t_world *world, const struct rota_address *address);
 struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events);
 struct t_op *t_close_op(struct t_world *world, int fd);
 
 /* ---- turns ---- */
 
-/* One poll() and its completions, waiting at most `wait_ns`. Returns poll's count, never an error. */
+/*
+ * One poll() and its completions, waiting at most `wait_ns`. Returns poll's count, never an error.
+ */
 int t_turn(struct t_world *world, int64_t wait_ns);
 
 /* A few turns that don't wait: whatever is going to happen by itself has happened. */

@@ -2,7 +2,8 @@
 /*
  * The bench of contract.h: operations and turns. Layer: tests.
  *
- * The one idea: on_completion() sees every completion of every test, so the rules of the contract are asserted there once.
+ * The one idea: on_completion() sees every completion of every test, so the rules of the contract
+ * are asserted there once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,9 @@ static void on_buffer(struct t_op *op, const struct rota_completion *completion)
 
 	assert_true(completion->result > 0);
 	if (!op->hold) {
-		assert_int_equal(rota_buffer_append(&op->data, completion->data,
-						    (size_t)completion->result),
-				 0);
+		assert_int_equal(
+			rota_buffer_append(&op->data, completion->data, (size_t)completion->result),
+			0);
 		world->ops->buffer_return(world->backend, completion->buffer);
 		return;
 	}
@@ -61,7 +62,10 @@ static void on_completion(struct rota_op *base, const struct rota_completion *co
 	}
 	if (kind == ROTA_OP_RECEIVE && !op->cancelled &&
 	    (completion->result > 0 || (completion->result == -ENOBUFS && !op->hold))) {
-		/* Ended after data without an error, or for want of a buffer: everybody submits it again. */
+		/*
+		 * Ended after data without an error, or for want of a buffer: everybody submits it
+		 * again.
+		 */
 		op->world->ops->submit(op->world->backend, base);
 		return;
 	}
@@ -88,7 +92,9 @@ int t_turn(struct t_world *world, int64_t wait_ns)
 	for (int i = 0; i < count; i++) {
 		struct t_op *op = ROTA_CONTAINER_OF(out[i].op, struct t_op, op);
 
-		/* Nothing comes after the terminal completion; and `op->op` is scribbled by then. */
+		/*
+		 * Nothing comes after the terminal completion; and `op->op` is scribbled by then.
+		 */
 		assert_false(op->done);
 		op->op.complete(&op->op, &out[i]);
 	}
@@ -215,7 +221,8 @@ struct message {
 	char data[];
 };
 
-struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size_t bytes, int pieces)
+struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size_t bytes,
+			   int pieces)
 {
 	struct t_op *op = make(world, ROTA_OP_SEND_MESSAGE, fd);
 	size_t piece_bytes = bytes / (size_t)pieces;
@@ -227,8 +234,8 @@ struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size
 	memcpy(message->data, data, bytes);
 	for (int i = 0; i < pieces; i++) {
 		message->pieces[i].iov_base = message->data + (size_t)i * piece_bytes;
-		message->pieces[i].iov_len =
-			i < pieces - 1 ? piece_bytes : bytes - (size_t)i * piece_bytes;
+		message->pieces[i].iov_len = i < pieces - 1 ? piece_bytes
+							    : bytes - (size_t)i * piece_bytes;
 	}
 	message->header.msg_iov = message->pieces;
 	message->header.msg_iovlen = (size_t)pieces;
@@ -300,7 +307,8 @@ void t_send_all(struct t_world *world, int fd, const void *data, size_t bytes)
 	size_t sent = 0;
 
 	while (sent < bytes) {
-		int32_t result = t_finish(t_send(world, fd, (const char *)data + sent, bytes - sent));
+		int32_t result = t_finish(
+			t_send(world, fd, (const char *)data + sent, bytes - sent));
 
 		assert_in_range(result, 1, bytes - sent);
 		sent += (size_t)result;
@@ -318,7 +326,8 @@ void t_expect(struct t_world *world, int fd, const void *data, size_t bytes)
 		if (!op->done)
 			t_cancel(op);
 		else if (op->result <= 0 && op->data.bytes < bytes - received)
-			assert_int_equal(op->result, -ENOBUFS); /* submit again, as the contract says */
+			/* submit again, as the contract says */
+			assert_int_equal(op->result, -ENOBUFS);
 		assert_in_range(op->data.bytes, 0, bytes - received);
 		assert_memory_equal(op->data.data, (const char *)data + received, op->data.bytes);
 		received += op->data.bytes;

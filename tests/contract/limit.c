@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: what happens at the limits: buffers, descriptors, thousands of operations, a thousand connections. Layer:
- * tests; see contract.h.
+ * Engine contract: what happens at the limits: buffers, descriptors, thousands of operations, a
+ * thousand connections. Layer: tests; see contract.h.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -271,7 +271,10 @@ static void test_thousand_connections_each_get_their_own_bytes(void **state)
 	t_close(world, listener);
 }
 
-#define BUFFER_TEST(function) { .name = #function, .run = function, .options = FEW_BUFFERS }
+#define BUFFER_TEST(function)                                                                      \
+	{                                                                                          \
+		.name = #function, .run = function, .options = FEW_BUFFERS                         \
+	}
 
 const struct t_test t_limit_tests[] = {
 	BUFFER_TEST(test_receive_without_buffers_ends_and_goes_on_when_they_come_back),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: ROTA_OP_POLL, readiness of descriptors that are somebody else's. Layer: tests; see contract.h.
+ * Engine contract: ROTA_OP_POLL, readiness of descriptors that are somebody else's. Layer: tests;
+ * see contract.h.
  *
- * The one idea: foreign means that the descriptor may be closed, duplicated, reused or be no socket at all, and that its owner
- * reads and writes it behind the engine's back.
+ * The one idea: foreign means that the descriptor may be closed, duplicated, reused or be no socket
+ * at all, and that its owner reads and writes it behind the engine's back.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ static void test_poll_op_on_what_is_ready_says_so_again_and_again(void **state)
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(t_finish(t_poll_op(world, fd, POLLIN)), POLLIN);
 		assert_int_equal(t_finish(t_poll_op(world, fd, POLLOUT)), POLLOUT);
-		assert_int_equal(t_finish(t_poll_op(world, fd, POLLIN | POLLOUT)), POLLIN | POLLOUT);
+		assert_int_equal(t_finish(t_poll_op(world, fd, POLLIN | POLLOUT)),
+				 POLLIN | POLLOUT);
 	}
 	close(fd);
 }
@@ -52,7 +54,8 @@ static void test_poll_op_several_on_one_descriptor_end_each_by_its_own_event(voi
 	struct t_op *in, *in_too, *out;
 	int ends[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			 0);
 	in = t_poll_op(world, ends[0], POLLIN);
 	out = t_poll_op(world, ends[0], POLLOUT);
 	in_too = t_poll_op(world, ends[0], POLLIN);
@@ -74,7 +77,10 @@ static void test_poll_op_sees_the_peer_leave_while_nothing_is_received(void **st
 	int client, server;
 
 	t_pair(world, &client, &server);
-	/* As the framework does under backpressure: the receive is cancelled, data pile up, only the hang-up matters. */
+	/*
+	 * As the framework does under backpressure: the receive is cancelled, data pile up, only
+	 * the hang-up matters.
+	 */
 	receiving = t_receive(world, server);
 	t_settle(world);
 	t_cancel(receiving);
@@ -154,7 +160,8 @@ static void test_poll_op_on_a_regular_file_is_always_ready(void **state)
 
 	assert_non_null(file);
 	assert_int_equal(t_finish(t_poll_op(world, fileno(file), POLLIN)), POLLIN);
-	assert_int_equal(t_finish(t_poll_op(world, fileno(file), POLLIN | POLLOUT)), POLLIN | POLLOUT);
+	assert_int_equal(t_finish(t_poll_op(world, fileno(file), POLLIN | POLLOUT)),
+			 POLLIN | POLLOUT);
 	/* Of what can never come it says so. */
 	assert_int_equal(t_finish(t_poll_op(world, fileno(file), POLLPRI)), -EINVAL);
 	fclose(file);
@@ -184,7 +191,10 @@ static void test_poll_op_on_a_number_that_is_another_file_by_now_works(void **st
 		number = fd;
 		op = t_poll_op(world, fd, POLLIN);
 		t_settle(world);
-		/* Half of them never fire, so that whatever was armed is still armed when the descriptor is closed. */
+		/*
+		 * Half of them never fire, so that whatever was armed is still armed when the
+		 * descriptor is closed.
+		 */
 		if (round % 2) {
 			assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 			assert_int_equal(t_finish(op), POLLIN);
@@ -230,7 +240,8 @@ static void test_poll_op_number_closed_while_a_duplicate_lives_is_not_confused(v
 const struct t_test t_poll_tests[] = {
 	T_KERNEL_TEST(test_poll_op_on_what_is_ready_says_so_again_and_again, "eventfd"),
 	T_KERNEL_TEST(test_poll_op_waits_until_its_event_comes, "eventfd"),
-	T_KERNEL_TEST(test_poll_op_several_on_one_descriptor_end_each_by_its_own_event, "socketpair"),
+	T_KERNEL_TEST(test_poll_op_several_on_one_descriptor_end_each_by_its_own_event,
+		      "socketpair"),
 	T_TEST(test_poll_op_sees_the_peer_leave_while_nothing_is_received),
 	T_TEST(test_poll_op_for_a_hangup_that_was_before_says_so),
 	T_TEST(test_poll_op_beside_receive_and_send_all_get_theirs),
@@ -238,6 +249,7 @@ const struct t_test t_poll_tests[] = {
 	T_KERNEL_TEST(test_poll_op_on_a_regular_file_is_always_ready, "files"),
 	T_KERNEL_TEST(test_poll_op_on_bad_descriptors_ends_with_error, "eventfd"),
 	T_KERNEL_TEST(test_poll_op_on_a_number_that_is_another_file_by_now_works, "eventfd"),
-	T_KERNEL_TEST(test_poll_op_number_closed_while_a_duplicate_lives_is_not_confused, "eventfd"),
+	T_KERNEL_TEST(test_poll_op_number_closed_while_a_duplicate_lives_is_not_confused,
+		      "eventfd"),
 	{ .name = NULL },
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: ROTA_OP_ACCEPT and ROTA_OP_RECEIVE, the two stream operations. Layer: tests; see contract.h.
+ * Engine contract: ROTA_OP_ACCEPT and ROTA_OP_RECEIVE, the two stream operations. Layer: tests; see
+ * contract.h.
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -138,7 +139,10 @@ static void test_receive_end_of_stream_right_behind_data_is_seen(void **state)
 {
 	struct t_world *world = *state;
 
-	/* A short read is no end, and at the edge the end may have been reported together with the data. */
+	/*
+	 * A short read is no end, and at the edge the end may have been reported together with the
+	 * data.
+	 */
 	for (int round = 0; round < 50; round++) {
 		struct t_op *op;
 		int client, server;
@@ -206,7 +210,8 @@ static void test_receive_more_than_all_buffers_comes_in_order(void **state)
 			if (sent < BYTES)
 				sending = t_send(world, client, t_pattern() + sent, BYTES - sent);
 		}
-		assert_memory_equal(receiving->data.data, t_pattern() + received, receiving->data.bytes);
+		assert_memory_equal(receiving->data.data, t_pattern() + received,
+				    receiving->data.bytes);
 		if (!receiving->done && received + receiving->data.bytes < BYTES)
 			continue;
 		received += receiving->data.bytes;
@@ -240,7 +245,8 @@ static void test_receive_held_buffers_keep_their_bytes(void **state)
 	}
 	assert_int_equal(t_stats(world).buffers_lent, COUNT);
 	for (unsigned i = 0; i < op->held_count; i++) {
-		assert_memory_equal(op->held[i].data, t_pattern() + bytes, (size_t)op->held[i].bytes);
+		assert_memory_equal(op->held[i].data, t_pattern() + bytes,
+				    (size_t)op->held[i].bytes);
 		bytes += (size_t)op->held[i].bytes;
 	}
 	assert_int_equal(bytes, COUNT * 100);
@@ -359,7 +365,8 @@ const struct t_test t_receive_tests[] = {
 	T_TEST(test_accept_many_connects_gives_each_once),
 	T_TEST(test_accept_twice_on_one_listener_gives_each_once),
 	T_TEST(test_accept_on_what_is_no_listener_ends_with_error),
-	T_KERNEL_TEST(test_accept_descriptors_are_nonblocking_and_close_on_exec, "real descriptors"),
+	T_KERNEL_TEST(test_accept_descriptors_are_nonblocking_and_close_on_exec,
+		      "real descriptors"),
 	T_TEST(test_receive_bytes_come_as_they_were_sent),
 	T_TEST(test_receive_after_end_of_stream_gives_the_data_then_zero),
 	T_TEST(test_receive_end_of_stream_right_behind_data_is_seen),

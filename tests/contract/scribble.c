@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See scribble.h. Layer: tests. AddressSanitizer's two functions are weak: without it they are not there, and the pattern alone
- * has to do.
+ * See scribble.h. Layer: tests. AddressSanitizer's two functions are weak: without it they are not
+ * there, and the pattern alone has to do.
  */
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that nobody may touch any more: filled with a pattern, and poisoned where AddressSanitizer is there. Layer: tests.
+ * Memory that nobody may touch any more: filled with a pattern, and poisoned where AddressSanitizer
+ * is there. Layer: tests.
  *
  * The one idea: a write is seen by the pattern in every build, a read only by the poison.
  */

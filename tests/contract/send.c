@@ -40,13 +40,16 @@ static void send_more_than_fits(struct t_world *world, int pieces)
 	int client, server, buffer_bytes = 4096;
 
 	t_pair(world, &client, &server);
-	/* Fails where the kernel is simulated; the payload is larger than any socket's buffer anyway. */
+	/*
+	 * Fails where the kernel is simulated; the payload is larger than any socket's buffer
+	 * anyway.
+	 */
 	rota_ignore(setsockopt(client, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes)),
 		    "see above");
 	while (received < BYTES) {
 		if (sent < BYTES) {
-			sending = pieces ? t_send_pieces(world, client, t_pattern() + sent, BYTES - sent,
-							 pieces)
+			sending = pieces ? t_send_pieces(world, client, t_pattern() + sent,
+							 BYTES - sent, pieces)
 					 : t_send(world, client, t_pattern() + sent, BYTES - sent);
 			sends++;
 			for (int turn = 0; turn < 4 && !sending->done; turn++)
@@ -62,7 +65,8 @@ static void send_more_than_fits(struct t_world *world, int pieces)
 		t_until_received(receiving, 1);
 		if (!receiving->done)
 			t_cancel(receiving);
-		assert_memory_equal(receiving->data.data, t_pattern() + received, receiving->data.bytes);
+		assert_memory_equal(receiving->data.data, t_pattern() + received,
+				    receiving->data.bytes);
 		received += receiving->data.bytes;
 	}
 	assert_int_equal(received, BYTES);

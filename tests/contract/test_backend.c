@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One suite for every engine: the contract of <rota/backend.h>, test by test, over the rows of a table. Layer: tests.
+ * One suite for every engine: the contract of <rota/backend.h>, test by test, over the rows of a
+ * table. Layer: tests.
  *
  *	test_backend [ROW [TEST]]      only rows and tests whose names contain these
  *
- * The one idea: a row is an engine with options; every test runs on every row, on an instance of its own.
+ * The one idea: a row is an engine with options; every test runs on every row, on an instance of
+ * its own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +37,8 @@ static const struct t_row rows[] = {
 };
 
 static const struct t_test *const topics[] = {
-	t_cancel_tests, t_connect_tests, t_limit_tests,  t_poll_tests,
-	t_receive_tests, t_send_tests,   t_socket_tests, t_turn_tests,
+	t_cancel_tests,  t_connect_tests, t_limit_tests,  t_poll_tests,
+	t_receive_tests, t_send_tests,    t_socket_tests, t_turn_tests,
 };
 
 #define TESTS_MAX 256
@@ -93,8 +95,12 @@ static int run_row(const struct t_row *row, const char *wanted_row, const char *
 		return 0;
 	status = row->ops->probe(&config, text);
 	if (status < 0) {
-		/* An unknown option is our mistake; all else says that this machine can't run the engine. */
-		print_message("%s: %s: %s\n", name, status == -EINVAL ? "wrong row" : "skipped", text);
+		/*
+		 * An unknown option is our mistake; all else says that this machine can't run the
+		 * engine.
+		 */
+		print_message("%s: %s: %s\n", name, status == -EINVAL ? "wrong row" : "skipped",
+			      text);
 		return status == -EINVAL;
 	}
 	return _cmocka_run_group_tests(name, tests, collect(row, wanted_test, tests, cases), NULL,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: poll()'s waiting, wake(), clocks, randomness, options and statistics. Layer: tests; see contract.h.
+ * Engine contract: poll()'s waiting, wake(), clocks, randomness, options and statistics. Layer:
+ * tests; see contract.h.
  */
 #include <pthread.h>
 #include <string.h>
@@ -107,7 +108,10 @@ static void *publish_and_wake(void *arg)
 	for (unsigned i = 1; i <= HANDOVERS; i++) {
 		__atomic_store_n(&handover->published, i, __ATOMIC_SEQ_CST);
 		handover->world->ops->wake(handover->world->backend);
-		/* Every other time let the reader catch up, so that it is met before, in and after its poll(). */
+		/*
+		 * Every other time let the reader catch up, so that it is met before, in and after
+		 * its poll().
+		 */
 		while (i % 2 && __atomic_load_n(&handover->seen, __ATOMIC_SEQ_CST) < i)
 			sched_yield();
 	}
@@ -124,7 +128,8 @@ static void test_wake_from_another_thread_is_never_lost(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, publish_and_wake, &handover), 0);
 	while (handover.seen < HANDOVERS) {
 		t_turn(world, 60 * ROTA_NS_PER_S);
-		__atomic_store_n(&handover.seen, __atomic_load_n(&handover.published, __ATOMIC_SEQ_CST),
+		__atomic_store_n(&handover.seen,
+				 __atomic_load_n(&handover.published, __ATOMIC_SEQ_CST),
 				 __ATOMIC_SEQ_CST);
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);
@@ -187,7 +192,8 @@ static void test_probe_says_in_one_line_what_is_on(void **state)
 
 static void test_options_unknown_or_malformed_are_refused_by_name(void **state)
 {
-	static const char *const wrong[] = { "frobnicate=on", "frobnicate", "buffers=nonsense", "=", "buffers" };
+	static const char *const wrong[] = { "frobnicate=on", "frobnicate", "buffers=nonsense", "=",
+					     "buffers" };
 	struct t_world *world = *state;
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(wrong); i++) {

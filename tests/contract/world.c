@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bench of contract.h: opening and closing the engine under test, and what must hold after every test. Layer: tests.
+ * The bench of contract.h: opening and closing the engine under test, and what must hold after
+ * every test. Layer: tests.
  *
- * The one idea: a test can't forget a check, because the checks are in its fixture: everything lent has come back, nothing that
- * came back was touched again, no buffer is out, no descriptor is left.
+ * The one idea: a test can't forget a check, because the checks are in its fixture: everything lent
+ * has come back, nothing that came back was touched again, no buffer is out, no descriptor is left.
  */
 #include <dirent.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is special to the epoll engine and not in its contract: system calls it must not make, files it can't get rid of, and
- * memory it does not get. Layer: tests. One thread.
+ * What is special to the epoll engine and not in its contract: system calls it must not make, files
+ * it can't get rid of, and memory it does not get. Layer: tests. One thread.
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -60,7 +60,8 @@ static uint64_t system_calls(struct rota_backend *backend)
 
 static void make_pair(int ends[2])
 {
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+			 0);
 }
 
 static void end(struct rota_backend *backend, struct rota_op *op)
@@ -99,12 +100,16 @@ static void test_epoll_steady_request_costs_one_wait_one_receive_one_send(void *
 	close(ends[1]);
 }
 
-/* A connection that lives on in a duplicate stays readable for ever, and epoll can't be told to forget it. */
+/*
+ * A connection that lives on in a duplicate stays readable for ever, and epoll can't be told to
+ * forget it.
+ */
 static void test_epoll_event_of_a_closed_file_does_not_spin_for_ever(void **state)
 {
 	struct rota_backend *backend = open_engine("");
 	struct rota_op receive = { .complete = on_completion, .kind = ROTA_OP_RECEIVE };
-	struct rota_op other = receive, close_op = { .complete = on_completion, .kind = ROTA_OP_CLOSE };
+	struct rota_op other = receive,
+		       close_op = { .complete = on_completion, .kind = ROTA_OP_CLOSE };
 	struct rota_backend_stats first, second;
 	int ends[2], fresh[2], duplicate;
 

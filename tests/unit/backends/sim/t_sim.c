@@ -169,7 +169,10 @@ int t_close(struct rota_backend *engine, int fd)
 	return t_end(t_start(engine, ROTA_OP_CLOSE, fd));
 }
 
-/* The first result of a stream that is cancelled at once; what else it got would be lost, so nothing else may come. */
+/*
+ * The first result of a stream that is cancelled at once; what else it got would be lost, so
+ * nothing else may come.
+ */
 static int first_of_stream(struct t_op *t, char *out)
 {
 	int first;

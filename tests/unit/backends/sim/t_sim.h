@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the simulator's tests share: a world with one engine, and operations that remember what became of them.
+ * What the simulator's tests share: a world with one engine, and operations that remember what
+ * became of them.
  */
 #ifndef T_SIM_H
 #define T_SIM_H
@@ -67,9 +68,15 @@ int t_cancel(struct t_op *op);
 int t_send(struct rota_backend *engine, int fd, const void *data, size_t bytes);
 int t_connect(struct rota_backend *engine, const struct rota_address *address);
 int t_close(struct rota_backend *engine, int fd);
-/* One receive completion: bytes, 0 at the end, -EAGAIN when nothing is there, or the error. `out` may be NULL. */
+/*
+ * One receive completion: bytes, 0 at the end, -EAGAIN when nothing is there, or the error. `out`
+ * may be NULL.
+ */
 int t_receive(struct rota_backend *engine, int fd, char *out);
-/* Receive all there is. Returns the end's result (-EAGAIN: there is none yet) and the bytes before it in `*bytes`. */
+/*
+ * Receive all there is. Returns the end's result (-EAGAIN: there is none yet) and the bytes before
+ * it in `*bytes`.
+ */
 int t_drain(struct rota_backend *engine, int fd, size_t *bytes);
 /* The next connection; -EAGAIN when there is none. */
 int t_accept(struct rota_backend *engine, int listener);

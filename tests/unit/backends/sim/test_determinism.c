@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One program, an echo server and its clients on two engines, under many seeds: every byte comes back whatever the world does to
- * it, and the same seed makes the same run.
+ * One program, an echo server and its clients on two engines, under many seeds: every byte comes
+ * back whatever the world does to it, and the same seed makes the same run.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,10 @@ struct party {
 	unsigned ends_count;
 };
 
-/* One end of a connection. A client sends its message and shuts down; the server sends back what comes, then closes. */
+/*
+ * One end of a connection. A client sends its message and shuts down; the server sends back what
+ * comes, then closes.
+ */
 struct end {
 	struct party *party;
 	struct rota_op receive, send, close;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The simulated engine under the contract: clocks, wake-ups, cancels, receive buffers, delays, limits.
+ * The simulated engine under the contract: clocks, wake-ups, cancels, receive buffers, delays,
+ * limits.
  */
 #include <string.h>
 
@@ -125,7 +126,10 @@ static void test_cancel_ends_what_waits_and_leaves_the_operation_as_it_came(void
 	t_sim_close(&sim);
 }
 
-/* Among many seeds a cancelled send must be seen both ways: not done at all, and done with its result delivered. */
+/*
+ * Among many seeds a cancelled send must be seen both ways: not done at all, and done with its
+ * result delivered.
+ */
 static void test_cancel_races_are_lost_and_won(void **state)
 {
 	unsigned won = 0, lost = 0;

@@ -173,7 +173,10 @@ static void test_drive_ends_with_the_error_of_a_step(void **state)
 	t_sim_close(&sim);
 }
 
-/* One waits for ever, the other wakes it after an hour; a third has stopped, which must not end or hang the drive. */
+/*
+ * One waits for ever, the other wakes it after an hour; a third has stopped, which must not end or
+ * hang the drive.
+ */
 struct waiter {
 	struct sleeper sleeper;
 	bool was_woken;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Simulated sockets against the semantics of Linux. The masks and errors in the tables were taken from Linux 6.18 with the same
- * steps on loopback and Unix sockets.
+ * Simulated sockets against the semantics of Linux. The masks and errors in the tables were taken
+ * from Linux 6.18 with the same steps on loopback and Unix sockets.
  */
 #include <string.h>
 #include <sys/socket.h>
