@@ -161,8 +161,8 @@ struct rota_backend_stats {
 
 /*
  * What an I/O engine must provide. All slots are set (use the rota_backend_default_… functions
- * below); checked at start-up. Every function but probe() and wake() is called on the reactor's own
- * thread. None but poll() may block.
+ * below); checked at start-up. Every function but probe(), wake() and drive() is called on the
+ * reactor's own thread. None but poll() and drive() may block.
  */
 struct rota_backend_ops {
 	const char *name;  /* "uring", "epoll", "sim": used in options and reports */
@@ -254,7 +254,8 @@ struct rota_backend_ops {
 	void (*random)(struct rota_backend *self, void *out, size_t bytes);
 
 	/*
-	 * Drive the reactors until each of them has stopped: the threads seam. The default starts
+	 * Drive the reactors until each of them has stopped: the threads seam. Called once, on the
+	 * thread that calls rota_reactor_drive; needs no open instance. The default starts
 	 * one thread per reactor but the first, which runs on the caller's thread; the simulator
 	 * steps them all on the caller's. Returns 0, or negative errno when a thread could not be
 	 * started (the others were stopped).

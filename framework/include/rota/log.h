@@ -27,7 +27,10 @@ enum rota_log_level {
  */
 typedef void (*rota_log_fn)(enum rota_log_level level, const char *line, void *arg);
 
-/* Send lines of `least` and above to `sink` from now on; NULL: to standard error. Start-up only. */
+/*
+ * Send lines of `least` and above to `sink` from now on; NULL: to standard error. Without this call
+ * it is ROTA_LOG_INFO and standard error. Start-up only.
+ */
 ROTA_API void rota_log_to(enum rota_log_level least, rota_log_fn sink, void *arg);
 
 /* Write one line; longer than 1 KiB is cut. Never suspends, never fails, keeps errno. */

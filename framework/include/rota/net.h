@@ -76,8 +76,9 @@ struct rota_listener_options {
 
 /*
  * Start listening on the current reactor. Returns 0 and `*out` (owned by the reactor;
- * rota_listener_close), or negative errno (-EADDRINUSE, -EACCES, …). Never suspends. Thread: the
- * reactor's, task or callback.
+ * rota_listener_close), or negative errno: -ENOMEM, -ROTA_ECLOSING when the reactor is stopping, or
+ * what the engine says (-EADDRINUSE, -EACCES, …). Never suspends. Thread: the reactor's, task or
+ * callback.
  */
 ROTA_API ROTA_MUST_USE int rota_listener_open(const struct rota_listener_options *options,
 					      struct rota_listener **out);
@@ -98,8 +99,9 @@ ROTA_API ROTA_MUST_USE int rota_listener_address(const struct rota_listener *lis
 /* ---- connections, task style ---- */
 
 /*
- * Connect to `address`. Returns 0 and `*out` (owned: rota_conn_close), or negative errno. `limits`
- * may be NULL. Suspends.
+ * Connect to `address`. Returns 0 and `*out` (owned: rota_conn_close), -ECANCELED / -ETIMEDOUT, or
+ * negative errno (-ECONNREFUSED, …; -ENOMEM also while the reactor is stopping). `limits` is copied
+ * and may be NULL. Suspends.
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int rota_connect(const struct rota_address *address,
 						      const struct rota_conn_limits *limits,
@@ -109,9 +111,11 @@ ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int rota_connect(const struct rota_address 
  * Read what has come, at least one byte.
  *
  * view      Out: borrowed until the next read, peek or close on this connection.
- * Returns   bytes read (> 0), 0 at the orderly end of the stream, or
+ * Returns   bytes read (> 0), 0 at the orderly end of the stream and, with nothing left to read,
+ *           when the server drains, or
  *           -ETIMEDOUT / -ECANCELED  a scope was cancelled; nothing was consumed
  *           -ECONNRESET, -ETIMEDOUT … the connection is dead: close it
+ *           -ENOMEM  no memory for what has come
  * Suspends  yes. At most one reader at a time (asserted).
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_read(struct rota_conn *conn,
@@ -119,9 +123,9 @@ ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_read(struct rota_conn *co
 
 /*
  * Wait for at least `bytes_min` unconsumed bytes and look at all there are, consuming none:
- * rota_conn_consume does. Returns the bytes in `*view` (fewer than `bytes_min` only at the end of
- * the stream), or an error as rota_conn_read; -EMSGSIZE when `bytes_min` is more than
- * limits.input_max_bytes. Suspends.
+ * rota_conn_consume does. Returns the bytes in `*view` (fewer than `bytes_min` only where
+ * rota_conn_read would return 0 or an error next), or an error as rota_conn_read; -EMSGSIZE when
+ * `bytes_min` is more than limits.input_max_bytes. Suspends.
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_peek(struct rota_conn *conn,
 							    size_t bytes_min,
@@ -133,9 +137,14 @@ ROTA_API void rota_conn_consume(struct rota_conn *conn, size_t bytes);
 /*
  * Append to the output; it leaves at the end of the turn. Above the high-water mark, waits until
  * the peer has taken enough. Copies.
- * Returns view.bytes, or -ECANCELED / -ETIMEDOUT (all of it is in the output all the same),
- * -ECONNRESET, -EPIPE … when the connection is dead, -ENOMEM, -ENOBUFS when the output limit is
- * passed. Suspends.
+ *
+ * Returns   view.bytes, or
+ *           -ECANCELED / -ETIMEDOUT  a scope was cancelled: before the call, then nothing was
+ *           appended; or during the wait, then all of it is in the output
+ *           -ECONNRESET, -EPIPE …  the connection is dead, or our side has been shut
+ *           -ENOMEM, -ENOBUFS  no memory, or more than limits.output_max_bytes would be pending;
+ *           the connection is being closed
+ * Suspends  above the high-water mark.
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_write(struct rota_conn *conn,
 							     struct rota_view view);

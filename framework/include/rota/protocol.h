@@ -67,7 +67,7 @@ ROTA_API void rota_output_destroy(struct rota_output *output);
 
 /*
  * Copy up to `bytes_max` of what was gathered to `out` and drop it from the output. Returns the
- * bytes copied.
+ * bytes copied. For an output of its own only.
  */
 ROTA_API size_t rota_output_take(struct rota_output *output, void *out, size_t bytes_max);
 

@@ -98,8 +98,11 @@ ROTA_API struct rota_scope *rota_reactor_scope(struct rota_reactor *reactor);
 /* The reactor whose turn it is on this thread, or NULL. */
 ROTA_API struct rota_reactor *rota_reactor_current(void);
 
+/* Its index and CPU as in the options; any thread. */
 ROTA_API unsigned rota_reactor_index(const struct rota_reactor *reactor);
 ROTA_API int rota_reactor_cpu(const struct rota_reactor *reactor);
+
+/* Its engine; NULL while it is not open. Borrowed. Thread: the reactor's. */
 ROTA_API struct rota_backend *rota_reactor_backend(struct rota_reactor *reactor);
 
 /* Counters since its creation. */
@@ -110,11 +113,12 @@ struct rota_reactor_stats {
 	uint64_t tasks_alive;
 	uint64_t messages; /* received */
 	uint64_t timers_fired;
-	uint64_t quota_ends;      /* passes stopped because the turn's quota was used */
+	uint64_t quota_ends;      /* passes stopped because the turn's quota was used up */
 	uint64_t longest_turn_ns; /* without the wait */
 	struct rota_backend_stats engine;
 };
 
+/* Copy the counters to `out`. Thread: the reactor's. */
 ROTA_API void rota_reactor_stats(const struct rota_reactor *reactor,
 				 struct rota_reactor_stats *out);
 

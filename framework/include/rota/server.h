@@ -96,7 +96,8 @@ ROTA_API void rota_server_options_init(struct rota_server_options *options,
 
 /*
  * Take one option: `name` as in "port" or "backend" (bind, port, unix, reactors, cpus, backend,
- * drain-timeout), `value` its text, which is lent to `options`. Returns 1 if it was one of these, 0
+ * drain-timeout), `value` its text, which is lent to `options`. Port "0" means no TCP; only a
+ * service whose own port is 0 lets the kernel choose. Returns 1 if it was one of these, 0
  * if it is unknown, -EINVAL if the value is wrong (`error` says what is right).
  */
 ROTA_API ROTA_MUST_USE int rota_server_option(struct rota_server_options *options, const char *name,
@@ -108,8 +109,9 @@ ROTA_API const char *rota_server_options_help(void);
 
 /*
  * Serve until SIGTERM, SIGINT or rota_server_stop. Signals it handles are blocked in all its
- * threads. Errors are printed, one line with the remedy. Returns 0 after an orderly stop, or
- * negative errno. Thread: main, before others are started.
+ * threads. Errors are logged, one line with the remedy. Returns 0 after an orderly stop, or
+ * negative errno: -EINVAL for whatever the line has explained. Thread: main, before others
+ * are started. Both arguments are lent until it returns.
  */
 ROTA_API ROTA_MUST_USE int rota_serve(const struct rota_service *service,
 				      const struct rota_server_options *options);
@@ -121,7 +123,7 @@ ROTA_API int rota_serve_main(const struct rota_service *service,
 /* Ask it to stop as SIGTERM does. Any thread. */
 ROTA_API void rota_server_stop(struct rota_server *server);
 
-/* Its reactors. */
+/* Its reactors: how many, and the one with this index. Any thread; borrowed from the server. */
 ROTA_API unsigned rota_server_reactors_count(const struct rota_server *server);
 ROTA_API struct rota_reactor *rota_server_reactor(const struct rota_server *server, unsigned index);
 

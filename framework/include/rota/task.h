@@ -58,6 +58,7 @@ struct rota_spawn_options {
 #define rota_spawn_with(scope, fn, arg, options)                                                   \
 	rota_spawn_at((scope), (fn), (arg), (options), ROTA_SITE(#fn))
 
+/* What the macros call, with the place where they stand: for macros of your own. */
 ROTA_API int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 			   const struct rota_spawn_options *options, const struct rota_site *site);
 
@@ -74,7 +75,7 @@ ROTA_API ROTA_MUST_USE int rota_task_defer(void (*fn)(void *arg), void *arg);
 /* The running task, or NULL outside of tasks. Borrowed: valid while it runs. */
 ROTA_API struct rota_task *rota_task_current(void);
 
-/* Its name; and where it was spawned. Borrowed as long as the task. */
+/* Its name, and where it was spawned. The name is borrowed as long as the task lives. */
 ROTA_API const char *rota_task_name(const struct rota_task *task);
 ROTA_API const struct rota_site *rota_task_site(const struct rota_task *task);
 
