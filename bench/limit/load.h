@@ -184,8 +184,19 @@ static inline void report_readings(struct report *report, const struct reading *
 			   (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+/* Both formats take the same arguments in the same order. */
 static inline void print_report(const struct report *report)
 {
+	static const char json[] =
+		"{\"requests\": %llu, \"seconds\": %.6f, \"requests_per_second\": %.1f, "
+		"\"server_us\": %.5f, \"server_busy_percent\": %.2f, \"client_us\": %.5f, "
+		"\"client_busy_percent\": %.2f, \"steal_percent\": %.2f, \"p50_us\": %.1f, "
+		"\"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, "
+		"\"missed\": %llu, \"unanswered\": %llu}\n";
+	static const char text[] =
+		"%llu requests in %.2f s = %.0f/s; server %.4f us/request, %.0f %% busy; "
+		"client %.4f us, %.0f %%; steal %.1f %%; latency us p50 %.1f p90 %.1f p99 %.1f "
+		"p99.9 %.1f max %.1f; missed %llu, unanswered %llu\n";
 	const struct histogram *histogram = report->histogram;
 	double span = (double)report->span_ns,
 	       requests = report->requests ? (double)report->requests : 1;
@@ -194,27 +205,20 @@ static inline void print_report(const struct report *report)
 	double busy = (double)report->server_cpu_ns / span * 100,
 	       client_busy = (double)report->client_cpu_ns / span * 100;
 
-	printf(report->options->json
-		       ? "{\"requests\": %llu, \"seconds\": %.6f, \"requests_per_second\": %.1f, \"server_us\": %.5f, "
-			 "\"server_busy_percent\": %.2f, \"client_us\": %.5f, \"client_busy_percent\": %.2f, "
-			 "\"steal_percent\": %.2f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
-			 "\"p999_us\": %.1f, \"max_us\": %.1f, \"missed\": %llu, \"unanswered\": %llu}\n"
-		       : "%llu requests in %.2f s = %.0f/s; server %.4f us/request, %.0f %% busy; client %.4f us, %.0f %%; "
-			 "steal %.1f %%; latency us p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f max %.1f; "
-			 "missed %llu, unanswered %llu\n",
-	       (unsigned long long)report->requests, span / 1e9, requests / span * 1e9, server_us,
-	       busy, client_us, client_busy, (double)report->steal_ns / span * 100,
-	       histogram_us(histogram, 0.5), histogram_us(histogram, 0.9),
-	       histogram_us(histogram, 0.99), histogram_us(histogram, 0.999),
-	       (double)histogram->max_ns / 1e3, (unsigned long long)report->missed,
-	       (unsigned long long)report->unanswered);
+	printf(report->options->json ? json : text, (unsigned long long)report->requests,
+	       span / 1e9, requests / span * 1e9, server_us, busy, client_us, client_busy,
+	       (double)report->steal_ns / span * 100, histogram_us(histogram, 0.5),
+	       histogram_us(histogram, 0.9), histogram_us(histogram, 0.99),
+	       histogram_us(histogram, 0.999), (double)histogram->max_ns / 1e3,
+	       (unsigned long long)report->missed, (unsigned long long)report->unanswered);
 }
 
 static inline void usage(const char *program)
 {
 	fprintf(stderr,
-		"usage: %s --port N [--protocol echo|resp] [--connections N] [--depth N] [--payload BYTES]\n"
-		"       [--ratio SETS:GETS] [--keys N] [--value BYTES] [--prefill] [--check-value]\n"
+		"usage: %s --port N [--protocol echo|resp] [--connections N] [--depth N]\n"
+		"       [--payload BYTES] [--ratio SETS:GETS] [--keys N] [--value BYTES]\n"
+		"       [--prefill] [--check-value]\n"
 		"       [--duration SECONDS] [--warmup SECONDS] [--rate REQUESTS_PER_SECOND]\n"
 		"       [--pid SERVER] [--cpu N] [--json]\n"
 		"--duration 0 with --prefill only writes the keys.\n",
@@ -229,6 +233,88 @@ static inline void check_options(const struct options *options, const char *prog
 	    !options->keys || !options->value_bytes || options->value_bytes >= TABLE_BYTES ||
 	    !(options->sets + options->gets) || options->rate < 0)
 		usage(program);
+}
+
+static inline void set_option(struct options *options, int name, const char *program)
+{
+	double number = optarg ? strtod(optarg, NULL) : 0;
+	uint32_t whole = number > 0 && number < 4e9 ? (uint32_t)number : 0;
+
+	switch (name) {
+	case 'p':
+		options->port = whole < 65536 ? (uint16_t)whole : 0;
+		break;
+	case 'P':
+		options->resp = !strcmp(optarg, "resp");
+		if (!options->resp && strcmp(optarg, "echo"))
+			usage(program);
+		break;
+	case 'c':
+		options->connections = whole;
+		break;
+	case 'd':
+		options->depth = whole;
+		break;
+	case 'b':
+		options->payload_bytes = whole;
+		break;
+	case 'r':
+		if (sscanf(optarg, "%u:%u", &options->sets, &options->gets) != 2)
+			usage(program);
+		break;
+	case 'k':
+		options->keys = whole;
+		break;
+	case 'v':
+		options->value_bytes = whole;
+		break;
+	case 'f':
+		options->prefill = true;
+		break;
+	case 'V':
+		options->check_value = true;
+		break;
+	case 't':
+		options->duration_ns = (uint64_t)(number * 1e9);
+		break;
+	case 'w':
+		options->warmup_ns = (uint64_t)(number * 1e9);
+		break;
+	case 'R':
+		options->rate = number;
+		break;
+	case 'i':
+		options->pid = (int)whole;
+		break;
+	case 'C':
+		options->cpu = (int)number;
+		break;
+	case 'j':
+		options->json = true;
+		break;
+	default:
+		usage(program);
+	}
+}
+
+static inline void raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static inline void pin_to(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET((size_t)cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		die("--cpu", strerror(errno));
 }
 
 static inline void parse_options(int argc, char **argv, struct options *options)
@@ -252,8 +338,6 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 		{ "json", 0, NULL, 'j' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct rlimit files;
-	cpu_set_t cpus;
 	int name;
 
 	*options = (struct options){ .connections = 64,
@@ -266,78 +350,13 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 				     .duration_ns = 1000000000,
 				     .warmup_ns = 200000000,
 				     .cpu = -1 };
-	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
-		double number = optarg ? strtod(optarg, NULL) : 0;
-		uint32_t whole = number > 0 && number < 4e9 ? (uint32_t)number : 0;
-
-		switch (name) {
-		case 'p':
-			options->port = whole < 65536 ? (uint16_t)whole : 0;
-			break;
-		case 'P':
-			options->resp = !strcmp(optarg, "resp");
-			if (!options->resp && strcmp(optarg, "echo"))
-				usage(argv[0]);
-			break;
-		case 'c':
-			options->connections = whole;
-			break;
-		case 'd':
-			options->depth = whole;
-			break;
-		case 'b':
-			options->payload_bytes = whole;
-			break;
-		case 'r':
-			if (sscanf(optarg, "%u:%u", &options->sets, &options->gets) != 2)
-				usage(argv[0]);
-			break;
-		case 'k':
-			options->keys = whole;
-			break;
-		case 'v':
-			options->value_bytes = whole;
-			break;
-		case 'f':
-			options->prefill = true;
-			break;
-		case 'V':
-			options->check_value = true;
-			break;
-		case 't':
-			options->duration_ns = (uint64_t)(number * 1e9);
-			break;
-		case 'w':
-			options->warmup_ns = (uint64_t)(number * 1e9);
-			break;
-		case 'R':
-			options->rate = number;
-			break;
-		case 'i':
-			options->pid = (int)whole;
-			break;
-		case 'C':
-			options->cpu = (int)number;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		default:
-			usage(argv[0]);
-		}
-	}
+	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1)
+		set_option(options, name, argv[0]);
 	options->prefill = options->prefill && options->resp;
 	check_options(options, argv[0]);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	CPU_ZERO(&cpus);
-	if (options->cpu >= 0) {
-		CPU_SET((size_t)options->cpu, &cpus);
-		if (sched_setaffinity(0, sizeof(cpus), &cpus))
-			die("--cpu", strerror(errno));
-	}
+	raise_file_limit();
+	if (options->cpu >= 0)
+		pin_to(options->cpu);
 }
 
 #endif

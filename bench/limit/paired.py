@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compare servers by paired rounds on one machine, and refuse to call a difference that the noise doesn't allow.
+"""Compare servers by paired rounds on one machine; call no difference that the noise doesn't allow.
 
-All servers are started once, pinned to one core, and stopped (SIGSTOP) except while they are measured; the load
-client (load.c) runs on another core. A round measures every server once, in an order that turns from round to
-round (A B C, C B A, B C A, A C B, ...), so drift of the machine hits all alike. Each round gives one ratio to the
-first server; the figure is the median ratio with its bootstrap confidence interval. Only the standard library.
+All servers are started once, pinned to one core, and stopped (SIGSTOP) except while they are
+measured; the load client (load.c) runs on another core. A round measures every server once, in an
+order that turns from round to round (A B C, C B A, B C A, A C B, ...), so drift of the machine hits
+all alike. Each round gives one ratio to the first server; the figure is the median ratio with its
+bootstrap confidence interval. Only the standard library.
 
     paired.py --server 'uring=build/release/bench/limit-uring --port {port}' \\
               --server 'epoll=build/release/bench/limit-epoll --port {port}' \\
               echo:conns=64,depth=1 echo:conns=64,depth=16
 
-Workloads: echo:conns=,depth=,payload=[,rate=]  resp:conns=,depth=,value=,keys=,ratio=SETS:GETS[,rate=][,check=1]
+Workloads: echo:conns=,depth=,payload=[,rate=]
+           resp:conns=,depth=,value=,keys=,ratio=SETS:GETS[,rate=][,check=1]
 """
 import argparse
 import ctypes
@@ -28,8 +30,8 @@ import subprocess
 import sys
 import time
 
-LOAD_OPTIONS = {'conns': '--connections', 'depth': '--depth', 'payload': '--payload', 'value': '--value',
-                'keys': '--keys', 'ratio': '--ratio', 'rate': '--rate'}
+LOAD_OPTIONS = {'conns': '--connections', 'depth': '--depth', 'payload': '--payload',
+                'value': '--value', 'keys': '--keys', 'ratio': '--ratio', 'rate': '--rate'}
 SCHED_SETATTR = {'x86_64': 314, 'aarch64': 274}
 SLICE_NS = 100_000
 BOOTSTRAP_SAMPLES = 4000
@@ -41,11 +43,15 @@ class Failure(Exception):
 
 
 def set_slice():
-    """A 0.1 ms slice for this process and its children: a wake-up preempts batch jobs at once. Takes no priority."""
+    """A 0.1 ms slice for this process and its children: a wake-up preempts batch jobs at once.
+
+    It takes no priority. Returns False where the kernel refuses.
+    """
     number = SCHED_SETATTR.get(platform.machine())
     if number is None:
         return False
-    # struct sched_attr: size, policy SCHED_OTHER, flags, nice, priority, runtime (the slice), deadline, period
+    # struct sched_attr: size, policy SCHED_OTHER, flags, nice, priority, runtime (the slice),
+    # deadline, period
     attributes = struct.pack('IIQiIQQQ', 48, 0, 0, 0, 0, SLICE_NS, 0, 0)
     libc = ctypes.CDLL(None, use_errno=True)
     return libc.syscall(number, 0, attributes, 0) == 0
@@ -66,7 +72,8 @@ class Server:
 
         self.log = open(os.devnull, 'w')
         try:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log, preexec_fn=before_exec)
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log,
+                                            preexec_fn=before_exec)
         except OSError as error:
             raise Failure(f'{name}: {words[0]}: {error.strerror}') from None
 
@@ -74,9 +81,11 @@ class Server:
         deadline = time.monotonic() + READY_SECONDS
         while not answers(self.port):
             if self.process.poll() is not None:
-                raise Failure(f'{self.name}: ended with status {self.process.returncode} before it was ready')
+                raise Failure(f'{self.name}: ended with status {self.process.returncode} '
+                              f'before it was ready')
             if time.monotonic() > deadline:
-                raise Failure(f'{self.name}: nothing listens on port {self.port} after {READY_SECONDS} s')
+                raise Failure(f'{self.name}: nothing listens on port {self.port} '
+                              f'after {READY_SECONDS} s')
             time.sleep(0.02)
 
     def signal(self, number):
@@ -113,13 +122,14 @@ class Workload:
         unknown = set(fields) - set(LOAD_OPTIONS)
         if unknown:
             raise Failure(f'workload {text!r}: unknown {", ".join(sorted(unknown))}')
-        self.options = [word for key, value in fields.items() for word in (LOAD_OPTIONS[key], value)]
+        self.options = [word for key, value in fields.items()
+                        for word in (LOAD_OPTIONS[key], value)]
         self.data = (fields.get('keys'), fields.get('value'))      # what prefill depends on
 
     def run(self, load, server, cpu, seconds, warmup):
         """One measurement; returns the client's figures."""
-        words = [load, '--json', '--protocol', self.protocol, '--port', str(server.port), '--cpu', str(cpu),
-                 '--pid', str(server.process.pid), *self.options]
+        words = [load, '--json', '--protocol', self.protocol, '--port', str(server.port),
+                 '--cpu', str(cpu), '--pid', str(server.process.pid), *self.options]
         if self.protocol == 'resp' and server.prefilled != self.data:
             self.call(words + ['--prefill', '--duration', '0'], server, 600)
             server.prefilled = self.data
@@ -129,11 +139,13 @@ class Workload:
         return json.loads(self.call(words, server, seconds + warmup + 30))
 
     def call(self, words, server, seconds_max):
-        client = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        client = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  text=True)
         try:
             out, err = client.communicate(timeout=seconds_max)
         except subprocess.TimeoutExpired:
-            raise Failure(f'{self.text} on {server.name}: no end after {seconds_max} s') from None
+            raise Failure(f'{self.text} on {server.name}: '
+                          f'no end after {seconds_max} s') from None
         finally:
             if client.poll() is None:
                 client.kill()
@@ -153,9 +165,11 @@ def order(servers, round_number):
 def interval(ratios, confidence, seed=1):
     """Percentile bootstrap of the median; seeded, so the same figures give the same interval."""
     chooser = random.Random(seed)
-    medians = sorted(statistics.median(chooser.choices(ratios, k=len(ratios))) for _ in range(BOOTSTRAP_SAMPLES))
+    medians = sorted(statistics.median(chooser.choices(ratios, k=len(ratios)))
+                     for _ in range(BOOTSTRAP_SAMPLES))
     tail = (1 - confidence) / 2
-    return medians[int(tail * (BOOTSTRAP_SAMPLES - 1))], medians[int((1 - tail) * (BOOTSTRAP_SAMPLES - 1))]
+    last = BOOTSTRAP_SAMPLES - 1
+    return medians[int(tail * last)], medians[int((1 - tail) * last)]
 
 
 def verdict(low, high, margin):
@@ -188,18 +202,25 @@ def summarize(workload, servers, rounds, arguments):
 
 
 def print_rows(rows):
-    print(f'\n{rows[0]["workload"]}  ({rows[0]["rounds"]} rounds, {rows[0]["discarded_rounds"]} more discarded for steal)')
+    print(f'\n{rows[0]["workload"]}  ({rows[0]["rounds"]} rounds, '
+          f'{rows[0]["discarded_rounds"]} more discarded for steal)')
     print(f'  {"server":<12} {"us/request":>10} {"p10..p90":>17} {"busy":>5} {"requests/s":>11} '
-          f'{"p50":>7} {"p99":>7} {"p99.9":>8} {"client us":>9} {"steal":>6}  ratio to first [interval]')
+          f'{"p50":>7} {"p99":>7} {"p99.9":>8} {"client us":>9} {"steal":>6}  '
+          f'ratio to first [interval]')
     for row in rows:
         spread = f'{row["server_us_low"]:.4f}..{row["server_us_high"]:.4f}'
-        ratio = f'{row["ratio"]:.3f} [{row["ratio_low"]:.3f}, {row["ratio_high"]:.3f}] {row["verdict"]}' \
-            if 'ratio' in row else '1'
-        print(f'  {row["server"]:<12} {row["server_us"]:10.4f} {spread:>17} {row["server_busy_percent"]:4.0f}% '
-              f'{row["requests_per_second"]:11.0f} {row["p50_us"]:7.0f} {row["p99_us"]:7.0f} '
-              f'{row["p999_us"]:8.0f} {row["client_us"]:9.4f} {row["steal_percent"]:5.1f}%  {ratio}')
-    if 'rate=' not in rows[0]['workload'] and any(row['server_busy_percent'] < 95 for row in rows):
-        print('  note: closed loop with a server below 95 % busy; the faster one is made to look worse')
+        ratio = '1'
+        if 'ratio' in row:
+            ratio = (f'{row["ratio"]:.3f} [{row["ratio_low"]:.3f}, {row["ratio_high"]:.3f}] '
+                     f'{row["verdict"]}')
+        print(f'  {row["server"]:<12} {row["server_us"]:10.4f} {spread:>17} '
+              f'{row["server_busy_percent"]:4.0f}% {row["requests_per_second"]:11.0f} '
+              f'{row["p50_us"]:7.0f} {row["p99_us"]:7.0f} {row["p999_us"]:8.0f} '
+              f'{row["client_us"]:9.4f} {row["steal_percent"]:5.1f}%  {ratio}')
+    if 'rate=' not in rows[0]['workload'] and \
+            any(row['server_busy_percent'] < 95 for row in rows):
+        print('  note: closed loop with a server below 95 % busy; '
+              'the faster one is made to look worse')
     sys.stdout.flush()
 
 
@@ -207,8 +228,8 @@ def measure_round(workload, servers, arguments):
     figures = {}
     for server in servers:
         server.signal(signal.SIGCONT)
-        figures[server.name] = workload.run(arguments.load, server, arguments.load_cpu, arguments.seconds,
-                                            arguments.warmup)
+        figures[server.name] = workload.run(arguments.load, server, arguments.load_cpu,
+                                            arguments.seconds, arguments.warmup)
         server.signal(signal.SIGSTOP)
     return figures
 
@@ -221,7 +242,8 @@ def measure(servers, workloads, arguments):
         kept, discarded = [], 0
         while len(kept) < arguments.rounds:
             figures = measure_round(workload, order(servers, len(kept)), arguments)
-            # A round the host interrupted says nothing about servers. As many may be repeated as were asked for.
+            # A round the host interrupted says nothing about servers. As many may be repeated as
+            # were asked for.
             stolen = max(one['steal_percent'] for one in figures.values()) > arguments.steal_max
             if stolen and discarded < arguments.rounds:
                 discarded += 1
@@ -238,17 +260,23 @@ def measure(servers, workloads, arguments):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--server', action='append', required=True, metavar="'NAME=COMMAND with {port}'")
-    parser.add_argument('--load', default='build/release/bench/limit-load', help='the load client')
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--server', action='append', required=True,
+                        metavar="'NAME=COMMAND with {port}'")
+    parser.add_argument('--load', default='build/release/bench/limit-load',
+                        help='the load client')
     parser.add_argument('--rounds', type=int, default=10)
-    parser.add_argument('--seconds', type=float, default=1.0, help='measured span of a round')
+    parser.add_argument('--seconds', type=float, default=1.0,
+                        help='measured span of a round')
     parser.add_argument('--warmup', type=float, default=0.2)
     parser.add_argument('--server-cpus', default='0', help='e.g. 0 or 0,2')
     parser.add_argument('--load-cpu', type=int, default=1)
-    parser.add_argument('--port', type=int, default=21000, help='the first server gets it, the next one more, ...')
+    parser.add_argument('--port', type=int, default=21000,
+                        help='the first server gets it, the next one more, ...')
     parser.add_argument('--confidence', type=float, default=0.95)
-    parser.add_argument('--margin', type=float, default=0.0, help='differences within it are not called')
+    parser.add_argument('--margin', type=float, default=0.0,
+                        help='differences within it are not called')
     parser.add_argument('--steal-max', type=float, default=5.0,
                         help='a round with more steal, in percent of one CPU, is repeated')
     parser.add_argument('--json', action='store_true')
@@ -256,34 +284,51 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def main():
-    arguments = parse_arguments()
-    workloads = [Workload(text) for text in arguments.workload]
+def named_commands(texts):
+    commands = {}
+    for text in texts:
+        name, equals, command = text.partition('=')
+        if not equals or not name or name in commands:
+            raise Failure(f'--server {text!r}: wants a NAME of its own, =, and a COMMAND')
+        commands[name] = command
+    return commands
+
+
+def compare(commands, workloads, arguments):
+    """Start every server of `commands` (name: command), measure, end them. Returns the rows."""
     cpus = {int(cpu) for cpu in arguments.server_cpus.split(',')}
     servers = []
+    try:
+        for position, (name, command) in enumerate(commands.items()):
+            servers.append(Server(name, command, arguments.port + position, cpus))
+            servers[-1].wait_ready()
+        return measure(servers, workloads, arguments)
+    finally:
+        for server in servers:
+            server.end()
 
+
+def end_by_signals():
+    """SIGTERM and SIGINT become a Failure, so that no server outlives us."""
     def interrupted(number, _frame):
         raise Failure(f'ended by signal {number}')
 
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
+
+
+def main():
+    arguments = parse_arguments()
+    workloads = [Workload(text) for text in arguments.workload]
+    end_by_signals()
     sliced = set_slice()
-    try:
-        for position, text in enumerate(arguments.server):
-            name, equals, command = text.partition('=')
-            if not equals or name in [server.name for server in servers]:
-                raise Failure(f'--server {text!r}: wants a NAME of its own, =, and a COMMAND')
-            servers.append(Server(name, command, arguments.port + position, cpus))
-            servers[-1].wait_ready()
-        rows = measure(servers, workloads, arguments)
-    finally:
-        for server in servers:
-            server.end()
+    rows = compare(named_commands(arguments.server), workloads, arguments)
     if arguments.json:
-        print(json.dumps({'kernel': platform.release(), 'date': time.strftime('%Y-%m-%d'), 'slice_set': sliced,
-                          'seconds': arguments.seconds, 'rows': rows}, indent=1))
+        print(json.dumps({'kernel': platform.release(), 'date': time.strftime('%Y-%m-%d'),
+                          'slice_set': sliced, 'seconds': arguments.seconds, 'rows': rows},
+                         indent=1))
     elif not sliced:
-        print('note: the kernel refused the 0.1 ms slice; latencies include batch jobs of the machine')
+        print('note: the kernel refused the 0.1 ms slice; latencies include batch jobs')
 
 
 if __name__ == '__main__':
