@@ -72,8 +72,8 @@ static void on_read(uv_stream_t *client, ssize_t bytes, const uv_buf_t *input)
 	sent = bytes ? uv_try_write(client, &reply, 1) : 0;
 	if (sent == UV_EAGAIN)
 		sent = 0;
-	if (sent < 0 || (sent < bytes && queue_rest(client, input->base + sent,
-						    (size_t)(bytes - sent)) < 0))
+	if (sent < 0 ||
+	    (sent < bytes && queue_rest(client, input->base + sent, (size_t)(bytes - sent)) < 0))
 		close_client(client);
 }
 
