@@ -176,7 +176,8 @@ static void test_cancel_receive_with_data_waiting_loses_no_byte(void **state)
 			assert_int_equal(send(client, t_pattern(), 1000, 0), 1000);
 		t_ask_cancel(op);
 		t_finish(op);
-		assert_true(op->result == -ECANCELED || op->result > 0);
+		/* It may have been at work already, and have found no buffer. */
+		assert_true(op->result == -ECANCELED || op->result > 0 || op->result == -ENOBUFS);
 		assert_memory_equal(op->data.data, t_pattern(), op->data.bytes);
 		t_expect(world, server, t_pattern() + op->data.bytes, 1000 - op->data.bytes);
 		t_close(world, client);

@@ -14,9 +14,10 @@
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
-/* cmocka.h needs the three above. */
+/* cmocka.h needs those of the C library above. */
 #include <cmocka.h>
 
 #include <rota/backend.h>
@@ -118,6 +119,7 @@ struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size
 			   int pieces);
 struct t_op *t_connect(struct t_world *world, const struct rota_address *address);
 struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events);
+/* As the contract wants it: fails the test while another operation on `fd` is lent. */
 struct t_op *t_close_op(struct t_world *world, int fd);
 
 /* ---- turns ---- */
@@ -159,8 +161,11 @@ int t_listen(struct t_world *world, struct rota_address *address, int backlog);
 /* Close through the engine. */
 void t_close(struct t_world *world, int fd);
 
-/* Send all of it, in as many operations as it takes. */
+/* Send all of it, in as many operations as it takes: any send may take less than it was given. */
 void t_send_all(struct t_world *world, int fd, const void *data, size_t bytes);
+
+/* Finish `op`, a send of `data`/`bytes` on `fd`, and send what it left over. */
+void t_finish_send(struct t_op *op, int fd, const void *data, size_t bytes);
 
 /* Receive on `fd` until `bytes` have come, which are compared; the operation is cancelled. */
 void t_expect(struct t_world *world, int fd, const void *data, size_t bytes);
@@ -185,6 +190,7 @@ int t_descriptor_count(void);
 struct t_case {
 	const struct t_row *row;
 	const struct t_test *test;
+	const char *more_options; /* from the command line; NULL: none */
 };
 
 int t_world_open(void **state);

@@ -263,6 +263,14 @@ struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events)
 
 struct t_op *t_close_op(struct t_world *world, int fd)
 {
+	for (const struct rota_link *link = world->all.next; link != &world->all;
+	     link = link->next) {
+		const struct t_op *other = ROTA_CONTAINER_OF(link, const struct t_op, link);
+
+		if (!other->done && other->op.kind != ROTA_OP_CONNECT && other->op.fd == fd)
+			fail_msg("%s: closes %d under an operation of kind %d", world->test->name,
+				 fd, other->op.kind);
+	}
 	return submit(make(world, ROTA_OP_CLOSE, fd));
 }
 
@@ -302,17 +310,25 @@ void t_close(struct t_world *world, int fd)
 	assert_int_equal(t_finish(t_close_op(world, fd)), 0);
 }
 
-void t_send_all(struct t_world *world, int fd, const void *data, size_t bytes)
+void t_finish_send(struct t_op *op, int fd, const void *data, size_t bytes)
 {
+	struct t_world *world = op->world;
 	size_t sent = 0;
 
-	while (sent < bytes) {
-		int32_t result = t_finish(
-			t_send(world, fd, (const char *)data + sent, bytes - sent));
+	for (;;) {
+		int32_t result = t_finish(op);
 
 		assert_in_range(result, 1, bytes - sent);
 		sent += (size_t)result;
+		if (sent == bytes)
+			return;
+		op = t_send(world, fd, (const char *)data + sent, bytes - sent);
 	}
+}
+
+void t_send_all(struct t_world *world, int fd, const void *data, size_t bytes)
+{
+	t_finish_send(t_send(world, fd, data, bytes), fd, data, bytes);
 }
 
 void t_expect(struct t_world *world, int fd, const void *data, size_t bytes)

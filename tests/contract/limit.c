@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -226,47 +227,91 @@ static void test_connect_out_of_descriptors_ends_with_error(void **state)
 
 /* ---- connections ---- */
 
-/* Each sends its own bytes and gets them back; all at the same time. */
+struct thousand {
+	struct t_op *ops[1000];
+	int fds[1000];
+};
+
+enum { THOUSAND = 1000, THOUSAND_BYTES = 40 };
+
+/* On each of `from` its own bytes, all at the same time; `to` receives them. */
+static void send_a_thousand(struct t_world *world, const struct thousand *from, struct thousand *to)
+{
+	static struct t_op *sending[THOUSAND];
+
+	for (int i = 0; i < THOUSAND; i++) {
+		to->ops[i] = t_receive(world, to->fds[i]);
+		sending[i] = t_send(world, from->fds[i], t_pattern() + i, THOUSAND_BYTES);
+	}
+	for (int i = 0; i < THOUSAND; i++)
+		t_finish_send(sending[i], from->fds[i], t_pattern() + i, THOUSAND_BYTES);
+	for (int i = 0; i < THOUSAND; i++)
+		t_until_received(to->ops[i], THOUSAND_BYTES);
+}
+
+static void connect_a_thousand(struct t_world *world, struct t_op *accepting,
+			       const struct rota_address *address, struct thousand *clients)
+{
+	static struct t_op *connecting[THOUSAND];
+
+	for (int i = 0; i < THOUSAND; i++)
+		connecting[i] = t_connect(world, address);
+	for (int i = 0; i < THOUSAND; i++) {
+		clients->fds[i] = t_finish(connecting[i]);
+		assert_true(clients->fds[i] >= 0);
+	}
+	t_until_completions(accepting, THOUSAND);
+}
+
+/* Accepted in whatever order: which number a connection has, its bytes say. */
+static void assert_each_has_its_own(const struct thousand *received)
+{
+	static const char *seen[THOUSAND];
+
+	memset(seen, 0, sizeof(seen));
+	for (int i = 0; i < THOUSAND; i++) {
+		const char *found = NULL;
+
+		assert_int_equal(received->ops[i]->data.bytes, THOUSAND_BYTES);
+		for (int k = 0; k < THOUSAND && !found; k++)
+			if (!seen[k] &&
+			    !memcmp(received->ops[i]->data.data, t_pattern() + k, THOUSAND_BYTES))
+				seen[k] = found = received->ops[i]->data.data;
+		assert_non_null(found);
+	}
+}
+
+static void close_a_thousand(struct t_world *world, const struct thousand *ends)
+{
+	static struct t_op *closing[THOUSAND];
+
+	for (int i = 0; i < THOUSAND; i++)
+		if (!ends->ops[i]->done)
+			t_ask_cancel(ends->ops[i]);
+	for (int i = 0; i < THOUSAND; i++) {
+		t_finish(ends->ops[i]);
+		closing[i] = t_close_op(world, ends->fds[i]);
+	}
+	for (int i = 0; i < THOUSAND; i++)
+		assert_int_equal(t_finish(closing[i]), 0);
+}
+
 static void test_thousand_connections_each_get_their_own_bytes(void **state)
 {
-	enum { COUNT = 1000, BYTES = 40 };
-	static struct t_op *connecting[COUNT], *at_server[COUNT], *at_client[COUNT];
+	static struct thousand clients, servers;
 	struct t_world *world = *state;
 	struct rota_address address;
-	int listener = t_listen(world, &address, COUNT);
+	int listener = t_listen(world, &address, THOUSAND);
 	struct t_op *accepting = t_accept(world, listener);
-	struct rlimit limit;
 
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	for (int i = 0; i < COUNT; i++)
-		connecting[i] = t_connect(world, &address);
-	for (int i = 0; i < COUNT; i++)
-		assert_true(t_finish(connecting[i]) >= 0);
-	t_until_completions(accepting, COUNT);
-	for (int i = 0; i < COUNT; i++) {
-		at_server[i] = t_receive(world, accepting->fds[i]);
-		at_client[i] = t_receive(world, connecting[i]->result);
-		t_send(world, connecting[i]->result, t_pattern() + i, BYTES);
-	}
-	for (int i = 0; i < COUNT; i++) {
-		t_until_received(at_server[i], BYTES);
-		assert_int_equal(at_server[i]->data.bytes, BYTES);
-		t_send(world, accepting->fds[i], at_server[i]->data.data, BYTES);
-	}
-	for (int i = 0; i < COUNT; i++) {
-		t_until_received(at_client[i], BYTES);
-		assert_int_equal(at_client[i]->data.bytes, BYTES);
-		assert_memory_equal(at_client[i]->data.data, t_pattern() + i, BYTES);
-		t_ask_cancel(at_client[i]);
-	}
-	for (int i = 0; i < COUNT; i++) {
-		t_finish(at_client[i]);
-		t_close_op(world, connecting[i]->result);
-	}
-	for (int i = 0; i < COUNT; i++) {
-		assert_int_equal(t_finish(at_server[i]), 0);
-		t_close_op(world, accepting->fds[i]);
-	}
+	connect_a_thousand(world, accepting, &address, &clients);
+	memcpy(servers.fds, accepting->fds, sizeof(servers.fds));
+	send_a_thousand(world, &clients, &servers);
+	assert_each_has_its_own(&servers);
+	send_a_thousand(world, &servers, &clients);
+	assert_each_has_its_own(&clients);
+	close_a_thousand(world, &clients);
+	close_a_thousand(world, &servers);
 	t_cancel(accepting);
 	t_close(world, listener);
 }

@@ -151,8 +151,11 @@ static void test_receive_end_of_stream_right_behind_data_is_seen(void **state)
 		op = t_receive(world, server);
 		if (round % 2)
 			t_settle(world);
-		t_send(world, client, t_pattern(), 10);
-		t_turn(world, 0);
+		/* Behind the engine's back where that is possible: it sees both at once. */
+		if (world->simulated || round % 4 < 2)
+			t_send_all(world, client, t_pattern(), 10);
+		else
+			assert_int_equal(send(client, t_pattern(), 10, 0), 10);
 		assert_int_equal(world->ops->shutdown(world->backend, client, SHUT_WR), 0);
 		assert_int_equal(t_finish(op), 0);
 		assert_int_equal(op->data.bytes, 10);
@@ -227,34 +230,56 @@ static void test_receive_more_than_all_buffers_comes_in_order(void **state)
 	t_close(world, server);
 }
 
+/* What the held buffers of these operations hold is the pattern, from its beginning. */
+static void assert_held_in_order(struct t_op *const ops[], unsigned count, size_t bytes)
+{
+	size_t compared = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned k = 0; k < ops[i]->held_count; k++) {
+			size_t part = (size_t)ops[i]->held[k].bytes;
+
+			assert_memory_equal(ops[i]->held[k].data, t_pattern() + compared, part);
+			compared += part;
+		}
+	}
+	assert_int_equal(compared, bytes);
+}
+
 static void test_receive_held_buffers_keep_their_bytes(void **state)
 {
-	enum { COUNT = 8 };
+	enum { BYTES = 800 };
 	struct t_world *world = *state;
-	struct t_op *op;
-	size_t bytes = 0;
+	struct t_op *ops[BYTES];
+	unsigned count = 0;
+	size_t received = 0;
 	int client, server;
 
 	t_pair(world, &client, &server);
-	op = t_receive(world, server);
-	op->hold = true;
-	for (unsigned i = 0; i < COUNT; i++) {
-		t_send_all(world, client, t_pattern() + i * 100, 100);
-		while (op->held_count < i + 1)
+	for (size_t sent = 0; sent < BYTES; sent += 100) {
+		t_send_all(world, client, t_pattern() + sent, 100);
+		while (received < sent + 100) {
+			/* Each may end early for want of a buffer. */
+			if (!count || ops[count - 1]->done) {
+				ops[count] = t_receive(world, server);
+				ops[count++]->hold = true;
+			}
 			t_turn(world, ROTA_NS_PER_MS);
+			received = 0;
+			for (unsigned i = 0; i < count; i++)
+				for (unsigned k = 0; k < ops[i]->held_count; k++)
+					received += (size_t)ops[i]->held[k].bytes;
+		}
 	}
-	assert_int_equal(t_stats(world).buffers_lent, COUNT);
-	for (unsigned i = 0; i < op->held_count; i++) {
-		assert_memory_equal(op->held[i].data, t_pattern() + bytes,
-				    (size_t)op->held[i].bytes);
-		bytes += (size_t)op->held[i].bytes;
-	}
-	assert_int_equal(bytes, COUNT * 100);
+	assert_int_equal(t_stats(world).buffers_lent, world->buffers_held);
+	assert_held_in_order(ops, count, BYTES);
 	/* They outlive the operation that brought them. */
-	t_cancel(op);
+	if (!ops[count - 1]->done)
+		t_cancel(ops[count - 1]);
 	t_settle(world);
-	assert_memory_equal(op->held[0].data, t_pattern(), (size_t)op->held[0].bytes);
-	t_return_held(op);
+	assert_held_in_order(ops, count, BYTES);
+	for (unsigned i = 0; i < count; i++)
+		t_return_held(ops[i]);
 	t_close(world, client);
 	t_close(world, server);
 }
@@ -262,7 +287,7 @@ static void test_receive_held_buffers_keep_their_bytes(void **state)
 static void test_receive_one_completion_per_poll_loses_nothing(void **state)
 {
 	struct t_world *world = *state;
-	struct t_op *ops[4];
+	struct t_op *ops[4], *sending[4];
 	int client[4], server[4];
 
 	for (int i = 0; i < 4; i++) {
@@ -272,7 +297,9 @@ static void test_receive_one_completion_per_poll_loses_nothing(void **state)
 	t_settle(world);
 	world->out_max = 1;
 	for (int i = 0; i < 4; i++)
-		t_send(world, client[i], t_pattern() + i * 1000, 1000);
+		sending[i] = t_send(world, client[i], t_pattern() + i * 1000, 1000);
+	for (int i = 0; i < 4; i++)
+		t_finish_send(sending[i], client[i], t_pattern() + i * 1000, 1000);
 	for (int i = 0; i < 4; i++)
 		t_until_received(ops[i], 1000);
 	for (int i = 0; i < 4; i++) {
@@ -331,7 +358,7 @@ static void test_receive_beside_a_flood_is_not_starved(void **state)
 	struct t_op *flooded, *quiet;
 	int client[2], server[2];
 	size_t sent = 0;
-	struct t_op *sending;
+	struct t_op *sending, *byte;
 
 	t_pair(world, &client[0], &server[0]);
 	t_pair(world, &client[1], &server[1]);
@@ -339,7 +366,7 @@ static void test_receive_beside_a_flood_is_not_starved(void **state)
 	quiet = t_receive(world, server[1]);
 	sending = t_send(world, client[0], t_pattern(), FLOOD_BYTES);
 	t_until_received(flooded, 1);
-	t_send(world, client[1], "x", 1);
+	byte = t_send(world, client[1], "x", 1);
 	for (int turn = 0; turn < 100 && !quiet->data.bytes; turn++) {
 		t_turn(world, ROTA_NS_PER_MS);
 		if (sending->done && sent < FLOOD_BYTES) {
@@ -354,6 +381,7 @@ static void test_receive_beside_a_flood_is_not_starved(void **state)
 	if (!flooded->done)
 		t_cancel(flooded);
 	t_finish(sending);
+	t_finish(byte);
 	t_cancel(quiet);
 	for (int i = 0; i < 2; i++) {
 		t_close(world, client[i]);

@@ -3,7 +3,8 @@
  * One suite for every engine: the contract of <rota/backend.h>, test by test, over the rows of a
  * table. Layer: tests.
  *
- *	test_backend [ROW [TEST]]      only rows and tests whose names contain these
+ *	test_backend [ROW [TEST [OPTIONS]]]   only rows and tests whose names contain these;
+ *	                                      OPTIONS go on top of each row's ("seed=17")
  *
  * The one idea: a row is an engine with options; every test runs on every row, on an instance of
  * its own.
@@ -28,7 +29,6 @@ static const struct t_row rows[] = {
 	{ &rota_backend_uring, "sq=8,cq=16,buffers=64x512" },
 	{ &rota_backend_uring, "taskrun=coop" },
 	{ &rota_backend_uring, "taskrun=none,registered-ring=off" },
-	{ &rota_backend_uring, "incremental=on" },
 	{ &rota_backend_uring, "sqpoll=on" },
 	{ &rota_backend_uring, "pretend-kernel=6.1" },
 	{ &rota_backend_sim, "seed=1" },
@@ -43,6 +43,13 @@ static const struct t_test *const topics[] = {
 
 #define TESTS_MAX 256
 
+/* What the command line asks for. */
+struct wanted {
+	const char *row;
+	const char *test;
+	const char *options; /* NULL: none */
+};
+
 static void skip_on_simulated(void **state)
 {
 	struct t_world *world = *state;
@@ -51,19 +58,19 @@ static void skip_on_simulated(void **state)
 }
 
 /* All tests whose name contains `wanted`, as cmocka wants them. Returns the count. */
-static size_t collect(const struct t_row *row, const char *wanted, struct CMUnitTest *tests,
-		      struct t_case *cases)
+static size_t collect(const struct t_row *row, const struct wanted *wanted,
+		      struct CMUnitTest *tests, struct t_case *cases)
 {
 	bool simulated = row->ops->features & ROTA_BACKEND_SIMULATED;
 	size_t count = 0;
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(topics); i++) {
 		for (const struct t_test *test = topics[i]; test->name; test++) {
-			if (!strstr(test->name, wanted))
+			if (!strstr(test->name, wanted->test))
 				continue;
 			if (count == TESTS_MAX)
 				abort();
-			cases[count] = (struct t_case){ row, test };
+			cases[count] = (struct t_case){ row, test, wanted->options };
 			tests[count] = (struct CMUnitTest){
 				.name = test->name,
 				.test_func = simulated && test->needs_kernel ? skip_on_simulated
@@ -78,7 +85,7 @@ static size_t collect(const struct t_row *row, const char *wanted, struct CMUnit
 	return count;
 }
 
-static int run_row(const struct t_row *row, const char *wanted_row, const char *wanted_test)
+static int run_row(const struct t_row *row, const struct wanted *wanted)
 {
 	static struct CMUnitTest tests[TESTS_MAX];
 	static struct t_case cases[TESTS_MAX];
@@ -87,11 +94,9 @@ static int run_row(const struct t_row *row, const char *wanted_row, const char *
 	char name[128];
 	int status;
 
-	if (!row->ops)
-		return 0;
 	snprintf(name, sizeof(name), "%s%s%s", row->ops->name, *row->options ? ":" : "",
 		 row->options);
-	if (!strstr(name, wanted_row))
+	if (!strstr(name, wanted->row))
 		return 0;
 	status = row->ops->probe(&config, text);
 	if (status < 0) {
@@ -103,8 +108,7 @@ static int run_row(const struct t_row *row, const char *wanted_row, const char *
 			      text);
 		return status == -EINVAL;
 	}
-	return _cmocka_run_group_tests(name, tests, collect(row, wanted_test, tests, cases), NULL,
-				       NULL);
+	return _cmocka_run_group_tests(name, tests, collect(row, wanted, tests, cases), NULL, NULL);
 }
 
 /* The tests with a thousand connections need two descriptors for each. */
@@ -120,10 +124,15 @@ static void raise_descriptor_limit(void)
 
 int main(int argc, char **argv)
 {
+	const struct wanted wanted = {
+		.row = argc > 1 ? argv[1] : "",
+		.test = argc > 2 ? argv[2] : "",
+		.options = argc > 3 ? argv[3] : NULL,
+	};
 	int failed = 0;
 
 	raise_descriptor_limit();
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(rows); i++)
-		failed += run_row(&rows[i], argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
+		failed += run_row(&rows[i], &wanted);
 	return failed != 0;
 }

@@ -43,15 +43,16 @@ static void test_poll_returns_for_a_completion_long_before_its_deadline(void **s
 {
 	struct t_world *world = *state;
 	rota_ns start = world->ops->now(world->backend);
-	struct t_op *op;
+	struct t_op *op, *sending;
 	int client, server;
 
 	t_pair(world, &client, &server);
 	op = t_receive(world, server);
-	t_send(world, client, "x", 1);
+	sending = t_send(world, client, "x", 1);
 	while (!op->data.bytes)
 		t_turn(world, 5 * ROTA_NS_PER_S);
 	assert_true(world->ops->now(world->backend) - start < 4 * ROTA_NS_PER_S);
+	t_finish(sending);
 	t_cancel(op);
 	t_close(world, client);
 	t_close(world, server);

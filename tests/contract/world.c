@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/contract/contract.h"
@@ -26,25 +27,26 @@ int t_descriptor_count(void)
 	return count;
 }
 
-static char *join_options(const char *first, const char *second)
+static void add_options(char joined[256], const char *more)
 {
-	static char joined[256];
+	size_t used = strlen(joined);
 
-	snprintf(joined, sizeof(joined), "%s%s%s", first, *first && second ? "," : "",
-		 second ? second : "");
-	return joined;
+	if (more && *more)
+		snprintf(joined + used, 256 - used, "%s%s", used ? "," : "", more);
 }
 
 int t_world_open(void **state)
 {
 	const struct t_case *c = *state;
-	struct rota_backend_config config = {
-		.options = join_options(c->row->options, c->test->options),
-	};
+	char options[256] = "";
+	struct rota_backend_config config = { .options = options };
 	struct t_world *world = calloc(1, sizeof(*world));
 	int status;
 
 	assert_non_null(world);
+	add_options(options, c->row->options);
+	add_options(options, c->test->options);
+	add_options(options, c->more_options);
 	world->ops = c->row->ops;
 	world->test = c->test;
 	world->simulated = world->ops->features & ROTA_BACKEND_SIMULATED;
