@@ -3,10 +3,10 @@
  * The uring engine's receive buffers: one provided-buffer ring, from which the kernel takes a
  * buffer when bytes have come, not when a receive is armed. Reactor's thread.
  *
- * The one idea: a buffer is with the kernel (in the ring), or with the receiver (lent), and goes
- * back when the last view into it is returned and the kernel is through with it. Without
- * `incremental` there is never more than one view, and the kernel is through with a buffer as soon
- * as it has put something in it.
+ * The one idea: a buffer is with the kernel (in the ring) or with the receiver (lent), and each
+ * completion is the only view into its buffer. Incremental buffers (Linux 6.12), which several
+ * completions share, are not used: one slow reader would pin everybody's bytes, and whoever counts
+ * lent buffers could not know what a return sets free.
  */
 #include <unistd.h>
 
@@ -31,7 +31,7 @@ int uring__buffers_open(struct uring_engine *engine)
 {
 	struct uring_buffers *buffers = &engine->buffers;
 	size_t ring_bytes = engine->options.buffer_count * sizeof(struct io_uring_buf);
-	struct uring_buffer_registration registration = {
+	struct io_uring_buf_reg registration = {
 		.ring_entries = engine->options.buffer_count,
 		.bgid = BUFFER_GROUP,
 	};
@@ -39,7 +39,6 @@ int uring__buffers_open(struct uring_engine *engine)
 
 	buffers->count = engine->options.buffer_count;
 	buffers->bytes = engine->options.buffer_bytes;
-	buffers->incremental = engine->features & URING_FEATURE_BIT(URING_INCREMENTAL);
 	ring_bytes = rota_round_up(ring_bytes, PAGE_BYTES_MAX);
 	/*
 	 * Resident only as far as it is touched: the ring is taken round in order, so one page per
@@ -47,17 +46,15 @@ int uring__buffers_open(struct uring_engine *engine)
 	 */
 	buffers->memory = rota_alloc(PAGE_BYTES_MAX + ring_bytes +
 				     (size_t)buffers->count * buffers->bytes);
-	buffers->states = rota_calloc(buffers->count, sizeof(*buffers->states));
-	if (!buffers->memory || !buffers->states)
+	buffers->is_lent = rota_calloc(buffers->count, sizeof(*buffers->is_lent));
+	if (!buffers->memory || !buffers->is_lent)
 		return -ENOMEM;
 	buffers->ring = (void *)rota_round_up((uintptr_t)buffers->memory, PAGE_BYTES_MAX);
 	buffers->data = (char *)buffers->ring + ring_bytes;
 	memset(buffers->ring, 0, ring_bytes);
 	registration.ring_addr = (uintptr_t)buffers->ring;
-	registration.flags = buffers->incremental ? URING_PBUF_RING_INC : 0;
 	engine->stats.system_calls++;
-	status = io_uring_register_buf_ring(&engine->ring, (struct io_uring_buf_reg *)&registration,
-					    0);
+	status = io_uring_register_buf_ring(&engine->ring, &registration, 0);
 	if (status < 0)
 		return status;
 	buffers->registered = true;
@@ -76,46 +73,27 @@ void uring__buffers_close(struct uring_engine *engine)
 	if (buffers->registered)
 		rota_ignore(io_uring_unregister_buf_ring(&engine->ring, BUFFER_GROUP),
 			    "the ring goes away right after");
-	rota_free(buffers->states);
+	rota_free(buffers->is_lent);
 	rota_free(buffers->memory);
 	*buffers = (struct uring_buffers){ 0 };
 }
 
-char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
-			 uint32_t cqe_flags)
+char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes)
 {
-	struct uring_buffer_state *state = &buffers->states[buffer];
 	char *data = buffers->data + (size_t)buffer * buffers->bytes;
 
 	ROTA_DCHECK(buffer < buffers->count);
-	if (buffers->incremental) {
-		data += state->offset_bytes;
-		state->offset_bytes += bytes;
-	}
-	state->retired = !(cqe_flags & IORING_CQE_F_BUF_MORE);
-	buffers->lent_count += state->views == 0;
-	state->views++;
+	ROTA_DCHECK(!buffers->is_lent[buffer]);
+	buffers->is_lent[buffer] = true;
+	buffers->lent_count++;
 	uring__kernel_wrote(data, bytes);
 	return data;
 }
 
-static void give_back_unused(struct uring_buffers *buffers, uint16_t buffer)
-{
-	struct uring_buffer_state *state = &buffers->states[buffer];
-
-	if (state->views || !state->retired)
-		return;
-	state->retired = false;
-	state->offset_bytes = 0;
-	give_to_kernel(buffers, buffer);
-}
-
-void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer, uint32_t cqe_flags)
+void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer)
 {
 	ROTA_DCHECK(buffer < buffers->count);
-	if (!(cqe_flags & IORING_CQE_F_BUF_MORE))
-		buffers->states[buffer].retired = true;
-	give_back_unused(buffers, buffer);
+	give_to_kernel(buffers, buffer);
 }
 
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer)
@@ -123,8 +101,8 @@ void uring__buffer_return(struct rota_backend *backend, uint16_t buffer)
 	struct uring_buffers *buffers = &uring__engine(backend)->buffers;
 
 	ROTA_ASSERT(buffer < buffers->count);
-	ROTA_ASSERT(buffers->states[buffer].views > 0); /* else it was returned twice */
-	buffers->states[buffer].views--;
-	buffers->lent_count -= buffers->states[buffer].views == 0;
-	give_back_unused(buffers, buffer);
+	ROTA_ASSERT(buffers->is_lent[buffer]); /* else it was returned twice */
+	buffers->is_lent[buffer] = false;
+	buffers->lent_count--;
+	give_to_kernel(buffers, buffer);
 }

@@ -35,27 +35,6 @@
 #endif
 
 /*
- * Buffer ring: a receive takes only as much of a buffer as it needs (Linux 6.12). An enum value in
- * newer headers.
- */
-#define URING_PBUF_RING_INC 2U
-
-/*
- * Argument of io_uring_register_buf_ring; `flags` (Linux 6.4) is padding in struct io_uring_buf_reg
- * of 2.3.
- */
-struct uring_buffer_registration {
-	uint64_t ring_addr;
-	uint32_t ring_entries;
-	uint16_t bgid;
-	uint16_t flags;
-	uint64_t reserved[3];
-};
-
-_Static_assert(sizeof(struct uring_buffer_registration) == sizeof(struct io_uring_buf_reg),
-	       "laid out as the kernel reads it");
-
-/*
  * Argument of IORING_ENTER_EXT_ARG; `min_wait_us` (Linux 6.12) is padding in struct
  * io_uring_getevents_arg of 2.3.
  */
@@ -71,11 +50,6 @@ _Static_assert(sizeof(struct uring_enter_argument) == sizeof(struct io_uring_get
 
 /* The size of the kernel's signal sets, which is not that of sigset_t. */
 #define URING_SIGNAL_SET_BYTES 8
-
-/* Of a completion, with URING_PBUF_RING_INC: the kernel goes on filling this buffer. */
-#ifndef IORING_CQE_F_BUF_MORE
-#define IORING_CQE_F_BUF_MORE (1U << 4)
-#endif
 
 /*
  * Memory the kernel wrote behind Valgrind's back (it cannot know which bytes a receive filled). The

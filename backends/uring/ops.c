@@ -417,8 +417,7 @@ static void translate_receive(struct uring_engine *engine, struct rota_op *op,
 
 	if (ROTA_LIKELY(cqe->res > 0)) {
 		out->buffer = buffer;
-		out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res,
-					       cqe->flags);
+		out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res);
 		out->flags |= ROTA_COMPLETION_BUFFER;
 		/* One-shot, or a multishot whose completion overflowed: the stream goes on. */
 		if (ROTA_UNLIKELY(!(out->flags & ROTA_COMPLETION_MORE)) &&
@@ -429,7 +428,7 @@ static void translate_receive(struct uring_engine *engine, struct rota_op *op,
 		return;
 	}
 	if (cqe->flags & IORING_CQE_F_BUFFER)
-		uring__buffer_drop(&engine->buffers, buffer, cqe->flags);
+		uring__buffer_drop(&engine->buffers, buffer);
 	engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
 }
 
@@ -485,7 +484,7 @@ static void handle_internal(struct uring_engine *engine, const struct io_uring_c
 	engine->stats.unknown++;
 	if (cqe->flags & IORING_CQE_F_BUFFER)
 		uring__buffer_drop(&engine->buffers,
-				   (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT), cqe->flags);
+				   (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
 }
 
 static unsigned collect_finished(struct uring_engine *engine, struct rota_completion *out,

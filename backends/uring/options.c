@@ -51,7 +51,6 @@ static const struct option {
 	{ "taskrun", "defer|coop|none", set_taskrun, offsetof(struct uring_options, taskrun) },
 	{ "registered-ring", "on|off", set_switch,
 	  offsetof(struct uring_options, registered_ring) },
-	{ "incremental", "on|off", set_switch, offsetof(struct uring_options, incremental) },
 	{ "sqpoll", "on|off", set_switch, offsetof(struct uring_options, sqpoll) },
 	{ "min-wait-us", "MICROSECONDS", set_min_wait,
 	  offsetof(struct uring_options, min_wait_us) },

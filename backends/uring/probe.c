@@ -46,7 +46,6 @@ static int test_multishot_receive(struct trial *trial);
 static int test_registered_ring(struct trial *trial);
 static int test_absolute_timers(struct trial *trial);
 static int test_no_iowait(struct trial *trial);
-static int test_incremental(struct trial *trial);
 static int test_min_wait(struct trial *trial);
 
 /* In the order of enum uring_feature. */
@@ -66,8 +65,6 @@ static const struct feature {
 	[URING_ABSOLUTE_TIMERS] = { "absolute timers", URING_KERNEL(6, 12), false,
 				    test_absolute_timers },
 	[URING_NO_IOWAIT] = { "no iowait", URING_KERNEL(6, 15), false, test_no_iowait },
-	[URING_INCREMENTAL] = { "incremental buffers", URING_KERNEL(6, 12), false,
-				test_incremental },
 	[URING_MIN_WAIT] = { "minimum wait", URING_KERNEL(6, 12), false, test_min_wait },
 };
 
@@ -203,8 +200,6 @@ static const char *not_wanted(const struct uring_options *options, enum uring_fe
 		return "registered-ring=off";
 	if (feature == URING_NO_IOWAIT && options->iowait)
 		return "iowait=on";
-	if (feature == URING_INCREMENTAL && !options->incremental)
-		return "not asked for";
 	if (feature == URING_MIN_WAIT && !options->min_wait_us)
 		return "not asked for";
 	return NULL;
@@ -311,21 +306,18 @@ static int run(struct trial *trial, int32_t *result, uint32_t *flags)
 	return 0;
 }
 
-/* A buffer ring of two in the trial's memory, as group `flags`. */
-static int register_buffers(struct trial *trial, uint32_t flags)
+/* A buffer ring of two in the trial's memory, as group 0. */
+static int register_buffers(struct trial *trial)
 {
 	struct io_uring_buf_ring *ring = trial->memory;
-	struct uring_buffer_registration registration = {
+	struct io_uring_buf_reg registration = {
 		.ring_addr = (uintptr_t)ring,
 		.ring_entries = 2,
-		.bgid = (uint16_t)flags,
-		.flags = (uint16_t)flags,
 	};
 	int status;
 
 	memset(ring, 0, 2 * sizeof(struct io_uring_buf));
-	status = io_uring_register_buf_ring(&trial->ring, (struct io_uring_buf_reg *)&registration,
-					    0);
+	status = io_uring_register_buf_ring(&trial->ring, &registration, 0);
 	if (status < 0)
 		return status;
 	for (uint16_t i = 0; i < 2; i++)
@@ -337,14 +329,15 @@ static int register_buffers(struct trial *trial, uint32_t flags)
 
 static int test_buffer_ring(struct trial *trial)
 {
-	int status = register_buffers(trial, 0);
+	int status = register_buffers(trial);
 
 	return status < 0 ? status : io_uring_unregister_buf_ring(&trial->ring, 0);
 }
 
 /* One byte through a socket pair must arrive in a buffer, with the receive still going on. */
-static int receive_one(struct trial *trial, uint32_t group, uint32_t expected_flags)
+static int receive_one(struct trial *trial)
 {
+	const uint32_t expected_flags = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
 	struct io_uring_sqe *sqe;
 	uint32_t flags = 0;
 	int32_t result = 0;
@@ -352,12 +345,11 @@ static int receive_one(struct trial *trial, uint32_t group, uint32_t expected_fl
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
-	sqe = io_uring_get_sqe(
-		&trial->ring); /* each test waits for what it submits: there is room */
+	/* Each test waits for what it submits: there is room. */
+	sqe = io_uring_get_sqe(&trial->ring);
 	io_uring_prep_recv(sqe, sockets[0], NULL, 0, 0);
 	sqe->ioprio |= IORING_RECV_MULTISHOT;
 	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = (uint16_t)group;
 	if (write(sockets[1], "x", 1) != 1)
 		status = -EIO; /* an empty socket of our own */
 	if (status == 0)
@@ -374,27 +366,16 @@ static int receive_one(struct trial *trial, uint32_t group, uint32_t expected_fl
 	return status;
 }
 
-static int test_receive(struct trial *trial, uint32_t ring_flags, uint32_t expected_flags)
+static int test_multishot_receive(struct trial *trial)
 {
-	int status = register_buffers(trial, ring_flags);
+	int status = register_buffers(trial);
 
 	if (status < 0)
 		return status;
-	status = receive_one(trial, ring_flags, expected_flags);
-	rota_ignore(io_uring_unregister_buf_ring(&trial->ring, (int)ring_flags),
+	status = receive_one(trial);
+	rota_ignore(io_uring_unregister_buf_ring(&trial->ring, 0),
 		    "the ring goes away after the tests");
 	return status;
-}
-
-static int test_multishot_receive(struct trial *trial)
-{
-	return test_receive(trial, 0, IORING_CQE_F_BUFFER | IORING_CQE_F_MORE);
-}
-
-static int test_incremental(struct trial *trial)
-{
-	return test_receive(trial, URING_PBUF_RING_INC,
-			    IORING_CQE_F_BUFFER | IORING_CQE_F_MORE | IORING_CQE_F_BUF_MORE);
 }
 
 /* A listener without a name in the file system: the kernel picks an abstract one. */

@@ -49,7 +49,6 @@ struct uring_options {
 	uint32_t taskrun; /* enum uring_taskrun */
 	bool multishot;
 	bool registered_ring;
-	bool incremental;
 	bool sqpoll; /* `taskrun` has no meaning then: the kernel's thread runs all */
 	bool iowait;
 };
@@ -74,7 +73,6 @@ enum uring_feature {
 	URING_REGISTERED_RING,
 	URING_ABSOLUTE_TIMERS,
 	URING_NO_IOWAIT,
-	URING_INCREMENTAL,
 	URING_MIN_WAIT,
 	URING_FEATURE_COUNT
 };
@@ -130,22 +128,14 @@ enum uring_op_state {
 
 /* ---- receive buffers ---- */
 
-/* What we must know of a buffer while the kernel does not have it (or, incremental, not alone). */
-struct uring_buffer_state {
-	uint32_t offset_bytes; /* incremental: filled so far */
-	uint16_t views;        /* completions out with the receiver */
-	bool retired;          /* the kernel is through with it */
-};
-
 struct uring_buffers {
-	struct io_uring_buf_ring *ring;    /* inside `memory` */
-	char *data;                        /* inside `memory`: buffer i is at i * buffer_bytes */
-	struct uring_buffer_state *states; /* owned */
-	void *memory;                      /* owned */
+	struct io_uring_buf_ring *ring; /* inside `memory` */
+	char *data;                     /* inside `memory`: buffer i is at i * buffer_bytes */
+	bool *is_lent; /* owned; of each buffer: the receiver has it, not the kernel */
+	void *memory;  /* owned */
 	uint32_t count;
 	uint32_t bytes; /* of one */
 	uint32_t lent_count;
-	bool incremental;
 	bool registered;
 };
 
@@ -244,10 +234,9 @@ void uring__buffers_close(struct uring_engine *engine);
  * A completion brought `bytes` in `buffer`: returns where they are; the buffer is lent to the
  * receiver.
  */
-char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
-			 uint32_t cqe_flags);
+char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes);
 /* A completion used up `buffer` without bringing anything. */
-void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer, uint32_t cqe_flags);
+void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer);
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer);
 
 /* ops.c */

@@ -50,15 +50,12 @@ static void test_engine_round_trip_works_with_options(void **state)
 		"taskrun=coop",
 		"taskrun=none",
 		"sqpoll=on",
-		"incremental=on",
-		"incremental=on,multishot=off",
 		"min-wait-us=200",
 		"iowait=on",
 		"sq=1,cq=1",
 		"sq=2,cq=2,multishot=off",
 		"sq=1,cq=2,sqpoll=on",
 		"buffers=1x1",
-		"buffers=2x4096,incremental=on",
 		"pretend-kernel=6.1",
 		"pretend-kernel=6.12",
 	};
@@ -277,52 +274,6 @@ static void test_engine_exhausted_buffers_end_receive_and_recover(void **state)
 	rota_backend_destroy(backend);
 }
 
-/*
- * One buffer, two receivers: it goes back to the kernel only when the last view into it is
- * returned.
- */
-static void test_engine_incremental_buffer_is_shared_and_reused(void **state)
-{
-	struct rota_backend *backend = t_engine("buffers=1x8,incremental=on");
-	struct t_op a = { .op = { .kind = ROTA_OP_RECEIVE }, .keep = true }, b = a;
-	int one[2], two[2];
-
-	(void)state;
-	if (!(uring__engine(backend)->features & URING_FEATURE_BIT(URING_INCREMENTAL))) {
-		rota_backend_destroy(backend);
-		skip();
-	}
-	t_pair(one);
-	t_pair(two);
-	a.op.fd = one[0];
-	b.op.fd = two[0];
-	t_submit(backend, &a);
-	t_submit(backend, &b);
-	/* given: both halves of the buffer are out */
-	assert_int_equal(write(one[1], "aaaa", 4), 4);
-	t_run(backend, a.bytes == 4);
-	assert_int_equal(write(two[1], "bbbb", 4), 4);
-	t_run(backend, b.bytes == 4);
-	assert_int_equal(t_stats(backend).buffers_lent, 1);
-	/* when: only one is returned, nothing can be received */
-	backend->ops->buffer_return(backend, 0);
-	assert_int_equal(write(one[1], "cccc", 4), 4);
-	t_run(backend, a.terminals);
-	assert_int_equal(a.result, -ENOBUFS);
-	/* then: with the other one back it can */
-	backend->ops->buffer_return(backend, 0);
-	a.terminals = 0;
-	a.keep = false;
-	t_submit(backend, &a);
-	t_run(backend, a.bytes == 8);
-	backend->ops->cancel(backend, &a.op);
-	backend->ops->cancel(backend, &b.op);
-	t_run(backend, a.terminals && b.terminals);
-	assert_int_equal(t_stats(backend).buffers_lent, 0);
-	close(one[0]), close(one[1]), close(two[0]), close(two[1]);
-	rota_backend_destroy(backend);
-}
-
 static void *wake_many(void *arg)
 {
 	struct rota_backend *backend = arg;
@@ -443,7 +394,6 @@ int main(void)
 		cmocka_unit_test(test_engine_completion_while_cancel_is_queued_is_delivered_once),
 		cmocka_unit_test(test_engine_cancel_before_poll_ends_operation),
 		cmocka_unit_test(test_engine_exhausted_buffers_end_receive_and_recover),
-		cmocka_unit_test(test_engine_incremental_buffer_is_shared_and_reused),
 		cmocka_unit_test(test_engine_wakes_merge_and_none_is_lost),
 		cmocka_unit_test(test_engine_wake_survives_overflow),
 		cmocka_unit_test(test_engine_deadline_is_kept),

@@ -77,7 +77,7 @@ static void test_open_out_of_memory_undoes_everything(void **state)
 		status = rota_backend_create(&rota_backend_uring, &config, &backend);
 	}
 	assert_int_equal(status, 0);
-	assert_true(tries >= 3); /* the instance, the buffers, their states */
+	assert_true(tries >= 3); /* the instance, the buffers, who has them */
 	allocations_left = -1;
 	rota_backend_destroy(backend);
 	assert_int_equal(open_descriptors(), descriptors);
@@ -339,7 +339,7 @@ static void test_buffer_returned_twice_is_caught(void **state)
 {
 	(void)state;
 	rota_backend_destroy(t_engine(""));
-	assert_aborts(return_a_buffer_twice, "views > 0");
+	assert_aborts(return_a_buffer_twice, "is_lent");
 }
 
 static void test_submit_of_lent_operation_is_caught(void **state)

@@ -124,7 +124,7 @@ static void test_probe_success_lists_what_is_on_and_why_not(void **state)
 	assert_says(text, "buffers=64x2048");
 	assert_says(text, "on: buffer ring, multishot accept, multishot receive");
 	assert_says(text, "registered ring (registered-ring=off)");
-	assert_says(text, "incremental buffers (not asked for)");
+	assert_says(text, "minimum wait (not asked for)");
 }
 
 static void test_probe_pretended_old_kernel_fails_with_remedy(void **state)
@@ -148,10 +148,9 @@ static void test_probe_pretended_middle_kernel_downgrades_one_by_one(void **stat
 
 	(void)state;
 	skip_without_uring();
-	assert_int_equal(probe("pretend-kernel=6.1,min-wait-us=50,incremental=on", text), 0);
+	assert_int_equal(probe("pretend-kernel=6.1,min-wait-us=50", text), 0);
 	assert_says(text, "absolute timers (kernel < 6.12)");
 	assert_says(text, "no iowait (kernel < 6.15)");
-	assert_says(text, "incremental buffers (kernel < 6.12)");
 	assert_says(text, "minimum wait (kernel < 6.12)");
 	assert_says(text, "registered ring");
 }
@@ -298,7 +297,7 @@ static void test_probe_leaves_no_descriptor_behind(void **state)
 	(void)state;
 	skip_without_uring();
 	for (int i = 0; i < 20; i++)
-		assert_int_equal(probe("incremental=on,min-wait-us=10", text), 0);
+		assert_int_equal(probe("min-wait-us=10", text), 0);
 	assert_int_equal(open_descriptors(), before);
 }
 
