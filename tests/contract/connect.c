@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Engine contract: ROTA_OP_CONNECT and ROTA_OP_CLOSE. Layer: tests; see contract.h.
+ * Engine contract: ROTA_OP_CONNECT, ROTA_OP_CLOSE and discard(). Layer: tests; see contract.h.
  */
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +23,25 @@ static void test_connect_gives_a_working_descriptor(void **state)
 	assert_int_equal(world->ops->address(world->backend, client, false, &local), 0);
 	assert_int_equal(world->ops->address(world->backend, server, true, &peer), 0);
 	assert_int_equal(rota_address_port(&local), rota_address_port(&peer));
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_connect_and_accept_switch_nagle_off(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	for (int i = 0; i < 2; i++) {
+		int on = 0;
+		socklen_t on_bytes = sizeof(on);
+
+		assert_int_equal(
+			getsockopt(i ? client : server, IPPROTO_TCP, TCP_NODELAY, &on, &on_bytes),
+			0);
+		assert_true(on);
+	}
 	t_close(world, client);
 	t_close(world, server);
 }
@@ -156,6 +176,53 @@ static void test_close_lingering_lets_the_peer_see_the_last_reply(void **state)
 	t_close(world, server);
 }
 
+/* A connection nobody wants: the peer sees it end, and its number works for the next one. */
+static void test_discard_closes_what_was_accepted(void **state)
+{
+	struct t_world *world = *state;
+	int last = -1;
+
+	for (int round = 0; round < 3; round++) {
+		int client, server;
+
+		t_pair(world, &client, &server);
+		assert_true(round == 0 || server == last || world->simulated);
+		last = server;
+		world->ops->discard(world->backend, server);
+		assert_int_equal(t_finish(t_receive(world, client)), 0);
+		assert_int_equal(t_finish(t_close_op(world, server)), -EBADF);
+		t_close(world, client);
+		/* The next round's, on that number, is a connection like any other. */
+		t_pair(world, &client, &server);
+		t_send_all(world, client, "ping", 4);
+		t_expect(world, server, "ping", 4);
+		t_close(world, client);
+		t_close(world, server);
+	}
+}
+
+static void test_discard_with_unread_bytes_resets_the_peer(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	t_send_all(world, client, "unread", 6);
+	world->ops->discard(world->backend, server);
+	assert_int_equal(t_finish(t_receive(world, client)), -ECONNRESET);
+	t_close(world, client);
+}
+
+static void test_discard_of_a_listener_refuses_from_then_on(void **state)
+{
+	struct t_world *world = *state;
+	struct rota_address address;
+	int listener = t_listen(world, &address, 8);
+
+	world->ops->discard(world->backend, listener);
+	assert_int_equal(t_finish(t_connect(world, &address)), -ECONNREFUSED);
+}
+
 static void test_close_with_zero_linger_resets_the_peer(void **state)
 {
 	struct t_world *world = *state;
@@ -171,6 +238,7 @@ static void test_close_with_zero_linger_resets_the_peer(void **state)
 
 const struct t_test t_connect_tests[] = {
 	T_TEST(test_connect_gives_a_working_descriptor),
+	T_KERNEL_TEST(test_connect_and_accept_switch_nagle_off, "TCP_NODELAY"),
 	T_TEST(test_connect_to_nobody_is_refused),
 	T_TEST(test_connect_to_a_missing_socket_file_says_so),
 	T_TEST(test_connect_cancelled_in_flight_leaves_no_descriptor),
@@ -179,5 +247,8 @@ const struct t_test t_connect_tests[] = {
 	T_TEST(test_close_of_bad_descriptors_gives_the_error),
 	T_TEST(test_close_lingering_lets_the_peer_see_the_last_reply),
 	T_KERNEL_TEST(test_close_with_zero_linger_resets_the_peer, "SO_LINGER"),
+	T_TEST(test_discard_closes_what_was_accepted),
+	T_TEST(test_discard_of_a_listener_refuses_from_then_on),
+	T_TEST(test_discard_with_unread_bytes_resets_the_peer),
 	{ .name = NULL },
 };

@@ -57,8 +57,8 @@ enum rota_op_kind {
 	/* The same from `message` (its msg_iov; the msghdr and the array are lent too). */
 	ROTA_OP_SEND_MESSAGE,
 	/*
-	 * Make a socket for `address` and connect it. Result: its descriptor, the receiver's to
-	 * close.
+	 * Make a socket for `address` (non-blocking, close-on-exec; TCP: TCP_NODELAY) and connect
+	 * it. Result: its descriptor, the receiver's to close.
 	 */
 	ROTA_OP_CONNECT,
 	/*
