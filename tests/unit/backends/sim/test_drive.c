@@ -2,8 +2,11 @@
 /*
  * Reactors on the simulator: its drive() slot opens, steps and closes them.
  */
+#include <string.h>
+
 #include <rota/future.h>
 #include <rota/reactor.h>
+#include <rota/task.h>
 
 #include "tests/unit/backends/sim/t_sim.h"
 
@@ -80,11 +83,67 @@ static void test_task_sleeps_for_a_day_of_virtual_time(void **state)
 	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
 }
 
+static int64_t wait_for_nobody(void *arg)
+{
+	struct rota_future future;
+
+	(void)arg;
+	rota_future_init(&future);
+	return rota_await(&future);
+}
+
+static void test_drive_deadlock_is_reported_and_torn_down(void **state)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct t_sim sim;
+
+	(void)state;
+	t_sim_init(&sim, 7);
+	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
+	rota_sim_world_use(sim.world);
+	t_log_catch();
+	/* Destroys its reactor, which asserts that all has stopped. */
+	assert_int_equal(rota_run(&options, wait_for_nobody, NULL), -EDEADLK);
+	assert_non_null(strstr(t_log_text(), "deadlock"));
+	t_log_release();
+	rota_sim_world_use(NULL);
+	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
+}
+
+static int64_t yield_until_cancelled(void *arg)
+{
+	int status = 0;
+
+	(void)arg;
+	while (status >= 0)
+		status = rota_yield();
+	return status;
+}
+
+static void test_drive_out_of_steps_is_torn_down(void **state)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct t_sim sim;
+
+	(void)state;
+	t_sim_init(&sim, 7);
+	sim.options.steps_max = 100;
+	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
+	rota_sim_world_use(sim.world);
+	t_log_catch();
+	assert_int_equal(rota_run(&options, yield_until_cancelled, NULL), -ETIMEDOUT);
+	t_log_release();
+	rota_sim_world_use(NULL);
+	assert_int_equal(rota_sim_world_destroy(sim.world), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drive_runs_reactors_until_all_have_stopped),
 		cmocka_unit_test(test_drive_tells_when_an_engine_does_not_open),
+		cmocka_unit_test(test_drive_deadlock_is_reported_and_torn_down),
+		cmocka_unit_test(test_drive_out_of_steps_is_torn_down),
 		cmocka_unit_test(test_task_sleeps_for_a_day_of_virtual_time),
 	};
 
