@@ -26,7 +26,7 @@
 #define SESSIONS_PER_SLICE 64
 
 static int64_t worker_main(void *arg);
-static void serve(struct net *net, struct rota_task *task, struct rota_conn *conn);
+static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope);
 static int run_handlers(struct rota_conn *conn);
 
 /* ---- the line of ready sessions ---- */
@@ -112,13 +112,15 @@ static int64_t worker_main(void *arg)
 {
 	struct net *net = arg;
 	struct rota_task *task = net->reactor->current;
+	struct rota_scope scope; /* the session's that is served: opened once for many */
 
+	rota_scope_open(&scope, ROTA_NEVER);
 	for (;;) {
 		struct rota_conn *conn;
 		unsigned served = 0;
 
 		while ((conn = pop_ready(net))) {
-			serve(net, task, conn);
+			serve(task, conn, &scope);
 			if (net->serving_workers > 1)
 				break; /* its handler had suspended, and another worker took over */
 			if (++served % SESSIONS_PER_SLICE == 0)
@@ -133,6 +135,7 @@ static int64_t worker_main(void *arg)
 		net->idle_workers++;
 		rota__task_suspend(task);
 	}
+	rota_ignore(rota_scope_close(&scope), "handlers report by what they return");
 	net->workers--;
 	rota__workers_kick(net);
 	return 0;
@@ -169,22 +172,32 @@ static bool handler_returned(struct net *net, struct rota_task *task)
 
 /* ---- serving ---- */
 
-static void serve(struct net *net, struct rota_task *task, struct rota_conn *conn)
+/*
+ * Most handlers leave their scope as it was: then the next session has it. Otherwise wait for what
+ * was spawned, forget what was cancelled, and begin anew.
+ */
+static void renew_scope(struct rota_task *task, struct rota_scope *scope)
 {
-	struct rota_scope scope;
+	ROTA_ASSERT(task->scope == scope); /* the handler has closed all it opened */
+	if (ROTA_LIKELY(rota__scope_is_unused(scope)))
+		return;
+	rota_ignore(rota_scope_close(scope), "handlers report by what they return");
+	rota_scope_open(scope, ROTA_NEVER);
+}
+
+static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope)
+{
 	int status;
 
 	if (!may_serve(conn)) { /* something happened while it waited in line */
 		rota__conn_advance(conn);
 		return;
 	}
-	(void)net;
-	rota_scope_open(&scope, ROTA_NEVER);
 	conn->task = task;
-	conn->scope = &scope;
+	conn->scope = scope;
 	status = run_handlers(conn);
 	conn->scope = NULL;
-	rota_ignore(rota_scope_close(&scope), "handlers report by what they return");
+	renew_scope(task, scope);
 	conn->task = NULL;
 	if (status < 0)
 		rota__conn_finish(conn, true);
