@@ -27,6 +27,7 @@ static void close_completed(struct rota_op *op, const struct rota_completion *co
 static void timer_fired(struct rota_timer *timer);
 static void arm_receive(struct rota_conn *conn);
 static void stop_receiving(struct rota_conn *conn);
+static void take_step(struct rota_conn *conn);
 
 /* ---- birth ---- */
 
@@ -106,7 +107,29 @@ static void close_when_quiet(struct rota_conn *conn)
 	rota__op_submit(conn->reactor, &conn->send);
 }
 
+/* Room for more unconsumed input; whatever comes after the last request is discarded anyway. */
+static bool has_room(const struct rota_conn *conn)
+{
+	size_t high = rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
+
+	return conn->state != CONN_OPEN || rota__conn_input_bytes(conn) < high;
+}
+
+/* Open, receiving, and to go on like that: what nearly every event leaves behind. */
+static bool is_steady(const struct rota_conn *conn)
+{
+	return conn->state == CONN_OPEN && conn->receive_is_lent && !conn->receive_is_poll &&
+	       !conn->has_eof && !conn->reactor->net->is_draining && has_room(conn);
+}
+
 void rota__conn_advance(struct rota_conn *conn)
+{
+	if (ROTA_LIKELY(is_steady(conn)))
+		return;
+	take_step(conn);
+}
+
+static void take_step(struct rota_conn *conn)
 {
 	if (conn->state == CONN_OPEN && (conn->has_eof || conn->reactor->net->is_draining) &&
 	    !rota__conn_is_stream(conn) && !conn->task && !conn->is_ready && !conn->is_full)
@@ -186,11 +209,6 @@ static void timer_fired(struct rota_timer *timer)
 }
 
 /* ---- receiving ---- */
-
-size_t rota__conn_input_bytes(const struct rota_conn *conn)
-{
-	return conn->in_bytes + (conn->spill.bytes - conn->spill_start);
-}
 
 struct rota_view rota__conn_input(const struct rota_conn *conn)
 {
@@ -327,9 +345,7 @@ static void submit_receive(struct rota_conn *conn, bool is_poll)
 /* Keep receiving while there is room; otherwise only watch for the peer leaving. */
 static void arm_receive(struct rota_conn *conn)
 {
-	size_t high = rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
-	bool has_room = conn->state != CONN_OPEN || rota__conn_input_bytes(conn) < high;
-	bool wants_input = !conn->has_eof && has_room;
+	bool wants_input = !conn->has_eof && has_room(conn);
 
 	if (conn->receive_is_lent) {
 		if (conn->receive_is_poll ? wants_input : !wants_input) {

@@ -191,7 +191,12 @@ void rota__conn_flush(struct rota_conn *conn);
 /* The unconsumed input, and consuming it. */
 struct rota_view rota__conn_input(const struct rota_conn *conn);
 void rota__conn_consume(struct rota_conn *conn, size_t bytes);
-size_t rota__conn_input_bytes(const struct rota_conn *conn);
+
+static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
+{
+	return conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+}
+
 /*
  * Move what is left of a receive buffer to the spill and return the buffer. -ENOMEM aborts the
  * connection.
