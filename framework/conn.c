@@ -362,17 +362,6 @@ static void arm_receive(struct rota_conn *conn)
 
 /* ---- sending ---- */
 
-void rota__conn_want_flush(struct rota_conn *conn)
-{
-	struct net *net = conn->reactor->net;
-
-	if (conn->is_flushing || conn->send_is_lent)
-		return;
-	conn->is_flushing = true;
-	conn->next_flush = net->flush_head;
-	net->flush_head = conn;
-}
-
 static void submit_send(struct rota_conn *conn)
 {
 	struct chunk *chunk = conn->output.first;

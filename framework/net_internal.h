@@ -185,8 +185,18 @@ void rota__conn_finish(struct rota_conn *conn, bool linger);
 /* Dead: drop the output, cancel the handler. `error` negative errno, 0: orderly. */
 void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind kind,
 		      const char *why);
-/* Queue for this turn's flush. */
-void rota__conn_want_flush(struct rota_conn *conn);
+/* Queue for this turn's flush; a send in flight does so itself when it completes. */
+static inline void rota__conn_want_flush(struct rota_conn *conn)
+{
+	struct net *net = conn->reactor->net;
+
+	if (conn->is_flushing || conn->send_is_lent)
+		return;
+	conn->is_flushing = true;
+	conn->next_flush = net->flush_head;
+	net->flush_head = conn;
+}
+
 void rota__conn_flush(struct rota_conn *conn);
 /* The unconsumed input, and consuming it. */
 struct rota_view rota__conn_input(const struct rota_conn *conn);

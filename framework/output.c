@@ -110,20 +110,19 @@ void rota_output_write(struct rota_output *output, const void *data, size_t byte
 
 	if (!bytes || !admit(output, bytes))
 		return;
-	while (bytes) {
-		size_t part = rota_min_size(bytes, room(output->last));
+	if (!output->last && !chunk_create(output, bytes))
+		return;
+	for (;;) {
+		struct chunk *last = output->last;
+		size_t part = rota_min_size(bytes, room(last));
 
-		if (part) {
-			struct chunk *last = output->last;
-
-			memcpy((char *)last->data + last->bytes, from, part);
-			last->bytes += part;
-			from += part;
-			bytes -= part;
-			count(output, part);
-		} else if (!chunk_create(output, bytes)) {
+		memcpy((char *)last->data + last->bytes, from, part);
+		last->bytes += part;
+		count(output, part);
+		from += part;
+		bytes -= part;
+		if (ROTA_LIKELY(!bytes) || !chunk_create(output, bytes))
 			return;
-		}
 	}
 }
 
@@ -186,6 +185,10 @@ void rota__output_consume(struct rota_output *output, size_t bytes)
 {
 	ROTA_ASSERT(bytes <= output->pending_bytes);
 	output->pending_bytes -= bytes;
+	if (!output->pending_bytes) {
+		rota__output_clear(output);
+		return;
+	}
 	while (bytes) {
 		struct chunk *chunk = output->first;
 		size_t part = rota_min_size(bytes, chunk->bytes);
@@ -200,9 +203,6 @@ void rota__output_consume(struct rota_output *output, size_t bytes)
 			output->last = NULL;
 		chunk_destroy(output->net, chunk);
 	}
-	/* A reservation may have left an empty chunk behind; it is of no use any more. */
-	if (!output->pending_bytes && output->first)
-		rota__output_clear(output);
 }
 
 size_t rota_output_take(struct rota_output *output, void *out, size_t bytes_max)
