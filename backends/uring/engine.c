@@ -108,7 +108,6 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->stats.overflows += (IO_URING_READ_ONCE(*engine->ring.sq.kflags) &
 				    IORING_SQ_CQ_OVERFLOW) != 0;
 	status = uring__enter(engine, collect, wait_count, deadline);
-	engine->cancels_this_turn = 0;
 	/* What has been collected is delivered first: a broken ring says so again. */
 	if (ROTA_UNLIKELY(status < 0))
 		return count ? (int)count : status;

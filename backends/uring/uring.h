@@ -103,7 +103,10 @@ uint32_t uring__setup_flags(const struct uring_options *options);
 struct uring_entry {
 	struct rota_op *op;  /* NULL: free */
 	uint32_t generation; /* of the operation in it, or of the next one */
-	uint32_t next_free;
+	union {
+		uint32_t next_free; /* while it is free */
+		uint32_t serial;    /* while it is not: of later operations higher, wraps */
+	};
 };
 
 /* Grows by chunks, which never move and are never given back before close. */
@@ -112,6 +115,7 @@ struct uring_table {
 	uint32_t entries_count;
 	uint32_t first_free; /* last released, first taken: it is still in the cache */
 	uint32_t chunks_max; /* room in `chunks` */
+	uint32_t last_serial;
 };
 
 /* rota_op.state_ */
@@ -124,7 +128,8 @@ enum uring_op_state {
 
 /* rota_op.flags_ */
 #define URING_OP_CANCELLED 1u     /* cancel() was called: do not re-arm */
-#define URING_OP_CANCEL_QUEUED 2u /* on `cancels`: the cancel request found no room in the SQ */
+#define URING_OP_CANCEL_QUEUED 2u /* on `cancels`: the cancel request waits for its turn */
+#define URING_OP_CANCEL_SENT 4u   /* counted in `cancels_sent` */
 
 /* ---- receive buffers ---- */
 
@@ -144,14 +149,14 @@ struct uring_buffers {
 struct uring_engine {
 	struct rota_backend base;
 	uint32_t features;
-	uint32_t enter_flags; /* of every io_uring_enter */
-	uint32_t wait_count;  /* completions to wait for: 1, or many with min_wait_us */
-	uint32_t cancels_this_turn;
+	uint32_t enter_flags;  /* of every io_uring_enter */
+	uint32_t wait_count;   /* completions to wait for: 1, or many with min_wait_us */
+	uint32_t cancels_sent; /* cancel requests whose operation has not ended yet */
 	bool ring_open;
 	bool wake_unarmed; /* the poll on wake_fd has no SQE yet */
 	bool backlogged;   /* one of the three lists below, or wake_unarmed, wants attention */
 	struct rota_link unsent;   /* operations without an SQE, in order */
-	struct rota_link cancels;  /* operations whose cancel request has no SQE, in order */
+	struct rota_link cancels;  /* operations whose cancel request has no SQE, as asked */
 	struct rota_link finished; /* operations that ended without a CQE, in order */
 	struct io_uring ring;
 	struct uring_table table;

@@ -150,13 +150,16 @@ static void test_submit_thousands_and_cancel_them_before_one_poll(void **state)
 	int client, server;
 
 	t_pair(world, &client, &server);
-	for (int round = 0; round < 2; round++) {
+	/*
+	 * Before the kernel has heard of them and after; from the oldest on, and from the newest.
+	 */
+	for (int round = 0; round < 4; round++) {
 		for (int i = 0; i < COUNT; i++)
 			ops[i] = t_poll_op(world, server, POLLIN);
-		if (round)
+		if (round & 1)
 			t_settle(world);
 		for (int i = 0; i < COUNT; i++)
-			t_ask_cancel(ops[i]);
+			t_ask_cancel(ops[round & 2 ? COUNT - 1 - i : i]);
 		for (int i = 0; i < COUNT; i++)
 			assert_int_equal(t_finish(ops[i]), -ECANCELED);
 	}
