@@ -39,6 +39,7 @@ int uring__buffers_open(struct uring_engine *engine)
 
 	buffers->count = engine->options.buffer_count;
 	buffers->bytes = engine->options.buffer_bytes;
+	buffers->under_memcheck = uring__under_memcheck();
 	ring_bytes = rota_round_up(ring_bytes, PAGE_BYTES_MAX);
 	/*
 	 * Resident only as far as it is touched: the ring is taken round in order, so one page per
@@ -86,7 +87,8 @@ char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_
 	ROTA_DCHECK(!buffers->is_lent[buffer]);
 	buffers->is_lent[buffer] = true;
 	buffers->lent_count++;
-	uring__kernel_wrote(data, bytes);
+	if (ROTA_UNLIKELY(buffers->under_memcheck))
+		uring__kernel_wrote(data, bytes);
 	return data;
 }
 

@@ -94,9 +94,9 @@ static int acquire_entry(struct uring_table *table, struct rota_op *op)
 }
 
 /* The operation has ended, or never began: its user_data is worth nothing from here on. */
-static void release_entry(struct uring_table *table, struct rota_op *op)
+static void release_entry(struct uring_table *table, struct uring_entry *entry)
 {
-	struct uring_entry *entry = entry_at(table, op->index_);
+	struct rota_op *op = entry->op;
 
 	entry->op = NULL;
 	entry->generation++;
@@ -104,15 +104,17 @@ static void release_entry(struct uring_table *table, struct rota_op *op)
 	table->first_free = op->index_;
 }
 
-static struct rota_op *find_op(const struct uring_table *table, uint64_t user_data)
+/* The entry of the operation that `user_data` names; NULL: it names none that we know. */
+static struct uring_entry *find_entry(const struct uring_table *table, uint64_t user_data)
 {
 	uint32_t index = (uint32_t)user_data;
-	const struct uring_entry *entry;
+	struct uring_entry *entry;
 
 	if (ROTA_UNLIKELY(index >= table->entries_count))
 		return NULL;
 	entry = entry_at(table, index);
-	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32)) ? entry->op : NULL;
+	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32) && entry->op) ? entry
+											: NULL;
 }
 
 unsigned uring__report_leaks(const struct uring_engine *engine)
@@ -309,7 +311,7 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 		return;
 	if (op->state_ == URING_OP_UNSENT) {
 		rota_list_remove(&op->link_);
-		release_entry(&engine->table, op);
+		release_entry(&engine->table, entry_at(&engine->table, op->index_));
 		finish_without_kernel(engine, op, give_up(engine, op, -ECANCELED));
 		return;
 	}
@@ -391,12 +393,14 @@ void uring__drain_backlog(struct uring_engine *engine)
 /* ---- completions ---- */
 
 /* The terminal completion has been seen: the operation is its owner's again. */
-static void retire(struct uring_engine *engine, struct rota_op *op)
+static void retire(struct uring_engine *engine, struct uring_entry *entry)
 {
+	struct rota_op *op = entry->op;
+
 	if (ROTA_UNLIKELY(op->flags_ & URING_OP_CANCEL_QUEUED))
 		rota_list_remove(&op->link_);
 	engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
-	release_entry(&engine->table, op);
+	release_entry(&engine->table, entry);
 	op->state_ = URING_OP_IDLE;
 	op->flags_ = 0;
 }
@@ -469,9 +473,10 @@ static void translate_receive(struct uring_engine *engine, struct rota_op *op,
 	engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
 }
 
-static bool translate(struct uring_engine *engine, struct rota_op *op,
+static bool translate(struct uring_engine *engine, struct uring_entry *entry,
 		      const struct io_uring_cqe *cqe, struct rota_completion *out)
 {
+	struct rota_op *op = entry->op;
 	bool tell = true;
 
 	out->op = op;
@@ -498,7 +503,7 @@ static bool translate(struct uring_engine *engine, struct rota_op *op,
 	 */
 	if (out->result == -EINTR && (op->flags_ & URING_OP_CANCELLED))
 		out->result = -ECANCELED;
-	retire(engine, op);
+	retire(engine, entry);
 	return true;
 }
 
@@ -554,12 +559,12 @@ unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out
 		count = collect_finished(engine, out, out_max);
 	while (head != tail && count < out_max) {
 		const struct io_uring_cqe *cqe = &cq->cqes[head++ & cq->ring_mask];
-		struct rota_op *op = find_op(&engine->table, cqe->user_data);
+		struct uring_entry *entry = find_entry(&engine->table, cqe->user_data);
 
-		if (ROTA_UNLIKELY(!op))
+		if (ROTA_UNLIKELY(!entry))
 			handle_internal(engine, cqe);
 		else
-			count += translate(engine, op, cqe, &out[count]);
+			count += translate(engine, entry, cqe, &out[count]);
 	}
 	/* The kernel may overwrite the entries from here on. */
 	io_uring_smp_store_release(cq->khead, head);

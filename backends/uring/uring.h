@@ -142,6 +142,7 @@ struct uring_buffers {
 	uint32_t bytes; /* of one */
 	uint32_t lent_count;
 	bool registered;
+	bool under_memcheck; /* must be told what the kernel wrote */
 };
 
 /* ---- the engine ---- */
