@@ -110,9 +110,10 @@ static void close_when_quiet(struct rota_conn *conn)
 /* Room for more unconsumed input; whatever comes after the last request is discarded anyway. */
 static bool has_room(const struct rota_conn *conn)
 {
-	size_t high = rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
+	size_t input = rota__conn_input_bytes(conn);
 
-	return conn->state != CONN_OPEN || rota__conn_input_bytes(conn) < high;
+	return conn->state != CONN_OPEN || !input ||
+	       input < rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
 }
 
 /* Open, receiving, and to go on like that: what nearly every event leaves behind. */

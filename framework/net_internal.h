@@ -112,15 +112,15 @@ struct rota_conn {
 	rota_ns active_at;       /* the turn in which bytes last moved */
 	uint64_t id;
 	int32_t error; /* why it is dead: negative errno; 0: it isn't */
-	uint8_t state; /* enum conn_state */
+	uint8_t state; /* enum conn_state; with the next three looked at by every event */
 	bool receive_is_lent;
 	bool receive_is_poll;
-	bool receive_is_cancelled;
+	bool has_eof; /* the peer has shut its side */
 	bool send_is_lent;
-	bool is_ready;
 	bool is_flushing;
+	bool is_ready;
 	bool is_opened; /* on_open has been called */
-	bool has_eof;   /* the peer has shut its side */
+	bool receive_is_cancelled;
 	bool is_full;   /* paused: output above the high-water mark */
 	bool wants_linger;
 	bool is_shut;             /* our side */

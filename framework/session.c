@@ -53,7 +53,8 @@ void rota__session_ready(struct rota_conn *conn)
 	else
 		net->ready_head = conn;
 	net->ready_tail = conn;
-	rota__workers_kick(net);
+	if (!net->serving_workers)
+		rota__workers_kick(net);
 }
 
 static struct rota_conn *pop_ready(struct net *net)
