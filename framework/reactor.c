@@ -58,8 +58,11 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
 	rota__mailbox_flush(reactor);
-	if (!had_stopped && rota_reactor_has_stopped(reactor))
-		/* the turn in which the last task ended does not wait for what will not come */
+	/*
+	 * The turn in which the last task ended does not wait for what will not come; nor does a
+	 * stopped reactor's that had a message, which may be the last there is (drive.c's nudge).
+	 */
+	if (rota_reactor_has_stopped(reactor) && (!had_stopped || messages))
 		deadline = 0;
 	completions = poll_engine(reactor, deadline);
 	if (completions > 0)
