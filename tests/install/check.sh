@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Install into a scratch folder and build tests/install/outside.c against it, as a stranger would:
-# with pkg-config alone, shared and static, C and C++. Closes with "N passed, N failed".
+# with pkg-config alone, shared and static, C and C++. The tutorial's programs are built the same way
+# and spoken to. Closes with "N passed, N failed".
 #
 #   tests/install/check.sh INSTALL_COMMAND...
 # shellcheck disable=SC2016 # the inner shells expand
@@ -43,6 +44,17 @@ source=tests/install/outside.c
 
 check 'shared, C' outside c gcc -std=c11 "${cflags[@]}" $source "${shared[@]}"
 check 'shared, C++' outside cxx g++ -std=c++17 "${cflags[@]}" -x c++ $source -x none "${shared[@]}"
+tutorial() {
+	local program=$scratch/$1
+	gcc -std=gnu11 -Wall -Wextra -Werror "${cflags[@]}" -o "$program" "docs/tutorial/$1.c" \
+		"${shared[@]}" && LD_LIBRARY_PATH=$lib tests/install/talk.py "$program" "$2" "$3"
+}
+check 'tutorial: hello' tutorial 02-hello 'ada\nslow\nbob\n' \
+	'hello ada, number 1\nsorry slow, no time\nhello bob, number 3\n'
+check 'tutorial: hello, a protocol' tutorial 02-hello-protocol 'ada\nslow\nbob\n' \
+	'hello ada\nhello slow\nhello bob\n'
+check 'tutorial: tally' tutorial 03-tally 'add 40\nadd 2\ntotal\nquit\n' '42\n42\n'
+check 'tutorial: tally, refused' tutorial 03-tally 'add 1\nadd\ntotal\n' 'what?\n'
 rm "$lib/librota.so"
 check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
 check 'static needs no library of ours' \

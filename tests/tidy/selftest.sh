@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Prove each rule of tests/tidy/tidy.sh: a small good tree passes, and each bad snippet put into it
-# is found under the rule's name. Closes with "N passed, N failed".
+# Prove each rule of tests/tidy/tidy.sh and docs.sh: a small good tree passes, and each bad snippet
+# put into it is found under the rule's name. Closes with "N passed, N failed".
 # shellcheck disable=SC2016 # snippets are not for this shell
 set -u
-tidy=$(cd "$(dirname "$0")" && pwd)/tidy.sh
+here=$(cd "$(dirname "$0")" && pwd)
+judge=$here/tidy.sh
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 passed=0 failed=0
@@ -54,7 +55,7 @@ expect() {
 	good_tree
 	mkdir -p "$(dirname "$file")"
 	printf '%s\n' "$snippet" >>"$file"
-	found=$("$tidy" . | sed -E 's/^[^:]*:[0-9]+: ([a-z-]+).*/\1/' | sort -u | tr '\n' ' ')
+	found=$("$judge" . | sed -E 's/^[^:]*:[0-9]+: ([a-z-]+).*/\1/' | sort -u | tr '\n' ' ')
 	if [ "$found" = "$rule${rule:+ }" ]; then
 		tell ok
 	else
@@ -123,6 +124,26 @@ expect size $a "$(many 800 'int a;')"
 expect size $a "$(printf 'int f(void)\n{\n'; many 71 '	f();'; echo '}')"
 expect '' $a "$(printf 'int f(void)\n{\n'; many 70 '	f();'; echo '}')"
 expect size tests/tidy/ratchet.txt 'framework/a.c file 900'
+
+judge=$here/docs.sh
+d=docs/a.md
+expect '' $d 'only words, `[x](y)` and <https://example.org/x>'
+block=$'```c framework/a.c\n/*\n * An a. Any thread may call it.\n */\n```'
+expect '' $d "$block"
+expect code $d "${block/An a/A b}"
+expect code $d "${block/ Any thread may call it./}"
+expect code $d "${block/a.c/b.c}"
+expect code $d "${block%$'\n'*}"
+expect code $d $'```c\nint a;\n```'
+expect '' docs/design/a.md $'```c\nint a;\n```'
+expect '' $d $'```sh\nmake\n```'
+expect '' $d $'# A heading, of `code`\n[a](../framework/a.c) [b](#a-heading-of-code)'
+expect '' $d $'[out](https://example.org/docs/none.md)\n```\n[x](y)\n```'
+expect link $d 'see [a](../framework/none.c)'
+expect link $d '[a](../framework/a.c), [b](b.md)'
+expect link $d $'# A heading\n[b](#another)'
+expect mention $a '/* docs/none.md */'
+expect mention build.ninja '# docs/design/none.pml'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
