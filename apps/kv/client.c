@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions: opening, closing, what they remember. Application layer of rota-kv; on the session's
+ * reactor.
+ */
+#include <rota/memory.h>
+
+#include "apps/kv/kv.h"
+
+/* Clients of all reactors: sums what each counts, so one too many may slip in per other reactor. */
+static uint64_t clients_now(const struct kv_server *server)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < server->locals_count; i++)
+		sum += kv_counted(&server->locals[i].counters.clients);
+	return sum;
+}
+
+static bool is_local(const struct rota_address *peer)
+{
+	switch (peer->any.sa_family) {
+	case AF_INET:
+		return ntohl(peer->v4.sin_addr.s_addr) >> 24 == 127;
+	case AF_INET6:
+		if (IN6_IS_ADDR_V4MAPPED(&peer->v6.sin6_addr))
+			return peer->v6.sin6_addr.s6_addr[12] == 127;
+		return IN6_IS_ADDR_LOOPBACK(&peer->v6.sin6_addr);
+	default:
+		return true;
+	}
+}
+
+/* Whether protected mode keeps this peer out. */
+static bool is_kept_out(const struct kv_local *local, struct rota_session *session)
+{
+	struct rota_address peer;
+
+	if (!local->server->config->is_protected || local->settings->password_bytes)
+		return false;
+	return rota_conn_address(rota_session_conn(session), true, &peer) == 0 && !is_local(&peer);
+}
+
+static void turn_away(struct rota_session *session, const char *why)
+{
+	rota_resp_write_error(rota_session_output(session), rota_view_of_string(why));
+	rota_session_finish(session);
+}
+
+int kv_client_open(struct rota_session *session)
+{
+	const struct rota_resp_service *resp = rota_session_arg(session);
+	struct kv_server *server = ROTA_CONTAINER_OF(resp, struct kv_server, resp);
+	struct kv_client *client = kv_client_of(session);
+	struct kv_local *local = &server->locals[rota_reactor_index(rota_reactor_current())];
+
+	client->local = local;
+	client->created_s = kv_server_age_s(server, rota_now());
+	client->active_s = client->created_s;
+	kv_count(&local->counters.accepted, 1);
+	kv_count(&local->counters.clients, 1);
+	if (clients_now(server) > local->settings->maxclients) {
+		kv_count(&local->counters.rejected, 1);
+		turn_away(session, "ERR max number of clients reached");
+	} else if (is_kept_out(local, session)) {
+		kv_count(&local->counters.rejected, 1);
+		turn_away(session, "DENIED protected mode is on and no password is set, so only "
+				   "connections from this machine are served. Set requirepass, or "
+				   "protected-mode no if the network is trusted.");
+	}
+	kv_client_reset(session);
+	return 0;
+}
+
+void kv_client_close(struct rota_session *session, int reason)
+{
+	struct kv_client *client = kv_client_of(session);
+
+	(void)reason;
+	if (!client->local)
+		return; /* it was never opened */
+	kv_count(&client->local->counters.clients, (uint64_t)-1);
+	if (client->labels) {
+		rota_buffer_fini(&client->labels->name);
+		rota_buffer_fini(&client->labels->library);
+		rota_buffer_fini(&client->labels->library_version);
+		rota_free(client->labels);
+	}
+}
+
+void kv_client_reset(struct rota_session *session)
+{
+	struct kv_client *client = kv_client_of(session);
+
+	client->database = 0;
+	client->is_authenticated = !client->local->settings->password_bytes;
+	if (client->labels)
+		client->labels->name.bytes = 0;
+	rota_resp_session_set_version(session, 2);
+	rota_resp_session_set_unauthenticated(session, !client->is_authenticated);
+	client->ends_batch = true;
+}
+
+struct kv_labels *kv_client_labels(struct kv_client *client)
+{
+	if (!client->labels)
+		client->labels = rota_calloc(1, sizeof(*client->labels));
+	return client->labels;
+}
