@@ -71,7 +71,7 @@ struct t_world {
 	struct rlimit descriptor_limit; /* put back after the test */
 	struct rota_link all;           /* every operation of this test */
 	struct rota_link lent_memory;
-	unsigned lent; /* operations without terminal completion */
+	struct rota_link lent_ops; /* those without terminal completion */
 	unsigned buffers_held;
 	/* a listener for t_pair, made on first use */
 	int listener;
@@ -82,8 +82,9 @@ struct t_world {
 struct t_op {
 	struct rota_op op; /* scribbled over after its terminal completion */
 	struct t_world *world;
-	struct rota_link link;
-	struct t_memory *memory; /* scribbled over as well; may be NULL */
+	struct rota_link link;      /* in world->all */
+	struct rota_link lent_link; /* in world->lent_ops until its terminal completion */
+	struct t_memory *memory;    /* scribbled over as well; may be NULL */
 	unsigned completions;
 	bool done;
 	/* by t_ask_cancel; until then receives are submitted again, see on_completion */

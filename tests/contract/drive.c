@@ -70,7 +70,7 @@ static void on_completion(struct rota_op *base, const struct rota_completion *co
 		return;
 	}
 	op->done = true;
-	op->world->lent--;
+	rota_list_remove(&op->lent_link);
 	t_scribble(&op->op, sizeof(op->op));
 	if (op->memory) {
 		t_scribble(op->memory->data, op->memory->bytes);
@@ -178,7 +178,7 @@ static struct t_op *make(struct t_world *world, enum rota_op_kind kind, int fd)
 
 static struct t_op *submit(struct t_op *op)
 {
-	op->world->lent++;
+	rota_list_push_back(&op->world->lent_ops, &op->lent_link);
 	op->world->ops->submit(op->world->backend, &op->op);
 	return op;
 }
@@ -263,11 +263,11 @@ struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events)
 
 struct t_op *t_close_op(struct t_world *world, int fd)
 {
-	for (const struct rota_link *link = world->all.next; link != &world->all;
+	for (const struct rota_link *link = world->lent_ops.next; link != &world->lent_ops;
 	     link = link->next) {
-		const struct t_op *other = ROTA_CONTAINER_OF(link, const struct t_op, link);
+		const struct t_op *other = ROTA_CONTAINER_OF(link, const struct t_op, lent_link);
 
-		if (!other->done && other->op.kind != ROTA_OP_CONNECT && other->op.fd == fd)
+		if (other->op.kind != ROTA_OP_CONNECT && other->op.fd == fd)
 			fail_msg("%s: closes %d under an operation of kind %d", world->test->name,
 				 fd, other->op.kind);
 	}

@@ -55,6 +55,7 @@ int t_world_open(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &world->descriptor_limit), 0);
 	world->descriptors_before = t_descriptor_count();
 	rota_list_init(&world->all);
+	rota_list_init(&world->lent_ops);
 	rota_list_init(&world->lent_memory);
 	status = rota_backend_create(world->ops, &config, &world->backend);
 	if (status < 0)
@@ -104,7 +105,7 @@ int t_world_close(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &world->descriptor_limit), 0);
 	close_listener(world);
 	t_settle(world);
-	assert_int_equal(world->lent, 0);
+	assert_true(rota_list_is_empty(&world->lent_ops));
 	assert_int_equal(world->buffers_held, 0);
 	assert_int_equal(t_stats(world).buffers_lent, 0);
 	check_and_free_operations(world);
