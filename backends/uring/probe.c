@@ -107,7 +107,7 @@ static void say_forbidden(const char *call, int error, char text[ROTA_BACKEND_TE
 	bool filtered = read_number("/proc/self/status", "Seccomp:", 0) == 2;
 
 	if (disabled >= 2)
-		say(text, "io_uring is switched off on this system (kernel.io_uring_disabled=2): "
+		say(text, "io_uring is switched off here (kernel.io_uring_disabled=2): "
 			  "sysctl -w kernel.io_uring_disabled=0" REMEDY);
 	else if (disabled == 1 && !filtered)
 		say(text,
