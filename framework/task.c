@@ -80,7 +80,7 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 	if (status == 0) {
 		status = rota__task_create(reactor, scope, fn, arg, options, site, NULL);
 		if (status < 0)
-			rota__scope_fail(reactor, scope, status, site, false);
+			rota__scope_fail(reactor, scope, status, site, options && options->result);
 	}
 	if (status < 0 && options && options->result)
 		rota_future_complete(options->result, status);
@@ -89,23 +89,30 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 
 /* ---- running ---- */
 
+static void push_ready(struct rota_reactor *reactor, struct rota_task *task)
+{
+	ROTA_DCHECK(task->state != TASK_READY);
+	task->state = TASK_READY;
+	task->next_ready = NULL;
+	if (!reactor->ready_head)
+		reactor->ready_head = task;
+	else
+		reactor->ready_tail->next_ready = task;
+	reactor->ready_tail = task;
+}
+
 void rota__task_make_ready(struct rota_task *task)
 {
 	struct rota_reactor *reactor = task->reactor;
 
-	ROTA_DCHECK(task->state != TASK_READY);
-	task->state = TASK_READY;
-	task->next_ready = NULL;
-	if (!reactor->ready_head) {
-		reactor->ready_head = task;
-		reactor->ready_tail = task;
-	} else if (ROTA_UNLIKELY(reactor->is_simulated) && rota__reactor_flip(reactor)) {
+	if (ROTA_UNLIKELY(reactor->is_simulated) && reactor->ready_head &&
+	    rota__reactor_flip(reactor)) {
+		task->state = TASK_READY;
 		task->next_ready = reactor->ready_head;
 		reactor->ready_head = task;
-	} else {
-		reactor->ready_tail->next_ready = task;
-		reactor->ready_tail = task;
+		return;
 	}
+	push_ready(reactor, task);
 }
 
 void rota__task_run(struct rota_reactor *reactor, struct rota_task *task)
@@ -140,7 +147,8 @@ int rota_yield(void)
 
 	if (status < 0)
 		return status;
-	rota__task_make_ready(task);
+	/* Behind the others, in the simulator, too: they run first, that is the promise. */
+	push_ready(task->reactor, task);
 	rota__task_suspend(task);
 	return rota_check_cancelled();
 }
