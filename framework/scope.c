@@ -20,7 +20,12 @@
  */
 #define SWEEP_TASKS_PER_TURN 512
 
+/* Failures of one scope that are logged one by one; the others are counted in one line. */
+#define FAILURES_LOGGED_MAX 8
+
 static void deadline_passed(struct rota_timer *timer);
+static void log_failure(const struct rota_site *site, int64_t failure);
+static void queue_sweep(struct rota_reactor *reactor, struct rota_scope *scope);
 
 /* ---- open and close ---- */
 
@@ -74,12 +79,11 @@ int64_t rota_scope_close(struct rota_scope *scope)
 	if (scope->children_count_)
 		rota__await_exempt(&scope->idle_);
 	result = scope->failure_ ? scope->failure_ : rota__scope_status(reactor, scope);
-	if (scope->failures_unseen_)
+	if (scope->failures_unseen_ > FAILURES_LOGGED_MAX)
 		rota_log(ROTA_LOG_WARNING,
-			 "%llu more task(s) of the scope closed by task \"%s\" had failed; "
-			 "the first failure was %s",
-			 (unsigned long long)scope->failures_unseen_, task->name,
-			 rota_error_name(scope->failure_));
+			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
+			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
+			 task->name, task->site->file, task->site->line);
 	task->scope = scope->parent_;
 	rota__scope_retire(reactor, scope);
 	return result;
@@ -123,16 +127,20 @@ void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, in
 
 	if (scope->keeps_going_) {
 		if (!was_seen)
-			rota_log(ROTA_LOG_WARNING, "task %s (%s:%d) ended with %s: %s", site->what,
-				 site->file, site->line, rota_error_name(failure),
-				 rota_strerror(failure));
+			log_failure(site, failure);
 		return;
 	}
 	if (scope->failure_ == 0)
 		scope->failure_ = failure;
-	else if (!was_seen)
-		scope->failures_unseen_++;
+	else if (!was_seen && ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX)
+		log_failure(site, failure);
 	rota__scope_cancel(reactor, scope, &reason);
+}
+
+static void log_failure(const struct rota_site *site, int64_t failure)
+{
+	rota_log(ROTA_LOG_WARNING, "task %s (%s:%d) ended with %s: %s", site->what, site->file,
+		 site->line, rota_error_name(failure), rota_strerror(failure));
 }
 
 /* ---- cancellation ---- */
@@ -147,7 +155,14 @@ void rota__scope_cancel(struct rota_reactor *reactor, struct rota_scope *scope,
 	rota__wheel_disarm(&reactor->wheel, &scope->timer_);
 	rota_list_splice_back(&scope->unswept_, &scope->children_);
 	/* Queued even without children: the task that opened it may be waiting inside. */
-	rota_list_push_back(&reactor->sweeps, &scope->sweep_link_);
+	queue_sweep(reactor, scope);
+}
+
+/* It may be queued already: an outer scope's cancellation has come down to it before its own. */
+static void queue_sweep(struct rota_reactor *reactor, struct rota_scope *scope)
+{
+	if (rota_list_is_empty(&scope->sweep_link_))
+		rota_list_push_back(&reactor->sweeps, &scope->sweep_link_);
 }
 
 void rota_scope_cancel_at(struct rota_scope *scope, const char *why, const struct rota_site *site)
@@ -197,8 +212,7 @@ static void tell_task(struct rota_reactor *reactor, struct rota_task *task,
 		if (!reaches(last, scope) || rota_list_is_empty(&scope->children_))
 			continue;
 		rota_list_splice_back(&scope->unswept_, &scope->children_);
-		if (rota_list_is_empty(&scope->sweep_link_))
-			rota_list_push_back(&reactor->sweeps, &scope->sweep_link_);
+		queue_sweep(reactor, scope);
 	}
 }
 
@@ -285,17 +299,17 @@ rota_ns rota_deadline(void)
 const char *rota_reason_format(const struct rota_cancel_reason *reason,
 			       char text[ROTA_REASON_TEXT_BYTES])
 {
-	int used = snprintf(text, ROTA_REASON_TEXT_BYTES, "%s",
-			    reason->kind == ROTA_CANCEL_NONE ? "not cancelled" : reason->why);
-	size_t at = rota_min_size((size_t)used, ROTA_REASON_TEXT_BYTES - 1);
-	size_t left = ROTA_REASON_TEXT_BYTES - at;
+	const struct rota_site *site = reason->site;
 
-	if (reason->kind == ROTA_CANCEL_SIBLING_FAILED)
-		snprintf(text + at, left, ": %s, spawned at %s:%d, ended with %s",
-			 reason->site->what, reason->site->file, reason->site->line,
-			 rota_error_name(reason->failure));
-	else if (reason->site)
-		snprintf(text + at, left, " (%s:%d, %s)", reason->site->file, reason->site->line,
-			 reason->site->function);
+	if (reason->kind == ROTA_CANCEL_NONE)
+		snprintf(text, ROTA_REASON_TEXT_BYTES, "not cancelled");
+	else if (reason->kind == ROTA_CANCEL_SIBLING_FAILED)
+		snprintf(text, ROTA_REASON_TEXT_BYTES, "task \"%s\" spawned at %s:%d failed: %s",
+			 site->what, site->file, site->line, rota_error_name(reason->failure));
+	else if (site)
+		snprintf(text, ROTA_REASON_TEXT_BYTES, "%s (%s:%d, %s)", reason->why, site->file,
+			 site->line, site->function);
+	else
+		snprintf(text, ROTA_REASON_TEXT_BYTES, "%s", reason->why);
 	return text;
 }

@@ -76,8 +76,9 @@ struct rota_scope {
 	/* completes when the last child ends, once a close waits */
 	struct rota_future idle_;
 	uint64_t children_count_;
-	uint64_t failures_unseen_; /* failed tasks beyond the one that close returns */
-	int64_t failure_;          /* the first failure, or 0 */
+	/* failed tasks beyond the one that close returns, without those whose future took it */
+	uint64_t failures_unseen_;
+	int64_t failure_; /* the first failure, or 0 */
 	bool is_shield_;
 	bool keeps_going_; /* a failure does not cancel the siblings */
 	bool is_closing_;
@@ -103,7 +104,7 @@ ROTA_API void rota_shield(struct rota_scope *scope, rota_ns deadline);
  *
  * Returns   0, or the first failed task's result, or -ECANCELED / -ETIMEDOUT when this scope or one
  *           around it was cancelled. Failures beyond the first, that no future took, are logged
- *           with their spawn site.
+ *           with their spawn site; when there are many, the first of them, and then their number.
  * Suspends  if a task is still running. Thread: the task that opened it (asserted).
  */
 ROTA_API ROTA_SUSPENDS int64_t rota_scope_close(struct rota_scope *scope);
@@ -137,7 +138,7 @@ ROTA_API rota_ns rota_deadline(void);
 ROTA_API const struct rota_cancel_reason *rota_why(void);
 
 /*
- * One line for people: "deadline passed", "task 'fetch' spawned at a.c:12 failed: ECONNRESET" …
+ * One line for people: "deadline passed", "task "fetch" spawned at a.c:12 failed: ECONNRESET" …
  * into `text`; returns it.
  */
 #define ROTA_REASON_TEXT_BYTES 256
