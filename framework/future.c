@@ -39,13 +39,11 @@ int64_t rota_await(struct rota_future *future)
 {
 	int status = rota_check_cancelled();
 
-	if (status < 0) {
+	if (ROTA_UNLIKELY(status < 0)) {
 		if (future->done_ || !future->cancel_)
 			return status;
 		settle(&future, 1);
-		return future->result == -ECANCELED ? status : future->result;
-	}
-	if (!future->done_) {
+	} else if (!future->done_) {
 		struct rota_wait_ wait;
 		struct wait_set set = {
 			.task = rota__task(), .waits = &wait, .count = 1, .needed = 1
@@ -53,9 +51,15 @@ int64_t rota_await(struct rota_future *future)
 
 		attach(&set, &wait, future);
 		sleep_until_ready(&set);
-		if (ROTA_UNLIKELY(set.was_cancelled) &&
-		    (!future->done_ || future->result == -ECANCELED))
-			return rota_check_cancelled();
+	}
+	/*
+	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
+	 * why.
+	 */
+	if (ROTA_UNLIKELY(!future->done_ || future->result == -ECANCELED)) {
+		status = rota_check_cancelled();
+		if (status < 0)
+			return status;
 	}
 	return future->result;
 }
