@@ -19,6 +19,8 @@
 #include <rota/error.h>
 #include <rota/memory.h>
 
+#include "framework/memory_internal.h"
+
 /* ---- life ---- */
 
 bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
@@ -32,26 +34,17 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 int rota_backend_create(const struct rota_backend_ops *ops,
 			const struct rota_backend_config *config, struct rota_backend **out)
 {
-	size_t bytes = rota_round_up(ops->state_bytes, ROTA_ISOLATION_BYTES);
 	struct rota_backend *backend;
-	char *memory;
 	int status;
 
 	ROTA_ASSERT(rota_backend_ops_are_complete(ops));
-	/*
-	 * Aligned by hand, because rota_alloc promises no more than malloc; the block's start is
-	 * kept just below.
-	 */
-	memory = rota_calloc(1, bytes + ROTA_ISOLATION_BYTES + sizeof(void *));
-	if (!memory)
+	backend = rota__calloc_isolated(ops->state_bytes);
+	if (!backend)
 		return -ENOMEM;
-	backend = (struct rota_backend *)rota_round_up((uintptr_t)memory + sizeof(void *),
-						       ROTA_ISOLATION_BYTES);
-	((void **)backend)[-1] = memory;
 	backend->ops = ops;
 	status = ops->open(backend, config);
 	if (status < 0) {
-		rota_free(memory);
+		rota__free_isolated(backend);
 		return status;
 	}
 	*out = backend;
@@ -63,7 +56,7 @@ void rota_backend_destroy(struct rota_backend *backend)
 	if (!backend)
 		return;
 	backend->ops->close(backend);
-	rota_free(((void **)backend)[-1]);
+	rota__free_isolated(backend);
 }
 
 bool rota_backend_option_next(const char **cursor, struct rota_view *key, struct rota_view *value)

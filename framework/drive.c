@@ -3,24 +3,32 @@
  * Driving several reactors: one thread each, the first on the caller's. The threads seam's default;
  * the simulator has its own.
  *
- * A reactor that has stopped goes on turning until all of them have, because the others may still
- * call it and wait for its "closing"; and no engine is closed before all have left their loops,
- * because until then somebody may wake it.
+ * They work together or not at all: none makes a turn before all engines are open. A reactor that
+ * has stopped goes on turning until all of them have, because the others may still call it and wait
+ * for its "closing"; and no engine is closed before all have left their loops, because until then
+ * somebody may wake it.
  */
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 
 #include <rota/error.h>
 #include <rota/memory.h>
 
 #include "framework/reactor_internal.h"
 
+/* Between two turns with a broken engine, which does not wait. */
+#define BROKEN_TURN_NS ROTA_NS_PER_MS
+
 struct crew {
 	struct driver *drivers;
 	unsigned count;
 	unsigned running; /* atomic: reactors that have not stopped yet */
 	pthread_mutex_t lock;
-	pthread_cond_t all_left;
+	/* opening or turning has become 0 */
+	pthread_cond_t met;
+	unsigned opening; /* under lock: reactors whose engine is still to be opened */
+	int open_status;  /* under lock: of the first that could not be; fixed once opening is 0 */
 	unsigned turning; /* under lock: threads still in their loop */
 };
 
@@ -34,7 +42,7 @@ struct driver {
 
 static void nudged(struct rota_message *message)
 {
-	(void)message; /* it came, so the reactor turns and looks at crew->running */
+	(void)message; /* it came, so this turn does not wait: drive() looks at crew->running */
 }
 
 static void pin_thread(const struct rota_reactor *reactor)
@@ -58,29 +66,54 @@ static void stop_all(const struct crew *crew)
 		rota_reactor_stop(crew->drivers[i].reactor);
 }
 
-static void count_stopped(struct crew *crew, unsigned stopped)
+/* The last one wakes the others: they turn, and look at crew->running. */
+static void count_stopped(struct crew *crew)
 {
-	if (__atomic_sub_fetch(&crew->running, stopped, __ATOMIC_ACQ_REL) != 0)
+	if (__atomic_sub_fetch(&crew->running, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	for (unsigned i = 0; i < crew->count; i++)
 		rota_post(crew->drivers[i].reactor, &crew->drivers[i].nudge);
 }
 
-static void leave(struct crew *crew, unsigned leaving)
+/* Under crew->lock: one more of what `*left` counts is there; go on when all are. */
+static void meet(struct crew *crew, unsigned *left)
 {
-	pthread_mutex_lock(&crew->lock);
-	crew->turning -= leaving;
-	if (crew->turning == 0)
-		pthread_cond_broadcast(&crew->all_left);
-	pthread_mutex_unlock(&crew->lock);
+	if (--*left == 0)
+		pthread_cond_broadcast(&crew->met);
+	while (*left)
+		pthread_cond_wait(&crew->met, &crew->lock);
 }
 
-static void wait_until_all_left(struct crew *crew)
+/* Returns 0 when all engines are open, or the first error. */
+static int open_together(struct driver *driver)
 {
+	struct crew *crew = driver->crew;
+	int status = rota_reactor_open(driver->reactor);
+
 	pthread_mutex_lock(&crew->lock);
-	while (crew->turning)
-		pthread_cond_wait(&crew->all_left, &crew->lock);
+	if (status < 0 && crew->open_status == 0)
+		crew->open_status = status;
+	meet(crew, &crew->opening);
+	status = crew->open_status;
 	pthread_mutex_unlock(&crew->lock);
+	return status;
+}
+
+/*
+ * One turn. With a broken engine, too: what does not wait for I/O can still end, and who calls this
+ * reactor gets an answer.
+ */
+static void turn(struct driver *driver)
+{
+	int status = rota_reactor_run_once(driver->reactor, ROTA_NEVER);
+
+	if (ROTA_LIKELY(status >= 0))
+		return;
+	if (driver->status == 0) {
+		driver->status = status;
+		stop_all(driver->crew);
+	}
+	nanosleep(&(struct timespec){ .tv_nsec = BROKEN_TURN_NS }, NULL);
 }
 
 static void *drive(void *arg)
@@ -89,68 +122,66 @@ static void *drive(void *arg)
 	struct crew *crew = driver->crew;
 
 	pin_thread(driver->reactor);
-	driver->status = rota_reactor_run(driver->reactor);
-	if (driver->status < 0)
-		stop_all(crew); /* one engine is broken: the reactors work together or not at all */
-	count_stopped(crew, 1);
-	while (driver->status >= 0 && __atomic_load_n(&crew->running, __ATOMIC_ACQUIRE)) {
-		int status = rota_reactor_run_once(driver->reactor, ROTA_NEVER);
-
-		if (status < 0)
-			driver->status = status;
+	driver->status = open_together(driver);
+	if (driver->status == 0) {
+		while (!rota_reactor_has_stopped(driver->reactor))
+			turn(driver);
+		count_stopped(crew);
+		while (__atomic_load_n(&crew->running, __ATOMIC_ACQUIRE))
+			turn(driver);
 	}
-	leave(crew, 1);
-	wait_until_all_left(crew);
-	if (driver->status >= 0)
-		rota_reactor_close(driver->reactor);
+	pthread_mutex_lock(&crew->lock);
+	meet(crew, &crew->turning);
+	pthread_mutex_unlock(&crew->lock);
+	rota_reactor_close(driver->reactor);
 	return NULL;
 }
 
 /*
- * Start all threads but the first reactor's. Returns 0, or the negative errno of the one that could
- * not be started; it and the rest count as stopped then. `*started`: reactors that have a thread,
- * the first one included.
+ * Start all threads but the first reactor's. Returns how many reactors have a thread, the first one
+ * included; when those are not all, none will run, and crew->open_status says why.
  */
-static int start_threads(struct crew *crew, unsigned *started)
+static unsigned start_threads(struct crew *crew)
 {
 	for (unsigned i = 1; i < crew->count; i++) {
 		int error = pthread_create(&crew->drivers[i].thread, NULL, drive,
 					   &crew->drivers[i]);
 
 		if (error) {
-			stop_all(crew);
-			count_stopped(crew, crew->count - i);
-			leave(crew, crew->count - i);
-			return -error;
+			pthread_mutex_lock(&crew->lock);
+			crew->open_status = -error;
+			crew->opening -= crew->count - i;
+			crew->turning -= crew->count - i;
+			pthread_mutex_unlock(&crew->lock);
+			return i;
 		}
-		*started = i + 1;
 	}
-	return 0;
+	return crew->count;
 }
 
 int rota_backend_default_drive(struct rota_reactor *const reactors[], unsigned count)
 {
-	struct crew crew = { .count = count, .running = count, .turning = count };
-	unsigned started = 1;
-	int status;
+	struct crew crew = { .count = count, .running = count, .opening = count, .turning = count };
+	unsigned started;
+	int status = 0;
 
 	crew.drivers = rota_calloc(count, sizeof(*crew.drivers));
 	if (!crew.drivers)
 		return -ENOMEM;
 	pthread_mutex_init(&crew.lock, NULL);
-	pthread_cond_init(&crew.all_left, NULL);
+	pthread_cond_init(&crew.met, NULL);
 	for (unsigned i = 0; i < count; i++) {
 		crew.drivers[i].crew = &crew;
 		crew.drivers[i].reactor = reactors[i];
 		crew.drivers[i].nudge.run = nudged;
 	}
-	status = start_threads(&crew, &started);
+	started = start_threads(&crew);
 	drive(&crew.drivers[0]);
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(crew.drivers[i].thread, NULL);
 	for (unsigned i = 0; i < started && status == 0; i++)
 		status = crew.drivers[i].status;
-	pthread_cond_destroy(&crew.all_left);
+	pthread_cond_destroy(&crew.met);
 	pthread_mutex_destroy(&crew.lock);
 	rota_free(crew.drivers);
 	return status;

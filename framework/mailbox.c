@@ -9,6 +9,8 @@
  * Sleeping and waking need a store-load fence on both sides; modelled with store buffers in
  * docs/design/mailbox.pml.
  */
+#include <sched.h>
+
 #include <rota/error.h>
 
 #include "framework/reactor_internal.h"
@@ -65,6 +67,8 @@ static void push_chain(struct rota_reactor *to, struct rota_message *first,
 	struct mailbox *mailbox = &to->mailbox;
 	struct rota_message *head = __atomic_load_n(&mailbox->inbox, __ATOMIC_RELAXED);
 
+	/* Whoever sees the push sees this as well: rota__mailbox_wait_for_senders. */
+	__atomic_fetch_add(&mailbox->senders, 1, __ATOMIC_RELAXED);
 	do
 		last->next_ = head;
 	while (!__atomic_compare_exchange_n(&mailbox->inbox, &head, first, true,
@@ -78,6 +82,8 @@ static void push_chain(struct rota_reactor *to, struct rota_message *first,
 	if (__atomic_load_n(&mailbox->is_sleeping, __ATOMIC_SEQ_CST) &&
 	    __atomic_exchange_n(&mailbox->is_sleeping, 0, __ATOMIC_SEQ_CST))
 		to->engine->wake(to->backend);
+	/* Our last touch of `to`. Partner: rota__mailbox_wait_for_senders. */
+	__atomic_fetch_sub(&mailbox->senders, 1, __ATOMIC_RELEASE);
 }
 
 void rota__mailbox_flush(struct rota_reactor *reactor)
@@ -95,6 +101,15 @@ void rota__mailbox_flush(struct rota_reactor *reactor)
 			push_chain(rota__reactors[slot], reverse(oldest), oldest);
 		}
 	}
+}
+
+bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor)
+{
+	uint64_t dirty = 0;
+
+	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++)
+		dirty |= reactor->outboxes_dirty[word];
+	return dirty != 0;
 }
 
 /* ---- receiving ---- */
@@ -137,6 +152,15 @@ void rota__mailbox_woken(struct rota_reactor *reactor)
 	__atomic_store_n(&reactor->mailbox.is_sleeping, 0, __ATOMIC_RELAXED);
 }
 
+void rota__mailbox_wait_for_senders(struct rota_reactor *reactor)
+{
+	/*
+	 * A few instructions of theirs, so there is nothing better to wait on. Partner: push_chain.
+	 */
+	while (__atomic_load_n(&reactor->mailbox.senders, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
 /* ---- calls ---- */
 
 /*
@@ -163,6 +187,25 @@ static void call_return(struct rota_call *call)
 	rota_post(call->from_, &call->message_);
 }
 
+/*
+ * The caller's deadline was ours as well, so if it has passed, that is why, whether the caller's
+ * timer fires first or ours.
+ */
+static void cancel_callee(struct rota_call *call)
+{
+	struct rota_cancel_reason reason = { .kind = ROTA_CANCEL_BY_HAND,
+					     .error = -ECANCELED,
+					     .why = "the caller was cancelled",
+					     .site = call->site_ };
+
+	if (call->deadline_ <= rota_now()) {
+		reason.kind = ROTA_CANCEL_DEADLINE;
+		reason.error = -ETIMEDOUT;
+		reason.why = "the caller's deadline passed";
+	}
+	rota__scope_cancel(rota__reactor(), call->scope_, &reason);
+}
+
 /* The callee's task: its last act is to send the call back. */
 static int64_t call_task(void *arg)
 {
@@ -172,7 +215,7 @@ static int64_t call_task(void *arg)
 	rota_scope_open(&scope, call->deadline_);
 	call->scope_ = &scope;
 	if (call->cancel_arrived_)
-		rota_scope_cancel(&scope, "the caller was cancelled");
+		cancel_callee(call);
 	call->result_ = call->fn_(call->arg_);
 	call->scope_ = NULL;
 	rota_ignore(rota_scope_close(&scope), "the function's own result goes back");
@@ -213,7 +256,7 @@ static void call_cancel_arrived(struct rota_message *message)
 
 	call->cancel_arrived_ = true;
 	if (call->scope_)
-		rota_scope_cancel(call->scope_, "the caller was cancelled");
+		cancel_callee(call);
 	message->run = call_cancel_returned;
 	rota_post(call->from_, message);
 }

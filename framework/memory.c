@@ -8,6 +8,8 @@
 
 #include <rota/memory.h>
 
+#include "framework/memory_internal.h"
+
 static const struct rota_allocator libc_allocator = {
 	.allocate = malloc,
 	.reallocate = realloc,
@@ -39,6 +41,25 @@ void *rota_calloc(size_t count, size_t item_bytes)
 	if (memory)
 		memset(memory, 0, bytes);
 	return memory;
+}
+
+void *rota__calloc_isolated(size_t bytes)
+{
+	size_t isolated = rota_round_up(bytes, ROTA_ISOLATION_BYTES);
+	char *block = rota_calloc(1, isolated + ROTA_ISOLATION_BYTES + sizeof(void *));
+	void *memory;
+
+	if (!block)
+		return NULL;
+	memory = (void *)rota_round_up((uintptr_t)block + sizeof(void *), ROTA_ISOLATION_BYTES);
+	((void **)memory)[-1] = block; /* where the block starts is kept just below */
+	return memory;
+}
+
+void rota__free_isolated(void *memory)
+{
+	if (memory)
+		rota_free(((void **)memory)[-1]);
 }
 
 void *rota_realloc(void *memory, size_t bytes)

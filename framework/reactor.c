@@ -4,13 +4,13 @@
  * that first.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <rota/error.h>
 #include <rota/memory.h>
 #include <rota/reactor.h>
 
+#include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
 /*
@@ -35,6 +35,8 @@ static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
 static bool has_work(const struct rota_reactor *reactor);
+static void free_memory(struct rota_reactor *reactor);
+static void assert_nothing_is_left(const struct rota_reactor *reactor);
 
 /* ---- the turn ---- */
 
@@ -59,10 +61,10 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	rota__scopes_sweep(reactor);
 	rota__mailbox_flush(reactor);
 	/*
-	 * The turn in which the last task ended does not wait for what will not come; nor does a
-	 * stopped reactor's that had a message, which may be the last there is (drive.c's nudge).
+	 * What whoever drives us looks for between turns may be there now: then it does not wait,
+	 * because nothing else might come.
 	 */
-	if (rota_reactor_has_stopped(reactor) && (!had_stopped || messages))
+	if (messages > 0 || (!had_stopped && rota_reactor_has_stopped(reactor)))
 		deadline = 0;
 	completions = poll_engine(reactor, deadline);
 	if (completions > 0)
@@ -167,7 +169,7 @@ static void run_completions(struct rota_reactor *reactor, unsigned count)
 static bool has_work(const struct rota_reactor *reactor)
 {
 	return reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
-	       rota__net_has_work(reactor);
+	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
 }
 
 rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
@@ -235,12 +237,13 @@ static void stop_arrived(struct rota_message *message)
 
 int rota_reactor_create(const struct rota_reactor_options *options, struct rota_reactor **out)
 {
-	struct rota_reactor *reactor;
+	const char *engine_options = options->engine_options ? options->engine_options : "";
+	size_t engine_options_bytes = strlen(engine_options) + 1;
+	struct rota_reactor *reactor = rota__calloc_isolated(sizeof(*reactor));
 	int status;
 
-	if (posix_memalign((void **)&reactor, ROTA_ISOLATION_BYTES, sizeof(*reactor)))
+	if (!reactor)
 		return -ENOMEM;
-	memset(reactor, 0, sizeof(*reactor));
 	reactor->engine = options->engine;
 	reactor->offsets = &rota__offsets;
 	reactor->is_simulated = options->engine->features & ROTA_BACKEND_SIMULATED;
@@ -254,16 +257,23 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	rota__stack_pool_init(&reactor->stacks, describe_task);
 	rota__wheel_init(&reactor->wheel, 0);
 	reactor->outboxes = rota_calloc(ROTA_REACTORS_MAX, sizeof(*reactor->outboxes));
-	reactor->engine_options = strdup(options->engine_options ? options->engine_options : "");
+	reactor->engine_options = rota_alloc(engine_options_bytes);
+	if (reactor->engine_options)
+		memcpy(reactor->engine_options, engine_options, engine_options_bytes);
 	status = reactor->outboxes && reactor->engine_options ? take_slot(reactor) : -ENOMEM;
 	if (status < 0) {
-		rota_free(reactor->outboxes);
-		free(reactor->engine_options);
-		free(reactor);
+		free_memory(reactor);
 		return status;
 	}
 	*out = reactor;
 	return 0;
+}
+
+static void free_memory(struct rota_reactor *reactor)
+{
+	rota_free(reactor->outboxes);
+	rota_free(reactor->engine_options);
+	rota__free_isolated(reactor);
 }
 
 int rota_reactor_open(struct rota_reactor *reactor)
@@ -301,12 +311,12 @@ void rota_reactor_close(struct rota_reactor *reactor)
 {
 	if (!reactor->is_open)
 		return;
-	ROTA_ASSERT(rota_reactor_has_stopped(reactor));
+	assert_nothing_is_left(reactor);
+	rota__mailbox_wait_for_senders(reactor);
 	reactor->engine->stats(reactor->backend, &reactor->stats.engine);
 	rota__net_destroy(reactor);
 	rota_backend_destroy(reactor->backend);
 	reactor->backend = NULL;
-	rota__context_retire(&reactor->context);
 	rota__stack_thread_fini(&reactor->stacks);
 	rota__stack_pool_fini(&reactor->stacks);
 	rota__stack_pool_init(&reactor->stacks, describe_task);
@@ -318,12 +328,37 @@ void rota_reactor_destroy(struct rota_reactor *reactor)
 	if (!reactor)
 		return;
 	rota_reactor_close(reactor);
-	ROTA_ASSERT(reactor->root.children_count_ == 0);
+	assert_nothing_is_left(reactor);
+	rota__mailbox_wait_for_senders(reactor);
 	__atomic_store_n(&rota__reactors[reactor->slot], NULL, __ATOMIC_RELEASE);
 	rota__stack_pool_fini(&reactor->stacks);
-	rota_free(reactor->outboxes);
-	free(reactor->engine_options);
-	free(reactor);
+	free_memory(reactor);
+}
+
+bool rota__reactor_is_empty(const struct rota_reactor *reactor)
+{
+	return reactor->root.children_count_ == 0 && reactor->ops_lent == 0 &&
+	       rota__net_is_idle(reactor);
+}
+
+/* Names what is left: a task, or else what only the network can know of. */
+static void assert_nothing_is_left(const struct rota_reactor *reactor)
+{
+	const struct rota_link *first = reactor->root.children_.next;
+
+	if (first == &reactor->root.children_)
+		first = reactor->root.unswept_.next;
+	if (first != &reactor->root.unswept_) {
+		const struct rota_task *task = ROTA_CONTAINER_OF(first, struct rota_task,
+								 scope_link);
+
+		rota_log(ROTA_LOG_ERROR,
+			 "reactor %u is closed before %llu task(s) have ended, the first: "
+			 "\"%s\" (%s:%d)",
+			 reactor->index, (unsigned long long)reactor->root.children_count_,
+			 task->name, task->site->file, task->site->line);
+	}
+	ROTA_ASSERT(rota__reactor_is_empty(reactor));
 }
 
 /* ---- running and stopping ---- */
@@ -345,8 +380,7 @@ void rota_reactor_stop(struct rota_reactor *reactor)
 
 bool rota_reactor_has_stopped(const struct rota_reactor *reactor)
 {
-	return reactor->is_stopping && reactor->root.children_count_ == 0 &&
-	       reactor->ops_lent == 0 && rota__net_is_idle(reactor);
+	return reactor->is_stopping && rota__reactor_is_empty(reactor);
 }
 
 int rota_reactor_drive(struct rota_reactor *const reactors[], unsigned count)

@@ -27,6 +27,11 @@ struct mailbox {
 	struct rota_message *inbox;
 	/* atomic: 1 while the reactor is in, or about to enter, a wait */
 	uint32_t is_sleeping;
+	/*
+	 * atomic: threads that are pushing or waking; the reactor may not go before they are
+	 * through
+	 */
+	uint32_t senders;
 } ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 
 /* Messages gathered for one other reactor, oldest first; they leave once per turn. */
@@ -138,10 +143,16 @@ ROTA_SUSPENDS int64_t rota__io_await_exempt(struct io *io);
 /* One seeded decision of the simulator's. */
 bool rota__reactor_flip(struct rota_reactor *reactor);
 
+/* No task, no operation, no connection. */
+bool rota__reactor_is_empty(const struct rota_reactor *reactor);
+
 /* ---- mailbox.c ---- */
 
 /* Send what was gathered. */
 void rota__mailbox_flush(struct rota_reactor *reactor);
+
+/* True when something was gathered and has not been sent. */
+bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor);
 
 /* Run the messages that have come. Returns their number. */
 unsigned rota__mailbox_take(struct rota_reactor *reactor);
@@ -149,6 +160,9 @@ unsigned rota__mailbox_take(struct rota_reactor *reactor);
 /* About to wait: true if it may; then rota__mailbox_woken must follow the wait. */
 bool rota__mailbox_may_sleep(struct rota_reactor *reactor);
 void rota__mailbox_woken(struct rota_reactor *reactor);
+
+/* Before its engine or its memory goes: whoever has sent a message may still be about to wake. */
+void rota__mailbox_wait_for_senders(struct rota_reactor *reactor);
 
 /* ---- net.c ---- */
 

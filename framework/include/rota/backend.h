@@ -257,8 +257,8 @@ struct rota_backend_ops {
 	 * Drive the reactors until each of them has stopped: the threads seam. Called once, on the
 	 * thread that calls rota_reactor_drive; needs no open instance. The default starts
 	 * one thread per reactor but the first, which runs on the caller's thread; the simulator
-	 * steps them all on the caller's. Returns 0, or negative errno when a thread could not be
-	 * started (the others were stopped).
+	 * steps them all on the caller's. Returns 0, or negative errno: when a thread could not be
+	 * started or an engine not opened, none of them has run.
 	 */
 	int (*drive)(struct rota_reactor *const reactors[], unsigned count);
 

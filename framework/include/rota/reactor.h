@@ -42,8 +42,8 @@ ROTA_API ROTA_MUST_USE int rota_reactor_create(const struct rota_reactor_options
 					       struct rota_reactor **out);
 
 /*
- * Give it back. It must have stopped: no tasks, no operations (asserted, naming what is left). NULL
- * is allowed.
+ * Give it back. It must have stopped, or never have run: no tasks, no operations (asserted, naming
+ * what is left). Messages that have not been run are dropped. NULL is allowed.
  */
 ROTA_API void rota_reactor_destroy(struct rota_reactor *reactor);
 
@@ -55,7 +55,7 @@ ROTA_API void rota_reactor_destroy(struct rota_reactor *reactor);
 ROTA_API ROTA_MUST_USE int rota_reactor_open(struct rota_reactor *reactor);
 
 /*
- * Close the engine, on the thread that opened it, once the reactor has stopped (asserted). Done by
+ * Close the engine, on the thread that opened it, once the reactor is as for destroy. Done by
  * rota_reactor_destroy otherwise; the counters stay readable. Harmless if it is not open.
  */
 ROTA_API void rota_reactor_close(struct rota_reactor *reactor);
@@ -124,7 +124,8 @@ ROTA_API void rota_reactor_stats(const struct rota_reactor *reactor,
 
 /*
  * Drive `count` reactors until each has stopped: the engine's drive() (threads, or the simulator).
- * Returns 0 or the first negative errno.
+ * They work together or not at all: when one engine does not open, none runs, and when one breaks,
+ * all are told to stop. Returns 0 or the first negative errno.
  */
 ROTA_API ROTA_MUST_USE int rota_reactor_drive(struct rota_reactor *const reactors[],
 					      unsigned count);
