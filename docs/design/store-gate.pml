@@ -8,11 +8,16 @@
  * consistent store first empties the buffer. (Forwarding from the own buffer isn't needed: nobody
  * here reads what it alone writes.)
  *
- * One model per run:
- *	spin -a -DSHARD store-gate.pml && gcc -O2 -o pan pan.c && ./pan -m100000
- * with -DSHARD, -DGATE or -DRECLAIM. Every one must report "errors: 0". Each has a mutation that
- * must report an error, so that the model is known to see what it is there for: add -DBROKEN (for
- * the gate also -DBROKEN_FINISH).
+ * One model per run; each has a mutation, so that the model is known to see what it is there for.
+ * tests/models.sh runs, with spin -a, gcc and ./pan:
+ *
+ *	holds: -DSHARD
+ *	fails: -DSHARD -DBROKEN
+ *	holds: -DGATE
+ *	fails: -DGATE -DBROKEN
+ *	fails: -DGATE -DBROKEN_FINISH
+ *	holds: -DRECLAIM
+ *	fails: -DRECLAIM -DBROKEN
  *
  * Every process does a bounded number of rounds. A lost wake-up is then an invalid end state:
  * somebody still asleep when all others are done.
