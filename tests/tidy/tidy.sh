@@ -222,7 +222,9 @@ check_build_lists() {
 		name=${file##*/}
 		name=${name%.c}
 		grep -qsF " $file" "${ninja[@]}" || echo "$file:1: build: in no .ninja file"
-		[ "$(grep -csE "^  [^ ]*/$name\.ok( |\$)" tests/tests.ninja)" = 1 ] ||
+		# Two folders may each have a test_engine.c: as many lines as files of that name.
+		[ "$(grep -csE "^  [^ ]*/$name\.ok( |\$)" tests/tests.ninja)" = \
+			"$(matching "^tests/.*/$name\.c\$" | wc -l)" ] ||
 			echo "$file:1: build: $name.ok is not in the list of tests/tests.ninja"
 	done
 }
