@@ -51,6 +51,16 @@ static int open_all(struct rota_reactor *const reactors[], unsigned count, unsig
 	return 0;
 }
 
+static void name_the_running(const struct rota_sim_actor actors[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (reactor_has_stopped(actors[i].arg))
+			continue;
+		rota_log(ROTA_LOG_ERROR, "sim: reactor %u has a task that ignores cancellation",
+			 rota_reactor_index(actors[i].arg));
+	}
+}
+
 /*
  * The drive has failed: a deadlock, or too many steps. It was reported with everything as it stood;
  * now the reactors are stopped as by rota_reactor_stop(), so that their tasks end by cancellation
@@ -66,12 +76,7 @@ static void tear_down(const struct rota_sim_actor actors[], unsigned count)
 		rota_reactor_stop(actors[i].arg);
 	world->options.steps_max = world->steps + TEAR_DOWN_STEPS_MAX;
 	if (rota_sim_drive(actors, count) < 0)
-		for (unsigned i = 0; i < count; i++)
-			if (!reactor_has_stopped(actors[i].arg))
-				rota_log(
-					ROTA_LOG_ERROR,
-					"sim: reactor %u does not stop: a task ignores cancellation",
-					rota_reactor_index(actors[i].arg));
+		name_the_running(actors, count);
 	world->options.steps_max = steps_max;
 }
 

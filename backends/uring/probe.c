@@ -122,8 +122,8 @@ static void say_forbidden(const char *call, int error, char text[ROTA_BACKEND_TE
 		    call, rota_error_name(error));
 	else if (error == -ENOSYS)
 		say(text,
-		    "this kernel has no io_uring (ENOSYS): io_uring here needs Linux %d.%d or newer, "
-		    "built with CONFIG_IO_URING" REMEDY,
+		    "this kernel has no io_uring (ENOSYS): io_uring here needs Linux %d.%d or "
+		    "newer, built with CONFIG_IO_URING" REMEDY,
 		    FLOOR_MAJOR, FLOOR_MINOR);
 	else
 		say(text,
@@ -164,8 +164,8 @@ static void say_setup_failed(const struct uring_options *options, int error,
 	case -ENOMEM:
 		say(text,
 		    "no memory for the rings (sq=%u, cq=%u; ENOMEM): raise the limit on locked "
-		    "memory (ulimit -l, LimitMEMLOCK=) or the memory cgroup's, or ask for less with "
-		    "sq= and cq=" REMEDY,
+		    "memory (ulimit -l, LimitMEMLOCK=) or the memory cgroup's, or ask for less "
+		    "with sq= and cq=" REMEDY,
 		    options->sq_entries, options->cq_entries);
 		break;
 	case -EMFILE:
