@@ -66,14 +66,15 @@ void uring__ring_close(struct uring_engine *engine)
 }
 
 /*
- * The kernel's thread (sqpoll) takes SQEs by itself unless it has gone to sleep. The full fence
- * orders our store of the tail before the load of the flag; its partner is the kernel's, between
- * setting the flag and looking at the tail once more.
+ * The kernel's thread (sqpoll) takes SQEs by itself unless it has gone to sleep. Our store of the
+ * tail must not pass the load of the flag, so both are sequentially consistent (a fence would say
+ * it as well, but not to ThreadSanitizer); the partner is the kernel's fence between setting the
+ * flag and looking at the tail once more.
  */
-static bool kernel_thread_sleeps(const struct uring_engine *engine)
+static bool kernel_thread_sleeps(struct uring_engine *engine)
 {
-	atomic_thread_fence(memory_order_seq_cst);
-	return IO_URING_READ_ONCE(*engine->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP;
+	__atomic_store_n(engine->ring.sq.ktail, engine->ring.sq.sqe_tail, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(engine->ring.sq.kflags, __ATOMIC_SEQ_CST) & IORING_SQ_NEED_WAKEUP;
 }
 
 /* What io_uring_enter says when it does not work at once, by meaning. */
