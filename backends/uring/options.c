@@ -11,14 +11,16 @@
 #include "backends/uring/uring.h"
 
 /*
- * 512 buffers of 16 KiB: see docs in the table's text. SQ and CQ as measured with the raw loop; a
- * CQ of 8192 holds one turn of 8000 busy connections before the kernel must keep completions aside.
+ * 256 buffers of 64 KiB cost no more than smaller ones with small messages and a quarter less with
+ * large ones (docs/design/0004-engines.md, 2026-11-22). SQ and CQ are guesses: an SQ of 1024 takes
+ * a turn of as many busy connections in one enter, a CQ of 8192 one of 8000 before the kernel must
+ * keep completions aside.
  */
 static const struct uring_options defaults = {
 	.sq_entries = 1024,
 	.cq_entries = 8192,
-	.buffer_count = 512,
-	.buffer_bytes = 16384,
+	.buffer_count = 256,
+	.buffer_bytes = 65536,
 	.taskrun = URING_TASKRUN_DEFER,
 	.multishot = true,
 	.registered_ring = true,
