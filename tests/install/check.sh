@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Install into a scratch folder and build tests/install/outside.c against it, as a stranger would:
-# with pkg-config alone, shared and static, C and C++. The tutorial's programs are built the same way
-# and spoken to. Closes with "N passed, N failed".
+# with pkg-config alone, shared and static, C and C++. The tutorial's programs are built the same
+# way and spoken to. Closes with "N passed, N failed".
 #
 #   tests/install/check.sh INSTALL_COMMAND...
 # shellcheck disable=SC2016 # the inner shells expand
