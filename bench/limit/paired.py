@@ -186,7 +186,8 @@ def summarize(workload, servers, rounds, arguments):
     for server in servers:
         figures = rounds[server.name]
         cost = [one['server_us'] for one in figures]
-        row = {'workload': workload.text, 'server': server.name, 'rounds': len(cost)}
+        row = {'workload': workload.text, 'server': server.name, 'rounds': len(cost),
+               'rounds_us': cost}
         for key in figures[0]:
             row[key] = statistics.median(one[key] for one in figures)
         row['server_us_low'], row['server_us_high'] = statistics.quantiles(cost, n=10)[::8] \

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""What bench/performance.py measures besides CPU time per request: user-space instructions, system
+calls, memory per idle connection and per key. Each probe starts a server of its own, on a core of
+its own, and ends it. Only the standard library; valgrind and perf where they are installed.
+"""
+import contextlib
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+READY_SECONDS = 20
+SERVER_CPUS, LOAD_CPU = {0}, 1
+BACKLOG_PAUSE = 512        # connections opened between two looks at whether they are served
+
+
+class Unavailable(Exception):
+    """The probe cannot be made here; the text says why."""
+
+
+def raise_file_limit():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def listens(port):
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(('127.0.0.1', port)) == 0
+
+
+@contextlib.contextmanager
+def running(words, port):
+    """The server's process, while it listens on `port`; ended afterwards."""
+    def before_exec():
+        os.sched_setaffinity(0, SERVER_CPUS)
+        raise_file_limit()
+
+    if listens(port):
+        raise Unavailable(f'port {port} is taken')
+    words = [word.replace('{port}', str(port)) for word in words]
+    with open(os.devnull, 'w') as nowhere:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=nowhere,
+                                   stderr=nowhere, preexec_fn=before_exec)
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable(f'{os.path.basename(words[0])} does not come up')
+            time.sleep(0.05)
+        yield process
+    finally:
+        end(process, port)
+
+
+def end(process, port):
+    """Ask it to end; new connections keep a server awake that valgrind runs, so that it hears."""
+    deadline = time.monotonic() + 5
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    while process.poll() is None and time.monotonic() < deadline:
+        listens(port)
+        time.sleep(0.05)
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def load(client, port, options, seconds):
+    """Run the load client; returns its figures."""
+    words = [client, '--json', '--port', str(port), '--cpu', str(LOAD_CPU), '--warmup', '0',
+             '--duration', str(seconds), *options]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 300)
+    if done.returncode:
+        raise Unavailable(f'load client: {done.stderr.strip()}')
+    return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+# ---- instructions ----
+
+def instructions_once(words, port, client, options, seconds):
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, 'callgrind')
+        with running(['valgrind', '--quiet', '--tool=callgrind',
+                      f'--callgrind-out-file={out}', *words], port):
+            requests = load(client, port, options, seconds)['requests']
+        with open(out) as file:
+            total = re.search(r'^(?:summary|totals): (\d+)', file.read(), re.M)
+    return int(total.group(1)), requests
+
+
+def instructions(words, port, client, options):
+    """User-space instructions per request: the slope between a short and a long run, so that
+    start-up and connecting do not count.
+    """
+    if not shutil.which('valgrind'):
+        raise Unavailable('no valgrind')
+    short = instructions_once(words, port, client, options, 1)
+    long = instructions_once(words, port, client, options, 5)
+    if long[1] <= short[1]:
+        raise Unavailable('the long run served no more than the short one')
+    return (long[0] - short[0]) / (long[1] - short[1])
+
+
+# ---- system calls ----
+
+def system_calls(words, port, client, options, seconds=2):
+    """System calls per request, counted by the kernel (raw_syscalls:sys_enter)."""
+    if not shutil.which('perf'):
+        raise Unavailable('no perf')
+    with running(words, port) as process:
+        counter = subprocess.Popen(
+            ['perf', 'stat', '-x', ',', '-e', 'raw_syscalls:sys_enter', '-p', str(process.pid)],
+            stderr=subprocess.PIPE, text=True)
+        time.sleep(0.3)
+        requests = load(client, port, options, seconds)['requests']
+        counter.send_signal(signal.SIGINT)
+        line = counter.communicate(timeout=10)[1].strip()
+    count = line.split(',')[0]
+    if not count.isdigit():
+        raise Unavailable('perf may not count system calls here')
+    return int(count) / requests
+
+
+# ---- memory ----
+
+def resident_bytes(pid):
+    with open(f'/proc/{pid}/status') as file:
+        return int(re.search(r'^RssAnon:\s+(\d+) kB', file.read(), re.M).group(1)) * 1024
+
+
+def kernel_socket_bytes():
+    """What TCP holds in the kernel for all of the machine's sockets."""
+    with open('/proc/net/sockstat') as file:
+        pages = int(re.search(r'^TCP:.* mem (\d+)', file.read(), re.M).group(1))
+    return pages * os.sysconf('SC_PAGE_SIZE')
+
+
+def round_trip(connection, request):
+    connection.sendall(request)
+    if not connection.recv(4096):
+        raise Unavailable('it closed a connection')
+
+
+def idle_connection(words, port, request, counts=(2000, 18000)):
+    """Bytes of process memory per connection that has been answered once and is idle now, as the
+    slope between two counts; the server's whole memory at the first beside.
+    """
+    if raise_file_limit() < counts[-1] + 64:
+        raise Unavailable(f'{counts[-1]} descriptors are not allowed here')
+    connections, resident = [], []
+    with running(words, port) as process:
+        try:
+            for count in counts:
+                while len(connections) < count:
+                    connections.append(socket.create_connection(('127.0.0.1', port), 10))
+                    if len(connections) % BACKLOG_PAUSE == 0 or len(connections) == count:
+                        round_trip(connections[-1], request)
+                for connection in connections[-count:]:
+                    round_trip(connection, request)
+                time.sleep(0.5)
+                resident.append(resident_bytes(process.pid))
+        finally:
+            for connection in connections:
+                connection.close()
+    return (resident[1] - resident[0]) / (counts[1] - counts[0]), resident[0]
+
+
+def fill_resp(client, port, keys, value_bytes):
+    load(client, port, ['--protocol', 'resp', '--prefill', '--keys', str(keys),
+                        '--value', str(value_bytes), '--connections', '16'], 0)
+
+
+def fill_memcached(_client, port, keys, value_bytes):
+    value = b'x' * value_bytes
+    with socket.create_connection(('127.0.0.1', port), 10) as connection:
+        for first in range(0, keys, 1000):
+            connection.sendall(b''.join(
+                b'set key:%012d 0 0 %d noreply\r\n%s\r\n' % (key, value_bytes, value)
+                for key in range(first, min(first + 1000, keys))))
+        round_trip(connection, b'version\r\n')
+
+
+def allocated_bytes(port):
+    """What a Redis-like server says it has allocated, or None."""
+    with socket.create_connection(('127.0.0.1', port), 10) as connection:
+        connection.sendall(b'*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n')
+        connection.settimeout(2)
+        found = re.search(rb'used_memory:(\d+)', connection.recv(65536))
+    return int(found.group(1)) if found else None
+
+
+def memory_per_key(words, port, client, fill, key_bytes=16, value_bytes=32):
+    """Bytes per key over key and value: (resident, allocated or None), means over 0.7 to 1.4
+    million keys, so that no doubling of a table favours anybody.
+    """
+    says = fill is fill_resp
+    resident, allocated = [], []
+    with running(words, port) as process:
+        before = resident_bytes(process.pid), allocated_bytes(port) if says else None
+        for keys in range(700_000, 1_400_001, 100_000):
+            fill(client, port, keys, value_bytes)
+            time.sleep(0.3)
+            resident.append((resident_bytes(process.pid) - before[0]) / keys)
+            if before[1] is not None:
+                allocated.append((allocated_bytes(port) - before[1]) / keys)
+    payload = key_bytes + value_bytes
+    return (sum(resident) / len(resident) - payload,
+            sum(allocated) / len(allocated) - payload if allocated else None)
