@@ -177,7 +177,10 @@ static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe
 		io_uring_prep_connect(sqe, op->fd, &op->address->any, op->address->bytes);
 		break;
 	case ROTA_OP_POLL:
-		io_uring_prep_poll_add(sqe, op->fd, op->events);
+		if (op->flags_ & URING_OP_POLL_MULTISHOT)
+			io_uring_prep_poll_multishot(sqe, op->fd, op->events);
+		else
+			io_uring_prep_poll_add(sqe, op->fd, op->events);
 		break;
 	case ROTA_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
@@ -473,6 +476,38 @@ static void translate_receive(struct uring_engine *engine, struct rota_op *op,
 	engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
 }
 
+/*
+ * io_uring's poll also ends on POLLRDHUP, asked for or not, and would do so again and again. From
+ * then on it polls multishot, which is edge-triggered, until something comes that was asked for.
+ * Returns true when there is something to tell the owner.
+ */
+static bool translate_poll(struct uring_engine *engine, struct rota_op *op,
+			   struct rota_completion *out)
+{
+	uint32_t wanted = op->events | POLLERR | POLLHUP | POLLNVAL;
+	bool is_terminal = !(out->flags & ROTA_COMPLETION_MORE);
+
+	out->flags |= ROTA_COMPLETION_MORE;
+	if (op->flags_ & URING_OP_POLL_ANSWERED) {
+		out->result = (int32_t)op->events;
+	} else if (out->result >= 0 && !((uint32_t)out->result & wanted)) {
+		if (is_terminal && !(op->flags_ & URING_OP_CANCELLED)) {
+			op->flags_ |= URING_OP_POLL_MULTISHOT;
+			start(engine, op, uring__next_sqe(engine));
+			return false;
+		}
+		out->result = -ECANCELED;
+	} else if (out->result >= 0 && !is_terminal) {
+		op->events = (uint32_t)out->result & wanted;
+		op->flags_ |= URING_OP_POLL_ANSWERED;
+		uring__cancel(&engine->base, op);
+	}
+	if (!is_terminal)
+		return false;
+	out->flags &= (uint16_t)~ROTA_COMPLETION_MORE;
+	return true;
+}
+
 static bool translate(struct uring_engine *engine, struct uring_entry *entry,
 		      const struct io_uring_cqe *cqe, struct rota_completion *out)
 {
@@ -488,6 +523,8 @@ static bool translate(struct uring_engine *engine, struct uring_entry *entry,
 		translate_receive(engine, op, cqe, out);
 	} else if (op->kind == ROTA_OP_ACCEPT) {
 		tell = translate_accept(engine, op, out);
+	} else if (op->kind == ROTA_OP_POLL) {
+		tell = translate_poll(engine, op, out);
 	} else if (op->kind == ROTA_OP_CONNECT) {
 		if (cqe->res < 0)
 			rota_ignore(close_now(engine, op->fd),

@@ -127,9 +127,11 @@ enum uring_op_state {
 };
 
 /* rota_op.flags_ */
-#define URING_OP_CANCELLED 1u     /* cancel() was called: do not re-arm */
-#define URING_OP_CANCEL_QUEUED 2u /* on `cancels`: the cancel request waits for its turn */
-#define URING_OP_CANCEL_SENT 4u   /* counted in `cancels_sent` */
+#define URING_OP_CANCELLED 1u      /* cancel() was called: do not re-arm */
+#define URING_OP_CANCEL_QUEUED 2u  /* on `cancels`: the cancel request waits for its turn */
+#define URING_OP_CANCEL_SENT 4u    /* counted in `cancels_sent` */
+#define URING_OP_POLL_MULTISHOT 8u /* poll: the kernel had reported what nobody asked for */
+#define URING_OP_POLL_ANSWERED 16u /* poll: `events` is the result; the multishot is ending */
 
 /* ---- receive buffers ---- */
 

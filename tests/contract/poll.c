@@ -109,6 +109,33 @@ static void test_poll_op_for_a_hangup_that_was_before_says_so(void **state)
 	t_close(world, server);
 }
 
+/* io_uring's own poll reports POLLRDHUP to everybody. */
+static void test_poll_op_for_a_hangup_is_not_ended_by_a_fin(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+	struct t_op *op;
+
+	t_pair(world, &client, &server);
+	op = t_poll_op(world, server, 0);
+	assert_int_equal(world->ops->shutdown(world->backend, client, SHUT_WR), 0);
+	t_settle(world);
+	assert_false(op->done);
+	/* with both sides shut it is one */
+	assert_int_equal(world->ops->shutdown(world->backend, server, SHUT_WR), 0);
+	assert_true(t_finish(op) & POLLHUP);
+	/* cancelled after the FIN it ends as any other */
+	t_close(world, client);
+	t_close(world, server);
+	t_pair(world, &client, &server);
+	op = t_poll_op(world, server, 0);
+	assert_int_equal(world->ops->shutdown(world->backend, client, SHUT_WR), 0);
+	t_settle(world);
+	assert_int_equal(t_cancel(op), -ECANCELED);
+	t_close(world, client);
+	t_close(world, server);
+}
+
 static void test_poll_op_beside_receive_and_send_all_get_theirs(void **state)
 {
 	struct t_world *world = *state;
@@ -244,6 +271,7 @@ const struct t_test t_poll_tests[] = {
 		      "socketpair"),
 	T_TEST(test_poll_op_sees_the_peer_leave_while_nothing_is_received),
 	T_TEST(test_poll_op_for_a_hangup_that_was_before_says_so),
+	T_TEST(test_poll_op_for_a_hangup_is_not_ended_by_a_fin),
 	T_TEST(test_poll_op_beside_receive_and_send_all_get_theirs),
 	T_KERNEL_TEST(test_poll_op_on_a_closed_pipe_reports_hangup_unasked, "pipes"),
 	T_KERNEL_TEST(test_poll_op_on_a_regular_file_is_always_ready, "files"),
