@@ -72,6 +72,27 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 
 /* ---- the state machine ---- */
 
+/*
+ * Nobody will ask for more: what was complete has been answered, and the rest never comes (end of
+ * stream) or has not begun (draining).
+ */
+static bool session_is_over(const struct rota_conn *conn)
+{
+	if (conn->state != CONN_OPEN || rota__conn_is_stream(conn))
+		return false;
+	if (conn->task || conn->is_ready || conn->is_full)
+		return false;
+	return conn->has_eof || (conn->reactor->net->is_draining && !rota__conn_input_bytes(conn));
+}
+
+/* Only sending goes on, and that not longer than the linger time-out without progress. */
+static void start_finishing(struct rota_conn *conn)
+{
+	conn->state = CONN_FINISHING;
+	conn->active_at = conn->reactor->now;
+	rota_timer_arm(&conn->timer, conn->active_at + conn->limits->linger_timeout_ns);
+}
+
 static void start_lingering(struct rota_conn *conn)
 {
 	const struct rota_backend_ops *engine = conn->reactor->engine;
@@ -95,8 +116,8 @@ static void close_when_quiet(struct rota_conn *conn)
 	stop_receiving(conn);
 	if (conn->send_is_lent)
 		rota__op_cancel(conn->reactor, &conn->send);
-	if (conn->receive_is_lent || conn->send_is_lent || conn->task || conn->is_ready ||
-	    conn->is_flushing)
+	if (conn->receive_is_lent || conn->send_is_lent || conn->task || conn->is_held ||
+	    conn->is_ready || conn->is_flushing)
 		return;
 	rota_list_remove(&conn->wait_link);
 	rota__conn_return_buffer(conn);
@@ -132,10 +153,8 @@ void rota__conn_advance(struct rota_conn *conn)
 
 static void take_step(struct rota_conn *conn)
 {
-	if (conn->state == CONN_OPEN && (conn->has_eof || conn->reactor->net->is_draining) &&
-	    !rota__conn_is_stream(conn) && !conn->task && !conn->is_ready && !conn->is_full)
-		/* what was complete has been answered; the rest never comes */
-		conn->state = CONN_FINISHING;
+	if (session_is_over(conn))
+		start_finishing(conn);
 	if (conn->state == CONN_FINISHING && !conn->task && !conn->output.pending_bytes &&
 	    !conn->send_is_lent) {
 		if (conn->wants_linger && !conn->has_eof)
@@ -158,11 +177,14 @@ void rota__conn_finish(struct rota_conn *conn, bool linger)
 {
 	if (conn->state != CONN_OPEN)
 		return;
-	conn->state = CONN_FINISHING;
 	conn->wants_linger = linger;
-	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
-	/* Unread input would turn the close into a reset; it is not served any more. */
-	rota__conn_return_buffer(conn);
+	start_finishing(conn);
+	/*
+	 * What was received is not served any more; a handler that runs may still look at it, and
+	 * gives it back when it returns.
+	 */
+	if (!conn->task)
+		rota__conn_return_buffer(conn);
 	rota__conn_advance(conn);
 }
 
@@ -185,21 +207,29 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 	rota__conn_advance(conn);
 }
 
+/* The connection's handler is doing nothing but wait for the other side. */
+static bool waits_for_peer(struct rota_conn *conn)
+{
+	if (!rota__conn_is_stream(conn))
+		return false;
+	return rota__stream(conn)->reader || rota__stream(conn)->writer;
+}
+
 static void timer_fired(struct rota_timer *timer)
 {
 	struct rota_conn *conn = ROTA_CONTAINER_OF(timer, struct rota_conn, timer);
 	rota_ns bound = conn->state == CONN_OPEN ? conn->limits->idle_timeout_ns
 						 : conn->limits->linger_timeout_ns;
 	rota_ns due = conn->active_at + bound;
-	bool is_served = conn->task && !rota__conn_is_stream(conn);
+	bool is_busy = conn->task && !waits_for_peer(conn);
 
 	/*
 	 * Lazy: bytes only note the time, and the timer asks how long ago that was. A running
 	 * handler is not idleness.
 	 */
-	if (is_served)
+	if (is_busy)
 		conn->active_at = conn->reactor->now;
-	if (is_served || (due > conn->reactor->now && conn->state != CONN_LINGERING)) {
+	if (is_busy || (due > conn->reactor->now && conn->state != CONN_LINGERING)) {
 		rota_timer_arm(timer, conn->active_at + bound);
 		return;
 	}
@@ -307,9 +337,14 @@ static void receive_completed(struct rota_op *op, const struct rota_completion *
 		conn->receive_is_cancelled = false;
 	}
 	if (was_poll && result >= 0) {
-		rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE, "the client is gone");
+		/* both sides having shut theirs looks like a hang-up, and is an orderly end */
+		if (!conn->has_eof || !conn->is_shut || result & POLLERR)
+			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
+					 "the client is gone");
 	} else if (result > 0) {
-		conn->active_at = conn->reactor->now;
+		/* what is only discarded does not prolong the end */
+		if (conn->state == CONN_OPEN)
+			conn->active_at = conn->reactor->now;
 		take_input(conn, completion);
 	} else if (result == 0) {
 		conn->has_eof = true;
@@ -358,6 +393,8 @@ static void arm_receive(struct rota_conn *conn)
 	}
 	if (!rota_list_is_empty(&conn->wait_link))
 		return; /* in line for a buffer */
+	if (conn->has_eof && conn->is_shut)
+		return; /* nothing more can be learnt */
 	submit_receive(conn, !wants_input);
 }
 
@@ -369,6 +406,8 @@ static void submit_send(struct rota_conn *conn)
 	struct gather *gather;
 	size_t count = 0;
 
+	while (!chunk->bytes) /* reserved, and nothing committed */
+		chunk = chunk->next;
 	conn->send.complete = send_completed;
 	conn->send.kind = ROTA_OP_SEND;
 	conn->send.send.data = chunk->data;
@@ -400,7 +439,7 @@ void rota__conn_flush(struct rota_conn *conn)
 					 : "no memory for its replies");
 	} else if (conn->state == CONN_CLOSING || !conn->output.pending_bytes) {
 		rota__conn_advance(conn);
-	} else {
+	} else if (!conn->send_is_lent) {
 		submit_send(conn);
 	}
 }

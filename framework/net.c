@@ -321,8 +321,10 @@ struct handover {
 	int fd;
 };
 
+/* Close `fd`, which is counted in net->load. */
 static void reject(struct net *net, int fd)
 {
+	__atomic_fetch_sub(&net->load, 1, __ATOMIC_RELAXED);
 	net->stats.rejected++;
 	net->reactor->engine->discard(net->reactor->backend, fd);
 }
@@ -336,7 +338,6 @@ static void adopt(struct rota_listener *listener, int fd)
 	if (!net->is_stopping && !net->is_draining)
 		conn = rota__conn_create(net, fd, listener, &listener->options.limits);
 	if (!conn) {
-		__atomic_fetch_sub(&net->load, 1, __ATOMIC_RELAXED);
 		reject(net, fd);
 		return;
 	}
@@ -377,11 +378,24 @@ static void handover_returned(struct rota_message *message)
 	rota_free(handover);
 }
 
+/* It may have been closed while the connection was on its way. */
+static bool is_listening(const struct net *net, const struct rota_listener *listener)
+{
+	for (const struct rota_link *link = net->listeners.next; link != &net->listeners;
+	     link = link->next)
+		if (link == &listener->link)
+			return true;
+	return false;
+}
+
 static void handover_arrived(struct rota_message *message)
 {
 	struct handover *handover = ROTA_CONTAINER_OF(message, struct handover, message);
 
-	adopt(handover->to, handover->fd);
+	if (is_listening(rota__reactor()->net, handover->to))
+		adopt(handover->to, handover->fd);
+	else
+		reject(rota__reactor()->net, handover->fd);
 	message->run = handover_returned;
 	rota_post(handover->from->net->reactor, message);
 }
@@ -425,8 +439,9 @@ int rota_connect(const struct rota_address *address, const struct rota_conn_limi
 	conn = net->is_stopping ? NULL : rota__conn_create(net, (int)fd, NULL, &filled);
 	if (!conn) {
 		net->reactor->engine->discard(net->reactor->backend, (int)fd);
-		return -ENOMEM;
+		return net->is_stopping ? -ECANCELED : -ENOMEM;
 	}
+	conn->is_held = true;
 	__atomic_fetch_add(&net->load, 1, __ATOMIC_RELAXED);
 	*out = conn;
 	return 0;
@@ -435,7 +450,11 @@ int rota_connect(const struct rota_address *address, const struct rota_conn_limi
 void rota_conn_close(struct rota_conn *conn)
 {
 	ROTA_ASSERT(!conn->listener); /* a listener's connections end with their handler */
+	ROTA_ASSERT(!rota__stream(conn)->reader);
+	ROTA_ASSERT(!rota__stream(conn)->writer);
+	conn->is_held = false;
 	rota__conn_finish(conn, true);
+	rota__conn_advance(conn); /* it may have been dead already */
 }
 
 /* ---- draining ---- */
@@ -494,9 +513,10 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 
 	for (const struct chunk *chunk = conn->output.first; chunk; chunk = chunk->next)
 		bytes += sizeof(*chunk) + chunk->capacity;
-	return bytes + (conn->listener && conn->listener->options.protocol
-				? conn->listener->options.protocol->session_bytes
-				: sizeof(struct stream));
+	if (!rota__conn_is_stream(conn))
+		return bytes + conn->listener->options.protocol->session_bytes;
+	return bytes + sizeof(struct stream) +
+	       ((const struct stream *)conn->session_state)->held.capacity;
 }
 
 void rota_conn_each(void (*visit)(struct rota_conn *conn, void *arg), void *arg)

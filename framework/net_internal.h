@@ -124,6 +124,7 @@ struct rota_conn {
 	bool is_full;   /* paused: output above the high-water mark */
 	bool wants_linger;
 	bool is_shut;             /* our side */
+	bool is_held;             /* by whoever called rota_connect, until rota_conn_close */
 	uint32_t discarded_bytes; /* while lingering */
 	_Alignas(16) char session_state[];
 };
@@ -190,7 +191,8 @@ static inline void rota__conn_want_flush(struct rota_conn *conn)
 {
 	struct net *net = conn->reactor->net;
 
-	if (conn->is_flushing || conn->send_is_lent)
+	/* A failed output is looked at although a send is under way: that one may never end. */
+	if (conn->is_flushing || (conn->send_is_lent && !conn->output.error))
 		return;
 	conn->is_flushing = true;
 	conn->next_flush = net->flush_head;

@@ -158,17 +158,13 @@ static void handler_suspends(struct rota_task *task)
 	rota__workers_kick(net);
 }
 
-/* Returns whether it had suspended. */
-static bool handler_returned(struct net *net, struct rota_task *task)
+static void handler_returned(struct net *net, struct rota_task *task)
 {
-	bool had_suspended = !task->on_suspend;
-
-	task->on_suspend = NULL;
-	if (had_suspended) {
+	if (!task->on_suspend) { /* it had suspended */
 		net->suspended_workers--;
 		net->serving_workers++;
 	}
-	return had_suspended;
+	task->on_suspend = NULL;
 }
 
 /* ---- serving ---- */
@@ -197,11 +193,15 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	conn->task = task;
 	conn->scope = scope;
 	status = run_handlers(conn);
-	conn->scope = NULL;
 	renew_scope(task, scope);
+	conn->scope = NULL;
 	conn->task = NULL;
-	if (status < 0)
+	if (status < 0 && conn->state == CONN_OPEN) {
+		conn->error = status; /* what on_close is told */
 		rota__conn_finish(conn, true);
+	}
+	if (conn->state != CONN_OPEN)
+		rota__conn_return_buffer(conn); /* finished inside: its view is dead only now */
 	rota__conn_spill(conn);
 	rota__conn_advance(conn);
 	rota__session_ready(conn);
@@ -247,7 +247,8 @@ static int run_handlers(struct rota_conn *conn)
 		if (conn->output.pending_bytes > conn->limits->output_high_bytes)
 			conn->is_full = true; /* the send's completion goes on */
 		else if (status == 0 && conn->need_bytes <= input.bytes)
-			conn->need_bytes = rota__conn_input_bytes(conn) + 1;
+			/* more than it has seen; what came while it was suspended counts */
+			conn->need_bytes = input.bytes + 1;
 		if (conn->need_bytes > conn->limits->input_max_bytes)
 			return -EMSGSIZE;
 	}

@@ -31,8 +31,8 @@ static int64_t handler_main(void *arg)
 	if (conn->error) /* it went before its task first ran */
 		rota_scope_cancel(&scope, "the client is gone");
 	result = options->handler(conn, options->arg);
-	conn->scope = NULL;
 	rota_ignore(rota_scope_close(&scope), "the handler's own result decides");
+	conn->scope = NULL;
 	conn->task = NULL;
 	/*
 	 * A dead connection says why itself; any other failure is the handler's and should be seen.
@@ -58,13 +58,23 @@ void rota__stream_fini(struct rota_conn *conn)
 	rota_buffer_fini(&rota__stream(conn)->held);
 }
 
+/*
+ * A draining server's connection counts as ended for its reader when nothing of a request has come.
+ * What the program itself connected to goes on.
+ */
+static bool ends_by_draining(struct rota_conn *conn)
+{
+	return conn->reactor->net->is_draining && conn->listener &&
+	       !held_bytes(rota__stream(conn)) && !rota__conn_input_bytes(conn);
+}
+
 void rota__stream_input(struct rota_conn *conn)
 {
 	struct stream *stream = rota__stream(conn);
 	size_t input = held_bytes(stream) + rota__conn_input_bytes(conn);
 
 	if (stream->reader && (conn->error || conn->has_eof || conn->state != CONN_OPEN ||
-			       conn->reactor->net->is_draining || input >= conn->need_bytes)) {
+			       input >= conn->need_bytes || ends_by_draining(conn))) {
 		rota_future_complete(stream->reader, 0);
 		stream->reader = NULL;
 	}
@@ -153,7 +163,7 @@ int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_vie
 	end_borrow(conn);
 	conn->need_bytes = rota_max_size(bytes_min, 1);
 	while (held_bytes(stream) + rota__conn_input_bytes(conn) < conn->need_bytes &&
-	       !conn->has_eof && !conn->error && !conn->reactor->net->is_draining) {
+	       !conn->has_eof && !conn->error && !ends_by_draining(conn)) {
 		rota__conn_advance(conn); /* there may be room again */
 		status = wait_in(&stream->reader);
 		if (status < 0)
