@@ -27,6 +27,8 @@ static bool parse_number(const char *text, long least, long most, long *out)
 	long number;
 
 	errno = 0;
+	if (*text < '0' || *text > '9')
+		return false; /* strtol would take signs and spaces */
 	number = strtol(text, &end, 10);
 	if (errno || end == text || *end || number < least || number > most)
 		return false;
@@ -34,30 +36,38 @@ static bool parse_number(const char *text, long least, long most, long *out)
 	return true;
 }
 
+/* A CPU's number at `*at`, which moves behind it; returns whether there is one. */
+static bool parse_cpu(const char **at, long *out)
+{
+	char *end;
+
+	if (**at < '0' || **at > '9')
+		return false;
+	*out = strtol(*at, &end, 10);
+	*at = end;
+	return *out < CPU_SETSIZE;
+}
+
 int rota__cpus_parse(const char *text, int *cpus, int cpus_max)
 {
 	const char *at = text;
 	int count = 0;
 
-	while (*at) {
-		char *end;
-		long first = strtol(at, &end, 10), last = first;
+	for (;;) {
+		long first, last;
 
-		if (end == at || first < 0)
+		if (!parse_cpu(&at, &first))
 			return -EINVAL;
-		if (*end == '-') {
-			at = end + 1;
-			last = strtol(at, &end, 10);
-			if (end == at || last < first)
-				return -EINVAL;
-		}
-		if (last >= CPU_SETSIZE || (*end && *end != ','))
+		last = first;
+		if (*at == '-' && (at++, !parse_cpu(&at, &last) || last < first))
 			return -EINVAL;
 		for (long cpu = first; cpu <= last && count < cpus_max; cpu++)
 			cpus[count++] = (int)cpu;
-		at = *end ? end + 1 : end;
+		if (!*at)
+			return count;
+		if (*at++ != ',')
+			return -EINVAL;
 	}
-	return count ? count : -EINVAL;
 }
 
 int rota_server_option(struct rota_server_options *options, const char *name, const char *value,
