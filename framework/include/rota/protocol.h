@@ -39,8 +39,8 @@ ROTA_API void rota_output_write(struct rota_output *output, const void *data, si
 
 /*
  * Room for `bytes` (<= ROTA_OUTPUT_RESERVE_BYTES_MAX) contiguous bytes to format into; never NULL.
- * Borrowed until the next call on `output`; nothing is appended until rota_output_commit says how
- * many were used.
+ * Borrowed until the next call on `output` or the next suspension; nothing is appended until
+ * rota_output_commit says how many were used.
  */
 ROTA_API char *rota_output_reserve(struct rota_output *output, size_t bytes);
 ROTA_API void rota_output_commit(struct rota_output *output, size_t bytes);
@@ -135,8 +135,10 @@ struct rota_protocol {
 	 * Consume as many complete requests as it holds and write the replies, in order. The view
 	 * dies at the handler's first suspension: keep before it what is needed after. May suspend.
 	 * Returns
-	 *   >= 0   bytes consumed, at most bytes.bytes; the rest is offered again, with more behind
-	 *          it
+	 *   >= 0   bytes consumed, at most bytes.bytes. What is left is offered again: at once when
+	 *          something was consumed and rota_session_need was not called, so that one call
+	 *          may take one request; otherwise when there is more of it than this call saw, or
+	 *          as much as it needs. Above the output's high-water mark, once the peer has read.
 	 *   < 0    negative errno: what was written is still sent, then the connection closes
 	 *          (lingering)
 	 */
