@@ -46,12 +46,15 @@ struct rota_server {
 	struct rota_message stop_message;
 	uint32_t stop_is_posted; /* atomic */
 	int signals;             /* signalfd, or -1 */
+	/* while draining: one per reactor */
+	struct drain {
+		struct rota_call call;
+		struct share {
+			struct rota_server *server;
+			unsigned index;
+		} share;
+	} drains[ROTA_REACTORS_MAX];
 	int status;
-};
-
-struct share {
-	struct rota_server *server;
-	unsigned index;
 };
 
 /* ---- setting up: addresses, CPUs ---- */
@@ -182,6 +185,22 @@ static int64_t open_target_here(void *arg)
 	return rota_listener_open(&options, &share->server->targets[share->index]);
 }
 
+/*
+ * A shared port would be shared with any other server of this user's as well: bind it alone first,
+ * which finds out. Returns 0 or negative errno.
+ */
+static int claim_port(const struct rota_address *address)
+{
+	struct rota_reactor *reactor = rota__reactor();
+	struct rota_listen_options alone = { .address = *address, .backlog = 1 };
+	int fd = rota_address_port(address) ? reactor->engine->listen(reactor->backend, &alone)
+					    : -1;
+
+	if (fd >= 0)
+		reactor->engine->discard(reactor->backend, fd);
+	return fd >= 0 || !rota_address_port(address) ? 0 : fd;
+}
+
 /* Listen on every address, as the only one or as one of several on the same port. */
 static int64_t listen_here(void *arg)
 {
@@ -206,7 +225,9 @@ static int64_t listen_here(void *arg)
 			continue; /* a Unix socket cannot be shared: the first reactor has it */
 		options.address = server->addresses[i];
 		options.reuse_port = is_shared && !is_local;
-		status = rota_listener_open(&options, &listener);
+		status = options.reuse_port && share->index == 0 ? claim_port(&options.address) : 0;
+		if (status == 0)
+			status = rota_listener_open(&options, &listener);
 		if (status < 0) {
 			rota_address_format(&server->addresses[i], text);
 			return fail("cannot listen on %s: %s%s", text, rota_strerror(status),
@@ -315,11 +336,19 @@ static int64_t read_signals(void *arg)
 static void drain(struct rota_server *server)
 {
 	rota_ns timeout = server->options->drain_timeout_ns;
+	struct rota_future *drained[ROTA_REACTORS_MAX];
 	struct rota_scope scope;
 
 	rota_shield(&scope, rota_after_ns(timeout ? timeout : DEFAULT_DRAIN_NS));
-	rota_ignore(on_each(server, drain_here, server->reactors_count),
-		    "what is left is cancelled");
+	/* All at once: none of them goes on accepting while another has the time that there is. */
+	for (unsigned i = 0; i < server->reactors_count; i++) {
+		struct drain *one = &server->drains[i];
+
+		one->share = (struct share){ server, i };
+		rota_call_start(&one->call, server->reactors[i], drain_here, &one->share);
+		drained[i] = &one->call.future;
+	}
+	rota_ignore(rota_await_all(drained, server->reactors_count), "what is left is cancelled");
 	if (rota_scope_close(&scope) == -ETIMEDOUT)
 		rota_log(ROTA_LOG_WARNING,
 			 "%s: connections were still busy when the drain time-out passed",
