@@ -29,6 +29,7 @@ lib=$scratch$prefix/lib
 DESTDIR=$scratch PREFIX=$prefix "$@" || exit 1
 
 # The sysroot stands for DESTDIR: pkg-config puts it before the paths of the .pc file.
+unset PKG_CONFIG_PATH # would be searched first
 export PKG_CONFIG_SYSROOT_DIR=$scratch PKG_CONFIG_LIBDIR=$lib/pkgconfig
 outside() {
 	local program=$1 compiler=$2
