@@ -159,6 +159,7 @@ int kv_run_client_info(struct kv_call *call)
 	bool ok;
 
 	rota_buffer_init(&text);
+	call->client->command = call->command;
 	ok = describe(&text, call->session);
 	return reply_text(call, &text, !ok);
 }

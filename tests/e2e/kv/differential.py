@@ -154,7 +154,7 @@ class Generator:
             lambda: [b"GETRANGE", self.key(), self.integer(), self.integer()],
             lambda: [b"SUBSTR", self.key(), self.integer(), self.integer()],
             lambda: [b"SETRANGE", self.key(), self.random.choice(
-                [b"0", b"3", b"20", b"20000", b"-1", b"x", b"536870912", b"536870911"][
+                [b"0", b"3", b"20", b"20000", b"-1", b"x", b"536870912", b"9223372036854775807"][
                     : self.random.choice([4, 8])]), self.value()[:100]],
             lambda: [b"SETNX", self.key(), self.value()],
             lambda: [b"SETEX", self.key(), self.seconds(), self.value()],
@@ -188,7 +188,7 @@ class Generator:
             lambda: [b"TTL", b"never:%d" % self.random.randrange(2)],
             lambda: [b"SET", b"never:1", self.value()[:10]],
             lambda: [b"PERSIST", self.key()],
-            lambda: [b"DBSIZE"],
+            lambda: [b"DBSIZE", b"x"],
             lambda: [b"SELECT", self.random.choice([b"0", b"0", b"0", b"1", b"16", b"-1", b"x",
                                                     b"99999999999"])],
             lambda: [b"PING"] + [self.value()] * self.random.randrange(3),

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""A rota-kv of a test's own, and a plain RESP client for it."""
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+
+START_SECONDS = 20
+REPLY_SECONDS = 20
+
+
+class Error(Exception):
+    """An error reply."""
+
+
+class Client:
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS)
+        self.file = self.socket.makefile("rb")
+
+    @staticmethod
+    def encode(*words):
+        words = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+        return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def reply(self):
+        line = self.file.readline()
+        if not line.endswith(b"\r\n"):
+            raise EOFError("the server closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"+":
+            return rest.decode()
+        if kind == b"-":
+            return Error(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind in b"$=":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        if kind in b"*~>":
+            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        if kind == b"%":
+            return {self.reply(): self.reply() for _ in range(int(rest))}
+        if kind == b"_":
+            return None
+        raise ValueError(line)
+
+    def __call__(self, *words):
+        self.send(self.encode(*words))
+        return self.reply()
+
+    def is_closed(self):
+        """Whether the server has closed, waiting for it."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class Server:
+    """Started with options on a port the kernel chose; `with` stops it and checks the exit."""
+
+    def __init__(self, program, *options):
+        # A free port: bound and let go. --port 0 would mean no TCP.
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process = subprocess.Popen([program, *options, "--port", str(self.port)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        self.ready = self.process.stdout.readline() if ready else ""
+        if "ready on" not in self.ready:
+            self.process.kill()
+            raise RuntimeError(f"not ready: {self.ready}{self.process.stderr.read()}")
+        self.clients = []
+
+    def client(self):
+        client = Client(self.port)
+        self.clients.append(client)
+        return client
+
+    def stop(self, signal_number=signal.SIGTERM):
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            out, err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        return self.process.returncode, out, err
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        status, _, err = self.stop()
+        if kind is None and status != 0:
+            raise AssertionError(f"exit status {status}: {err}")
