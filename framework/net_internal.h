@@ -121,7 +121,7 @@ struct rota_conn {
 	bool is_ready;
 	bool is_opened; /* on_open has been called */
 	bool receive_is_cancelled;
-	bool is_full;   /* paused: output above the high-water mark */
+	bool is_full; /* paused: output above the high-water mark */
 	bool wants_linger;
 	bool is_shut;             /* our side */
 	bool is_held;             /* by whoever called rota_connect, until rota_conn_close */

@@ -114,7 +114,7 @@ static struct uring_entry *find_entry(const struct uring_table *table, uint64_t 
 		return NULL;
 	entry = entry_at(table, index);
 	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32) && entry->op) ? entry
-											: NULL;
+											  : NULL;
 }
 
 unsigned uring__report_leaks(const struct uring_engine *engine)
