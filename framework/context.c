@@ -115,7 +115,9 @@ void rota__context_retire(struct rota_context *context)
 	/* The frames that the exit left behind never unpoisoned their red zones. */
 	__asan_unpoison_memory_region(context->stack_low, context->stack_bytes);
 #elif defined(ROTA_CONTEXT_TSAN)
-	__tsan_destroy_fiber(context->fiber);
+	/* An adopted thread's own fiber, which this runs on, is the thread's. */
+	if (context->fiber != __tsan_get_current_fiber())
+		__tsan_destroy_fiber(context->fiber);
 	context->fiber = NULL;
 #endif
 #if defined(VALGRIND_STACK_DEREGISTER)
