@@ -89,6 +89,11 @@ unsigned t_many(unsigned count)
 	return __tsan_create_fiber && count > 4000 ? 4000 : count;
 }
 
+unsigned t_rounds(unsigned count)
+{
+	return __tsan_create_fiber ? (count + 9) / 10 : count;
+}
+
 struct rota_reactor_options t_reactor_options(void)
 {
 	return (struct rota_reactor_options){ .engine = t_engine, .cpu = -1 };

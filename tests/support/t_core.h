@@ -42,6 +42,11 @@ bool t_is_simulated(void);
 /* `count` tasks, or as many as the thread sanitizer can keep: it has a table of fixed size. */
 unsigned t_many(unsigned count);
 
+/*
+ * `count` rounds, or a tenth of them under the thread sanitizer, where a task costs a millisecond.
+ */
+unsigned t_rounds(unsigned count);
+
 /* Options for a reactor on t_engine: anywhere, no limit. */
 struct rota_reactor_options t_reactor_options(void);
 

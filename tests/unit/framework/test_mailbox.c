@@ -165,7 +165,7 @@ static int64_t cancel_calls_at_once(void *arg)
 
 	rota_future_init(&done);
 	rota_future_complete(&done, 0);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < (int)t_rounds(1000); i++) {
 		struct rota_call call;
 
 		rota_call_start(&call, work.reactors[*(unsigned *)arg],
@@ -192,7 +192,7 @@ static int64_t cross(void *arg)
 	int64_t value = 3;
 
 	(void)arg;
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < (int)t_rounds(3000); i++) {
 		struct rota_timeout timeout;
 		struct rota_call call;
 		struct rota_scope scope;
@@ -322,7 +322,7 @@ static int64_t stop_in_the_middle(void *arg)
 	struct rota_scope *root = rota_reactor_scope(rota_reactor_current());
 
 	(void)arg;
-	for (unsigned i = 0; i < 500; i++)
+	for (unsigned i = 0; i < t_rounds(500); i++)
 		T_EQUAL(rota_spawn(root, call_for_ever, NULL), 0);
 	T_EQUAL(rota_sleep_ms(1), 0);
 	return 0;
@@ -353,7 +353,7 @@ static int64_t call_around(void *arg)
 	unsigned mine = rota_reactor_index(rota_reactor_current());
 
 	(void)arg;
-	for (unsigned i = 0; i < CALLS_EACH; i++) {
+	for (unsigned i = 0; i < t_rounds(CALLS_EACH); i++) {
 		int64_t value = i;
 		unsigned to = (mine + i) % work.count;
 
@@ -520,13 +520,14 @@ static void test_mailbox_message_may_be_sent_on_by_its_receiver(void **state)
 static int64_t ping(void *arg)
 {
 	struct rota_reactor_stats before, after;
+	unsigned rounds = t_rounds(2000);
 	int64_t value = 0;
 
 	rota_reactor_stats(work.reactors[0], &before);
-	for (int i = 0; i < 2000; i++)
+	for (unsigned i = 0; i < rounds; i++)
 		T_EQUAL(rota_call_on(work.reactors[1], tell_where_i_am, &value), 1);
 	rota_reactor_stats(work.reactors[0], &after);
-	T_EQUAL(after.messages - before.messages, 2000);
+	T_EQUAL(after.messages - before.messages, rounds);
 	(void)arg;
 	return 0;
 }

@@ -418,7 +418,7 @@ static void test_reactor_drive_with_one_engine_that_does_not_open_runs_none(void
 		skip(); /* its drive() looks for its own engine */
 	for (unsigned count = 1; count <= 4; count++)
 		for (unsigned opens = 0; opens < count; opens++)
-			for (unsigned round = 0; round < 10; round++)
+			for (unsigned round = 0; round < t_rounds(10); round++)
 				drive_with_one_that_does_not_open(count, opens);
 }
 
@@ -508,7 +508,7 @@ static void test_reactor_stopped_by_a_plain_thread_may_be_destroyed_at_once(void
 	(void)state;
 	if (t_is_simulated())
 		skip(); /* one thread */
-	for (int round = 0; round < 500; round++) {
+	for (int round = 0; round < (int)t_rounds(500); round++) {
 		struct rota_reactor *reactor;
 		pthread_t thread;
 

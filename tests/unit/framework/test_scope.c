@@ -539,7 +539,8 @@ static int64_t cancel_around_many(void *arg)
 	rota_scope_open(&scope, ROTA_NEVER);
 	for (int i = 0; i < 3; i++)
 		T_EQUAL(rota_spawn(&scope, own_many, NULL), 0);
-	T_EQUAL(rota_sleep_ms(20), 0);
+	for (int i = 0; i < 3; i++) /* they spawn, theirs run, all sleep */
+		T_EQUAL(rota_yield(), 0);
 	rota_scope_cancel(&scope, "test");
 	return rota_scope_close(&scope);
 }
@@ -602,7 +603,7 @@ static int64_t cancel_multitude(void *arg)
 	rota_scope_open(&scope, ROTA_NEVER);
 	for (int i = 0; i < (int)t_many(SLEEPERS); i++)
 		T_EQUAL(rota_spawn(&scope, fn, &gate), 0);
-	T_EQUAL(rota_sleep_ms(200), 0);
+	T_EQUAL(rota_yield(), 0); /* behind all of them: now they sleep */
 	T_EQUAL(rota_spawn(&outer, beat, &heart), 0);
 	T_EQUAL(rota_yield(), 0);
 	heart.longest = 0;
@@ -667,8 +668,8 @@ static int64_t fell(void *arg)
 	(void)arg;
 	rota_scope_open(&scope, ROTA_NEVER);
 	T_EQUAL(rota_spawn(&scope, grow, &root), 0);
-	T_EQUAL(rota_sleep_ms(100), 0);
-	T_EQUAL(alive, 1093); /* 1 + 3 + 9 … + 3^6 */
+	while (alive < 1093) /* 1 + 3 + 9 … + 3^6 */
+		T_EQUAL(rota_yield(), 0);
 	rota_scope_cancel(&scope, "test");
 	T_EQUAL(rota_scope_close(&scope), -ECANCELED);
 	T_EQUAL(alive, 0);
