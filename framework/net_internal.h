@@ -33,6 +33,8 @@ struct chunk {
 struct rota_output {
 	struct chunk *first;
 	struct chunk *last;
+	/* so much may be appended to `last` without asking anything: storage, limit, no error */
+	size_t room;
 	size_t pending_bytes;
 	size_t bytes_max;       /* more counts as failed */
 	struct net *net;        /* whose spare chunks are used; NULL: none */

@@ -42,6 +42,7 @@ void rota__output_clear(struct rota_output *output)
 		chunk_destroy(output->net, chunk);
 	}
 	output->last = NULL;
+	output->room = 0;
 	output->pending_bytes = 0;
 }
 
@@ -65,8 +66,21 @@ void rota_output_destroy(struct rota_output *output)
 static void fail(struct rota_output *output, int error)
 {
 	output->error = error;
+	output->room = 0;
 	if (output->conn)
 		rota__conn_want_flush(output->conn); /* the flush closes it */
+}
+
+/* Look again at how much `last` and the limit allow. */
+static inline void set_room(struct rota_output *output)
+{
+	const struct chunk *last = output->last;
+
+	output->room = 0;
+	if (last && !last->blob && !output->error)
+		output->room = rota_min_size(last->capacity - (size_t)(last->data + last->bytes -
+								       last->storage),
+					     output->bytes_max - output->pending_bytes);
 }
 
 static void append(struct rota_output *output, struct chunk *chunk)
@@ -76,13 +90,7 @@ static void append(struct rota_output *output, struct chunk *chunk)
 	else
 		output->first = chunk;
 	output->last = chunk;
-}
-
-static size_t room(const struct chunk *chunk)
-{
-	return chunk && !chunk->blob
-		       ? chunk->capacity - (size_t)(chunk->data + chunk->bytes - chunk->storage)
-		       : 0;
+	output->room = 0;
 }
 
 static void count(struct rota_output *output, size_t bytes)
@@ -90,6 +98,14 @@ static void count(struct rota_output *output, size_t bytes)
 	output->pending_bytes += bytes;
 	if (output->conn)
 		rota__conn_want_flush(output->conn);
+}
+
+/* `bytes` <= room have been written behind what `last` holds. */
+static inline void take_room(struct rota_output *output, size_t bytes)
+{
+	output->last->bytes += bytes;
+	output->room -= bytes;
+	count(output, bytes);
 }
 
 /* True if `bytes` more may be gathered. */
@@ -104,48 +120,72 @@ static bool admit(struct rota_output *output, size_t bytes)
 	return true;
 }
 
-void rota_output_write(struct rota_output *output, const void *data, size_t bytes)
+static char *write_place(const struct rota_output *output)
 {
-	const char *from = data;
+	return (char *)output->last->data + output->last->bytes;
+}
 
-	if (!bytes || !admit(output, bytes))
+/* Fill `last`, then as many chunks as it takes. */
+static ROTA_NOINLINE void write_parts(struct rota_output *output, const char *from, size_t bytes)
+{
+	if (!admit(output, bytes))
 		return;
-	if (!output->last && !chunk_create(output, bytes))
+	if (output->last)
+		set_room(output);
+	else if (!chunk_create(output, bytes))
 		return;
 	for (;;) {
-		struct chunk *last = output->last;
-		size_t part = rota_min_size(bytes, room(last));
+		size_t part = rota_min_size(bytes, output->room);
 
-		memcpy((char *)last->data + last->bytes, from, part);
-		last->bytes += part;
-		count(output, part);
-		from += part;
-		bytes -= part;
-		if (ROTA_LIKELY(!bytes) || !chunk_create(output, bytes))
+		if (part) {
+			memcpy(write_place(output), from, part);
+			take_room(output, part);
+			from += part;
+			bytes -= part;
+		}
+		if (!bytes || !chunk_create(output, bytes))
 			return;
 	}
+}
+
+void rota_output_write(struct rota_output *output, const void *data, size_t bytes)
+{
+	if (!bytes)
+		return;
+	if (ROTA_UNLIKELY(bytes > output->room)) {
+		write_parts(output, data, bytes);
+		return;
+	}
+	memcpy(write_place(output), data, bytes);
+	take_room(output, bytes);
 }
 
 /* Where writes go that nobody will see. */
 static __thread char discarded[ROTA_OUTPUT_RESERVE_BYTES_MAX];
 
-char *rota_output_reserve(struct rota_output *output, size_t bytes)
+/* Make `room` at least `bytes`, in a new chunk if need be. */
+static ROTA_NOINLINE bool make_room(struct rota_output *output, size_t bytes)
 {
 	ROTA_ASSERT(bytes <= ROTA_OUTPUT_RESERVE_BYTES_MAX);
 	if (!admit(output, bytes))
+		return false;
+	set_room(output);
+	return output->last && bytes <= output->room ? true : chunk_create(output, bytes) != NULL;
+}
+
+char *rota_output_reserve(struct rota_output *output, size_t bytes)
+{
+	if (ROTA_UNLIKELY(bytes >= output->room) && !make_room(output, bytes))
 		return discarded;
-	if (room(output->last) < bytes && !chunk_create(output, bytes))
-		return discarded;
-	return output->last ? (char *)output->last->data + output->last->bytes : discarded;
+	return write_place(output);
 }
 
 void rota_output_commit(struct rota_output *output, size_t bytes)
 {
 	if (output->error || !bytes)
 		return;
-	ROTA_ASSERT(bytes <= room(output->last));
-	output->last->bytes += bytes;
-	count(output, bytes);
+	ROTA_ASSERT(bytes <= output->room);
+	take_room(output, bytes);
 }
 
 void rota_output_blob(struct rota_output *output, struct rota_blob *blob, size_t offset,
@@ -250,6 +290,7 @@ static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
 	chunk->data = chunk->storage;
 	chunk->bytes = 0;
 	append(output, chunk);
+	output->room = rota_min_size(chunk->capacity, output->bytes_max - output->pending_bytes);
 	return chunk;
 }
 
