@@ -73,7 +73,8 @@ int kv_execute(struct rota_session *session, const struct rota_resp_request *req
 	plan_all(&batch);
 	if (batch.keys_count)
 		enter(&batch);
-	if (batch.is_inside)
+	/* A single key is looked up at once: fetching it ahead would gain nothing. */
+	if (batch.is_inside && batch.keys_count > 1)
 		kv_keys_prefetch(call->access.store, call->access.database, batch.keys,
 				 batch.keys_count);
 	do {
