@@ -172,7 +172,8 @@ class Generator:
             lambda: [b"RENAME", self.key(), self.key()],
             lambda: [b"RENAMENX", self.key(), self.key()],
             lambda: [b"COPY", self.key(), self.key()] + self.random.choice(
-                [[], [b"REPLACE"], [b"DB", b"1"], [b"DB", b"1", b"REPLACE"], [b"DB"], [b"DB", b"99"],
+                [[], [b"REPLACE"], [b"DB", b"1"], [b"DB", b"1", b"REPLACE"], [b"DB"], [b"DB",
+                    b"99"],
                  [b"db", b"x"], [b"BAD"], [b"DB", b"99999999999"], [b"DB", b"-1"]]),
             lambda: [self.random.choice([b"EXPIRE", b"PEXPIRE"]), self.key(), self.seconds()]
             + [self.random.choice([b"NX", b"XX", b"GT", b"LT", b"gt", b"BAD"])
@@ -197,7 +198,8 @@ class Generator:
             lambda: [b"SCAN", self.random.choice([b"x", b"-", b"1x", b" 1"])],
             lambda: [b"SCAN", b"0", self.random.choice([b"COUNT", b"MATCH", b"BAD"])],
             lambda: [b"SCAN", b"0", b"COUNT", self.random.choice([b"0", b"-1", b"x"])],
-            lambda: [b"KEYS", self.random.choice([b"key:1", b"nothing*", b"k[e]y:[1]", b"key:\\1"])],
+            lambda: [b"KEYS", self.random.choice([b"key:1", b"nothing*", b"k[e]y:[1]",
+                b"key:\\1"])],
             lambda: [self.random.choice([b"NOSUCH", b"", b"x" * 200, b"get2"])]
             + [self.value()[:60] for _ in range(self.random.randrange(5))],
             lambda: [self.random.choice([b"GET", b"SET", b"INCR", b"EXPIRE", b"SETEX",
@@ -207,7 +209,8 @@ class Generator:
             lambda: [b"CLIENT", b"SETNAME", self.random.choice([b"bad name", b"fine", b"", b"\n"])],
             lambda: [b"CLIENT", b"GETNAME"],
             lambda: [b"CLIENT", b"KILL", self.random.choice([b"1.2.3.4:5", b"x"])],
-            lambda: [b"CLIENT", b"KILL", self.random.choice([b"ID", b"TYPE", b"ADDR", b"BAD", b"USER"]),
+            lambda: [b"CLIENT", b"KILL", self.random.choice([b"ID", b"TYPE", b"ADDR", b"BAD",
+                b"USER"]),
                      self.random.choice([b"99999999", b"0", b"x", b"1.2.3.4:5"])],
             lambda: [b"CLIENT", b"LIST", self.random.choice([b"TYPE", b"ID", b"BAD"]),
                      self.random.choice([b"pubsub", b"bad", b"master"])],
@@ -217,7 +220,8 @@ class Generator:
             lambda: [b"HELLO", self.random.choice([b"1", b"4", b"x"])],
             lambda: [b"HELLO", b"2", self.random.choice([b"AUTH", b"SETNAME", b"BAD"]), b"x y"],
             lambda: [b"COMMAND", b"GETKEYS"] + self.random.choice([
-                [b"GET", b"a"], [b"MSET", b"a", b"1", b"b", b"2"], [b"PING", b"x"], [b"NOSUCH", b"x"], [b"GET", b"a", b"b"],
+                [b"GET", b"a"], [b"MSET", b"a", b"1", b"b", b"2"], [b"PING", b"x"], [b"NOSUCH",
+                    b"x"], [b"GET", b"a", b"b"],
                 [b"COPY", b"a", b"b"], [b"DEL", b"a", b"b", b"c"]]),
             lambda: [b"COMMAND", b"NOSUCH"],
             lambda: [b"CONFIG", b"NOSUCH"],
