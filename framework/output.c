@@ -78,9 +78,9 @@ static inline void set_room(struct rota_output *output)
 
 	output->room = 0;
 	if (last && !last->blob && !output->error)
-		output->room = rota_min_size(last->capacity - (size_t)(last->data + last->bytes -
-								       last->storage),
-					     output->bytes_max - output->pending_bytes);
+		output->room = rota_min_size(
+			last->capacity - (size_t)(last->data + last->bytes - last->storage),
+			output->bytes_max - output->pending_bytes);
 }
 
 static void append(struct rota_output *output, struct chunk *chunk)
