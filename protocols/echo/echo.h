@@ -8,6 +8,14 @@
 
 #include <rota/protocol.h>
 
-extern const struct rota_protocol rota_echo_protocol;
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern ROTA_API const struct rota_protocol rota_echo_protocol;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* ROTA_ECHO_H */

@@ -10,6 +10,10 @@
 #include <rota/error.h>
 #include <rota/protocol.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What an application fills. One table, shared by all reactors; give it as the listener's `arg`. */
 struct rota_line_service {
 	size_t line_bytes_max; /* without its end */
@@ -37,17 +41,21 @@ struct rota_line_service {
  *           longer than `line_bytes_max`. The answer doesn't depend on the pieces in which the
  *           bytes came.
  */
-ROTA_MUST_USE int64_t rota_line_parse(struct rota_view input, size_t scanned_bytes,
-				      size_t line_bytes_max, struct rota_view *line);
+ROTA_API ROTA_MUST_USE int64_t rota_line_parse(struct rota_view input, size_t scanned_bytes,
+					       size_t line_bytes_max, struct rota_view *line);
 
 /*
  * Fill `protocol` for sessions of `service`; the listener's arg must be the same `service`, lent
  * while sessions live.
  */
-void rota_line_protocol_init(struct rota_protocol *protocol,
-			     const struct rota_line_service *service);
+ROTA_API void rota_line_protocol_init(struct rota_protocol *protocol,
+				      const struct rota_line_service *service);
 
 /* The application's session_bytes, or a pointer not to be read when they are 0. */
-void *rota_line_session_state(struct rota_session *session);
+ROTA_API void *rota_line_session_state(struct rota_session *session);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* ROTA_LINE_H */

@@ -16,6 +16,10 @@
 #include <rota/error.h>
 #include <rota/protocol.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- limits ---- */
 
 /* A length line or an inline command longer than this is refused; the value is Redis'. */
@@ -85,8 +89,9 @@ struct rota_resp_parser {
  * `args` has room for `capacity` (may be 0, args NULL) views and is lent until fini; more are
  * allocated when needed.
  */
-void rota_resp_parser_init(struct rota_resp_parser *parser, const struct rota_resp_limits *limits,
-			   struct rota_view *args, uint32_t capacity);
+ROTA_API void rota_resp_parser_init(struct rota_resp_parser *parser,
+				    const struct rota_resp_limits *limits, struct rota_view *args,
+				    uint32_t capacity);
 
 /*
  * Parse one request from the start of `input`; borrows `input`, reads nothing behind it.
@@ -102,16 +107,17 @@ void rota_resp_parser_init(struct rota_resp_parser *parser, const struct rota_re
  *          -EMSGSIZE        longer than request_bytes_max; as above
  *          -ENOMEM          no memory for the arguments; as above
  */
-ROTA_MUST_USE int64_t rota_resp_parse(struct rota_resp_parser *parser, struct rota_view input);
+ROTA_API ROTA_MUST_USE int64_t rota_resp_parse(struct rota_resp_parser *parser,
+					       struct rota_view input);
 
 /*
  * Get ready for the next request of a batch, whose arguments go behind those of the last, which
  * stay valid. Only when the last request left owns_memory false.
  */
-void rota_resp_parser_next(struct rota_resp_parser *parser);
+ROTA_API void rota_resp_parser_next(struct rota_resp_parser *parser);
 
 /* Release what the parser owns. */
-void rota_resp_parser_fini(struct rota_resp_parser *parser);
+ROTA_API void rota_resp_parser_fini(struct rota_resp_parser *parser);
 
 /* ---- the protocol: sessions and batches ---- */
 
@@ -165,70 +171,77 @@ struct rota_resp_service {
  * Fill `protocol` for sessions of `service`; the listener's arg must be the same `service`, lent
  * while sessions live.
  */
-void rota_resp_protocol_init(struct rota_protocol *protocol,
-			     const struct rota_resp_service *service);
+ROTA_API void rota_resp_protocol_init(struct rota_protocol *protocol,
+				      const struct rota_resp_service *service);
 
 /* The application's session_bytes, or a pointer not to be read when they are 0. */
-void *rota_resp_session_state(struct rota_session *session);
+ROTA_API void *rota_resp_session_state(struct rota_session *session);
 
 /* 2 (at the start) or 3, as HELLO has it. */
-int rota_resp_session_version(struct rota_session *session);
-void rota_resp_session_set_version(struct rota_session *session, int version);
+ROTA_API int rota_resp_session_version(struct rota_session *session);
+ROTA_API void rota_resp_session_set_version(struct rota_session *session, int version);
 
 /* Whether the low limits apply. Concerns requests after the batch in which it is called. */
-void rota_resp_session_set_unauthenticated(struct rota_session *session, bool is_unauthenticated);
+ROTA_API void rota_resp_session_set_unauthenticated(struct rota_session *session,
+						    bool is_unauthenticated);
 
 /* ---- replies: onto an output; nothing here fails or suspends (see <rota/protocol.h>) ---- */
 
 /* "+OK". */
-void rota_resp_write_ok(struct rota_output *output);
+ROTA_API void rota_resp_write_ok(struct rota_output *output);
 
 /* A status of a few words; without CR and LF, which the caller sees to. */
-void rota_resp_write_status(struct rota_output *output, struct rota_view text);
+ROTA_API void rota_resp_write_status(struct rota_output *output, struct rota_view text);
 
 /*
  * An error: `text` begins with its code ("ERR …", "WRONGTYPE …"). CR and LF in it are written as
  * spaces. Cut at 1 KiB.
  */
-void rota_resp_write_error(struct rota_output *output, struct rota_view text);
+ROTA_API void rota_resp_write_error(struct rota_output *output, struct rota_view text);
 
 /* The same, formatted. */
-void rota_resp_write_errorf(struct rota_output *output, const char *format, ...) ROTA_PRINTF(2, 3);
+ROTA_API void rota_resp_write_errorf(struct rota_output *output, const char *format, ...)
+	ROTA_PRINTF(2, 3);
 
-void rota_resp_write_integer(struct rota_output *output, int64_t value);
+ROTA_API void rota_resp_write_integer(struct rota_output *output, int64_t value);
 
 /* A bulk string, copied. */
-void rota_resp_write_bulk(struct rota_output *output, struct rota_view data);
+ROTA_API void rota_resp_write_bulk(struct rota_output *output, struct rota_view data);
 
 /* A bulk string by reference: `bytes` of `blob` from `offset`; a reference of its own is taken. */
-void rota_resp_write_bulk_blob(struct rota_output *output, struct rota_blob *blob, size_t offset,
-			       size_t bytes);
+ROTA_API void rota_resp_write_bulk_blob(struct rota_output *output, struct rota_blob *blob,
+					size_t offset, size_t bytes);
 
 /* A bulk string of the decimal digits of `value`. */
-void rota_resp_write_bulk_integer(struct rota_output *output, int64_t value);
+ROTA_API void rota_resp_write_bulk_integer(struct rota_output *output, int64_t value);
 
 /* The header of an array: `count` replies follow. */
-void rota_resp_write_array(struct rota_output *output, size_t count);
+ROTA_API void rota_resp_write_array(struct rota_output *output, size_t count);
 
 /*
  * What RESP3 has a type for and RESP2 does not: `version` 2 writes what Redis writes there. Headers
  * are followed by `count` elements, a map's by `count` keys and values in turns.
  */
-void rota_resp_write_null(struct rota_output *output, int version);
-void rota_resp_write_null_array(struct rota_output *output, int version);
-void rota_resp_write_map(struct rota_output *output, int version, size_t count);
-void rota_resp_write_set(struct rota_output *output, int version, size_t count);
-void rota_resp_write_push(struct rota_output *output, int version, size_t count);
-void rota_resp_write_boolean(struct rota_output *output, int version, bool value);
+ROTA_API void rota_resp_write_null(struct rota_output *output, int version);
+ROTA_API void rota_resp_write_null_array(struct rota_output *output, int version);
+ROTA_API void rota_resp_write_map(struct rota_output *output, int version, size_t count);
+ROTA_API void rota_resp_write_set(struct rota_output *output, int version, size_t count);
+ROTA_API void rota_resp_write_push(struct rota_output *output, int version, size_t count);
+ROTA_API void rota_resp_write_boolean(struct rota_output *output, int version, bool value);
 /* 17 significant digits, as Redis 7.0 has it: read back, the same double. */
-void rota_resp_write_double(struct rota_output *output, int version, double value);
+ROTA_API void rota_resp_write_double(struct rota_output *output, int version, double value);
 /* `digits`: decimal, with an optional '-'. */
-void rota_resp_write_big_number(struct rota_output *output, int version, struct rota_view digits);
+ROTA_API void rota_resp_write_big_number(struct rota_output *output, int version,
+					 struct rota_view digits);
 /* `format` has three characters, "txt" or "mkd". */
-void rota_resp_write_verbatim(struct rota_output *output, int version, const char format[3],
-			      struct rota_view text);
+ROTA_API void rota_resp_write_verbatim(struct rota_output *output, int version,
+				       const char format[3], struct rota_view text);
 
 /* Decimal digits of `value` at `out` (room for 20). Returns how many. */
-size_t rota_resp_format_integer(char *out, int64_t value);
+ROTA_API size_t rota_resp_format_integer(char *out, int64_t value);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* ROTA_RESP_H */

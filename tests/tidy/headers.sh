@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Compile every header alone: public ones as C11 and as C++17, with gcc and with clang; the others
-# as this project's C. Warnings are errors.
+# as this project's C. Warnings are errors. Not the parts of framework/context.h: one per machine.
 # shellcheck disable=SC2016 # the inner shell expands
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -26,7 +26,7 @@ check() {
 		compile clang c "$header" -std=c11 -Wstrict-prototypes -Wconversion
 		compile g++ c++ "$header" -std=c++17
 		compile clang++ c++ "$header" -std=c++17
-	elif [[ $header != bench/*shim.h ]]; then
+	elif [[ $header != bench/*shim.h && $header != framework/context_*.h ]]; then
 		compile gcc c "$header" -std=gnu11 -D_GNU_SOURCE
 	fi
 }
