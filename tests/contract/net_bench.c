@@ -24,7 +24,7 @@
 #include "tests/support/t_alloc.h"
 
 /* A scenario that takes longer hangs. Virtual time costs nothing. */
-#define SCENARIO_NS (10 * ROTA_NS_PER_S)
+#define SCENARIO_NS (60 * ROTA_NS_PER_S)
 #define VIRTUAL_SCENARIO_NS (4000 * ROTA_NS_PER_S)
 
 static const struct t_row rows[] = {

@@ -391,7 +391,7 @@ static void idle_connections_are_closed_and_busy_ones_are_not(struct t_net *net)
 	CHECK_EQUAL(t_server_stats(net).idle_closes, 0);
 	t_until(&seen.ended, 1);
 	CHECK_EQUAL(seen.result, -ETIMEDOUT);
-	CHECK_WITHIN(rota_now() - began, 60 * ROTA_NS_PER_MS, 2000 * ROTA_NS_PER_MS);
+	CHECK_WITHIN(rota_now() - began, 60 * ROTA_NS_PER_MS, 60 * ROTA_NS_PER_S);
 	CHECK_EQUAL(t_server_stats(net).idle_closes, 1);
 	rota_conn_close(idle);
 	/* A handler that works on something else is not idle. */
@@ -422,7 +422,7 @@ static void lingering_is_bounded(struct t_net *net)
 	fd = t_raw_connect(net);
 	t_until(&seen.ended, 1);
 	t_until_connections(net, 0); /* it says nothing */
-	CHECK_WITHIN(rota_now() - began, 50 * ROTA_NS_PER_MS, 2000 * ROTA_NS_PER_MS);
+	CHECK_WITHIN(rota_now() - began, 50 * ROTA_NS_PER_MS, 60 * ROTA_NS_PER_S);
 	t_raw_close(fd);
 	limits.linger_timeout_ns = 1000 * ROTA_NS_PER_S;
 	serve_limited(net, say_goodbye, &limits);
