@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A failed assertion in a fuzzer: the fuzzers link the parsers without the framework, so this stands
- * in for its part. One thread.
+ * A failed assertion in a fuzzer: the fuzzers link the parsers without the framework, so this
+ * stands in for its part. One thread.
  */
 #include <stdio.h>
 #include <stdlib.h>
