@@ -37,7 +37,8 @@ void rota_future_complete(struct rota_future *future, int64_t result)
 
 int64_t rota_await(struct rota_future *future)
 {
-	int status = rota_check_cancelled();
+	struct rota_task *task = rota__task();
+	int status = rota__scope_status(task->reactor, task->scope);
 
 	if (ROTA_UNLIKELY(status < 0)) {
 		if (future->done_ || !future->cancel_)
@@ -45,9 +46,7 @@ int64_t rota_await(struct rota_future *future)
 		settle(&future, 1);
 	} else if (!future->done_) {
 		struct rota_wait_ wait;
-		struct wait_set set = {
-			.task = rota__task(), .waits = &wait, .count = 1, .needed = 1
-		};
+		struct wait_set set = { .task = task, .waits = &wait, .count = 1, .needed = 1 };
 
 		attach(&set, &wait, future);
 		sleep_until_ready(&set);
@@ -57,7 +56,7 @@ int64_t rota_await(struct rota_future *future)
 	 * why.
 	 */
 	if (ROTA_UNLIKELY(!future->done_ || future->result == -ECANCELED)) {
-		status = rota_check_cancelled();
+		status = rota__scope_status(task->reactor, task->scope);
 		if (status < 0)
 			return status;
 	}

@@ -109,6 +109,28 @@ static inline struct rota_task *rota__task(void)
 	return task;
 }
 
+/* What calls inside `scope` return: 0, -ECANCELED or -ETIMEDOUT. */
+static inline int rota__scope_status(const struct rota_reactor *reactor,
+				     const struct rota_scope *scope)
+{
+	return ROTA_LIKELY(reactor->cancelled_scopes == 0) ? 0 : rota__scope_look_up(scope);
+}
+
+/*
+ * Run a ready task until it suspends or ends; if it ended, free it. Called by the reactor only.
+ * Inline, because around a switch a function saves every register it may not change.
+ */
+static inline void rota__task_run(struct rota_reactor *reactor, struct rota_task *task)
+{
+	task->state = TASK_RUNNING;
+	reactor->current = task;
+	reactor->stats.switches++;
+	rota__context_switch(&reactor->context, &task->context);
+	reactor->current = NULL;
+	if (ROTA_UNLIKELY(task->state == TASK_ENDED))
+		rota__task_destroy(reactor, task);
+}
+
 /* ---- operations ---- */
 
 /* Hand `op` to the engine; lent until its terminal completion has been run. */

@@ -18,7 +18,6 @@
 
 static void task_main(void *arg);
 static void run_defers(struct rota_task *task);
-static void task_destroy(struct rota_reactor *reactor, struct rota_task *task);
 
 /* ---- birth ---- */
 
@@ -115,21 +114,9 @@ void rota__task_make_ready(struct rota_task *task)
 	push_ready(reactor, task);
 }
 
-void rota__task_run(struct rota_reactor *reactor, struct rota_task *task)
+/* Inline, because around a switch a function saves every register it may not change. */
+static inline void leave_processor(struct rota_reactor *reactor, struct rota_task *task)
 {
-	task->state = TASK_RUNNING;
-	reactor->current = task;
-	reactor->stats.switches++;
-	rota__context_switch(&reactor->context, &task->context);
-	reactor->current = NULL;
-	if (ROTA_UNLIKELY(task->state == TASK_ENDED))
-		task_destroy(reactor, task);
-}
-
-void rota__task_suspend(struct rota_task *task)
-{
-	struct rota_reactor *reactor = task->reactor;
-
 	ROTA_DCHECK(reactor->current == task);
 	if (ROTA_UNLIKELY(task->on_suspend != NULL))
 		task->on_suspend(task);
@@ -140,17 +127,23 @@ void rota__task_suspend(struct rota_task *task)
 	rota__context_switch(&task->context, &reactor->context);
 }
 
+void rota__task_suspend(struct rota_task *task)
+{
+	leave_processor(task->reactor, task);
+}
+
 int rota_yield(void)
 {
 	struct rota_task *task = rota__task();
-	int status = rota_check_cancelled();
+	struct rota_reactor *reactor = task->reactor;
+	int status = rota__scope_status(reactor, task->scope);
 
-	if (status < 0)
+	if (ROTA_UNLIKELY(status < 0))
 		return status;
 	/* Behind the others, in the simulator, too: they run first, that is the promise. */
-	push_ready(task->reactor, task);
-	rota__task_suspend(task);
-	return rota_check_cancelled();
+	push_ready(reactor, task);
+	leave_processor(reactor, task);
+	return rota__scope_status(reactor, task->scope);
 }
 
 /* ---- end ---- */
@@ -180,7 +173,7 @@ static void task_main(void *arg)
 	rota__context_exit(&task->context, &reactor->context);
 }
 
-static void task_destroy(struct rota_reactor *reactor, struct rota_task *task)
+void rota__task_destroy(struct rota_reactor *reactor, struct rota_task *task)
 {
 	rota__context_retire(&task->context);
 	rota__stack_release(&reactor->stacks, task);

@@ -83,8 +83,8 @@ int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, ro
 		      void *arg, const struct rota_spawn_options *options,
 		      const struct rota_site *site, struct rota_task **out);
 
-/* Run a ready task until it suspends or ends; if it ended, free it. Called by the reactor only. */
-void rota__task_run(struct rota_reactor *reactor, struct rota_task *task);
+/* Free a task that has ended; on another stack than its own. */
+void rota__task_destroy(struct rota_reactor *reactor, struct rota_task *task);
 
 /* Put a suspended task on the ready queue. */
 void rota__task_make_ready(struct rota_task *task);
@@ -128,7 +128,7 @@ void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, in
 /* Tell some of the tasks of cancelled scopes; true while there are more. */
 bool rota__scopes_sweep(struct rota_reactor *reactor);
 
-/* What calls inside `scope` return: 0, -ECANCELED or -ETIMEDOUT. */
-int rota__scope_status(const struct rota_reactor *reactor, const struct rota_scope *scope);
+/* What rota__scope_status (reactor_internal.h) is when some scope of the reactor is cancelled. */
+int rota__scope_look_up(const struct rota_scope *scope);
 
 #endif /* ROTA_TASK_INTERNAL_H */
