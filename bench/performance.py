@@ -228,6 +228,13 @@ def machine():
             'load': os.getloadavg()[1]}
 
 
+def read_results():
+    if not os.path.exists(RESULTS):
+        return {}
+    with open(RESULTS) as file:
+        return json.load(file)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,10 +253,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
-    results = {}
-    if os.path.exists(RESULTS):
-        with open(RESULTS) as file:
-            results = json.load(file)
+    results = read_results()
     paired.end_by_signals()
     paired.set_slice()
     subprocess.run(['bench/peers/build.sh', 'libuv', 'bench/peers/libuv_echo.c',
@@ -257,8 +261,10 @@ def main():
     for name in arguments.only:
         print(f'== {name}', flush=True)
         before = machine()
-        results[name] = SECTIONS[name](arguments)
-        results[name].update(machine=before, date=time.strftime('%Y-%m-%d %H:%M'))
+        measured = SECTIONS[name](arguments)
+        measured.update(machine=before, date=time.strftime('%Y-%m-%d %H:%M'))
+        results = read_results()
+        results[name] = measured
         with open(RESULTS, 'w') as file:
             json.dump(results, file, indent=1)
     with open(PAGE, 'w') as page:
