@@ -7,7 +7,7 @@
 # A model says itself how it is to be run, one line per run in its first comment:
 #
 #	* holds: DEFINES...	no error may be found
-#	* fails: DEFINES...	an error must be found, or the model doesn't see what it is there for
+#	* fails: DEFINES...	an error must be found, so that the model is known to see it
 #
 # Closes with "N passed, N failed".
 set -u
@@ -38,6 +38,8 @@ search() {
 
 passed=0
 failed=0
+# The runs that a model's first comment asks for.
+runs='/\*\//q; s/^ \*[[:space:]]+(holds|fails): *(-D[^[:space:]]*( -D[^[:space:]]*)*).*/\1 \2/p'
 for model in "$@"; do
 	while read -r expected defines; do
 		found=$(search "$model" "$defines")
@@ -50,7 +52,7 @@ for model in "$@"; do
 		[ $verdict = ok ] && passed=$((passed + 1)) || failed=$((failed + 1))
 		echo "$verdict ${model##*/} $expected $defines: ${found:-nothing}"
 		rm -f "$folder"/pan*
-	done < <(sed -nE '/\*\//q; s/^ \*[[:space:]]+(holds|fails): *(-D[^[:space:]]*( -D[^[:space:]]*)*).*/\1 \2/p' "$model")
+	done < <(sed -nE "$runs" "$model")
 done
 echo "$passed passed, $failed failed"
 [ $failed = 0 ] && [ $passed -gt 0 ]

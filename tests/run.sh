@@ -20,7 +20,8 @@ fi
 # An address sanitizer report ends the program; the others say where they come from.
 export ASAN_OPTIONS=strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 export UBSAN_OPTIONS=print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
-export TSAN_OPTIONS=second_deadlock_stack=1:suppressions=$PWD/${0%/*}/support/tsan.txt${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+export TSAN_OPTIONS=second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+TSAN_OPTIONS+=:suppressions=$PWD/${0%/*}/support/tsan.txt
 # The distribution's Python is the one its packages add modules to.
 export PATH=/usr/bin:$PATH
 # tests/count.sh reads this format, and no other.

@@ -1,10 +1,10 @@
 /*
- * The mailbox of a reactor (framework/mailbox.c) and the end of driving several (framework/drive.c),
- * for spin: is a wake-up ever lost, is there more than one per sleep, and may the receiver close its
- * engine while a sender still holds it?
+ * The mailbox of a reactor (framework/mailbox.c) and the end of driving several
+ * (framework/drive.c), for spin: is a wake-up ever lost, is there more than one per sleep, and may
+ * the receiver close its engine while a sender still holds it?
  *
- * Memory is x86's: what a process stores waits in its own buffer, first in first out, until a drain
- * process writes it to memory, at any time later; loads see memory; a locked instruction waits until
+ * Memory is x86's: what a process stores waits in its own buffer, first in first out, until a
+ * drain process writes it to memory, at any time later; loads see memory; a locked instruction waits until
  * the own buffer is empty. Only is_sleeping is ever stored plainly, by its owner, who never reads
  * it; so forwarding from the own buffer isn't needed. On weaker machines the code relies on
  * sequentially consistent operations being in one order; here that is what the fences stand for.
@@ -21,8 +21,8 @@
  *	fails: -DDRIVE -DNO_NUDGE       the last one to stop tells nobody
  *	fails: -DDRIVE -DWAIT_ANYHOW    a turn that took the nudge goes on to wait
  *
- * Everybody does a bounded number of rounds, so a lost wake-up is an invalid end state: the receiver
- * asleep when all others are done.
+ * Everybody does a bounded number of rounds, so a lost wake-up is an invalid end state: the
+ * receiver asleep when all others are done.
  */
 
 #ifdef MAIL
