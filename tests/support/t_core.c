@@ -86,12 +86,12 @@ extern void *__tsan_create_fiber(unsigned flags) __attribute__((weak));
 
 unsigned t_many(unsigned count)
 {
-	return __tsan_create_fiber && count > 4000 ? 4000 : count;
+	return __tsan_create_fiber && count > 1500 ? 1500 : count;
 }
 
 unsigned t_rounds(unsigned count)
 {
-	return __tsan_create_fiber ? (count + 9) / 10 : count;
+	return __tsan_create_fiber ? (count + 19) / 20 : count;
 }
 
 struct rota_reactor_options t_reactor_options(void)

@@ -43,7 +43,8 @@ bool t_is_simulated(void);
 unsigned t_many(unsigned count);
 
 /*
- * `count` rounds, or a tenth of them under the thread sanitizer, where a task costs a millisecond.
+ * `count` rounds, or a twentieth of them under the thread sanitizer, where a task costs a
+ * millisecond.
  */
 unsigned t_rounds(unsigned count);
 

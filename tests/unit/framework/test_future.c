@@ -560,7 +560,7 @@ static int64_t gather_crowd(void *arg)
 static void test_future_random_sets_leave_nothing_behind(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 10; seed++) {
+	for (uint64_t seed = 1; seed <= t_rounds(10); seed++) {
 		uint64_t random = seed * 0x9e3779b97f4a7c15;
 
 		print_message("seed %llu\n", (unsigned long long)seed);
