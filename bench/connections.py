@@ -39,7 +39,8 @@ def main():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with subprocess.Popen([*arguments.program, "--port", str(port)], stdout=subprocess.PIPE) as server:
+    command = [*arguments.program, "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         try:
             server.stdout.readline()
             connections, seen = [], []

@@ -123,7 +123,8 @@ int rota_server_option(struct rota_server_options *options, const char *name, co
 
 const char *rota_server_options_help(void)
 {
-	return "  --bind ADDRESS         listen there; may be repeated (default 127.0.0.1; * for all)\n"
+	return "  --bind ADDRESS         listen there; may be repeated (default 127.0.0.1;\n"
+	       "                         * for all)\n"
 	       "  --port PORT            TCP port; 0: no TCP\n"
 	       "  --unix PATH            listen on a Unix socket as well\n"
 	       "  --reactors N           event loops, one thread each (default: one per CPU)\n"

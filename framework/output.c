@@ -13,8 +13,11 @@
 
 #include "framework/net_internal.h"
 
-/* A chunk with its head is one block of this size: large enough for the replies to one receive, small enough that a
- * thousand connections' worth stays in the second-level cache. A guess, 2026-11-22. */
+/*
+ * A chunk with its head is one block of this size: large enough for the replies to one receive,
+ * small enough that a thousand connections' worth stays in the second-level cache. A guess,
+ * 2026-11-22.
+ */
 #define CHUNK_BLOCK_BYTES 4096
 #define CHUNK_STORAGE_BYTES (CHUNK_BLOCK_BYTES - sizeof(struct chunk))
 #define CHUNK_STORAGE_BYTES_MAX ((size_t)64 * 1024)

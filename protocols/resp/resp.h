@@ -203,6 +203,7 @@ ROTA_API void rota_resp_write_error(struct rota_output *output, struct rota_view
 ROTA_API void rota_resp_write_errorf(struct rota_output *output, const char *format, ...)
 	ROTA_PRINTF(2, 3);
 
+/* An integer. */
 ROTA_API void rota_resp_write_integer(struct rota_output *output, int64_t value);
 
 /* A bulk string, copied. */
