@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Run every fuzzer for FUZZ_SECONDS from its kept corpus. Called by `ninja fuzz`. A find fails it; move
-# the crash file to tests/fuzz/regression/NAME and fix the bug.
+# Run every fuzzer for FUZZ_SECONDS from its kept corpus. Called by `ninja fuzz`. A find fails it;
+# move the crash file to tests/fuzz/regression/NAME and fix the bug.
 set -u
 seconds=${FUZZ_SECONDS:-1800}
 cd build/fuzz || exit 1
