@@ -5,9 +5,10 @@
  *
  * Memory is x86's: what a process stores waits in its own buffer, first in first out, until a
  * drain process writes it to memory, at any time later; loads see memory; a locked instruction
- * waits until the own buffer is empty. Only is_sleeping is ever stored plainly, by its owner, who never reads
- * it; so forwarding from the own buffer isn't needed. On weaker machines the code relies on
- * sequentially consistent operations being in one order; here that is what the fences stand for.
+ * waits until the own buffer is empty. Only is_sleeping is ever stored plainly, by its owner, who
+ * never reads it; so forwarding from the own buffer isn't needed. On weaker machines the code
+ * relies on sequentially consistent operations being in one order; here that is what the fences
+ * stand for.
  *
  * tests/models.sh runs, with spin -a, gcc and ./pan:
  *
