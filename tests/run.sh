@@ -16,6 +16,12 @@ rm -f "$stamp"
 if [ "$mode" = link ]; then
 	exec touch "$stamp"
 fi
+# Programs from outside are told by time-outs what hangs; under this sanitizer everything is slow
+# enough to look like it, and their threads are those of the contract suite.
+if [[ $stamp = build/tsan/tests/e2e/* ]]; then
+	echo "skipped: $stamp"
+	exec touch "$stamp"
+fi
 
 # An address sanitizer report ends the program; the others say where they come from.
 export ASAN_OPTIONS=strict_string_checks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
