@@ -280,7 +280,7 @@ static void test_receive_may_end_early_without_losing_a_byte(void **state)
 		t_turn(sim.engine);
 		assert_true(receive->has_ended);
 		assert_int_equal(receive->count, 1);
-		assert_memory_equal(receive->data, "abcdefg" + got, receive->data_bytes);
+		assert_memory_equal(receive->data, &"abcdefg"[got], receive->data_bytes);
 		got += receive->data_bytes;
 		free(receive);
 	}
