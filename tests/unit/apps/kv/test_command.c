@@ -54,8 +54,7 @@ static void test_find_other_names_finds_nothing(void **state)
 					      "gett",
 					      "getrang",
 					      "getrangee",
-					      "\x07"
-					      "et",
+					      "\aet",
 					      "g\x05t",
 					      "client|list",
 					      "getname",

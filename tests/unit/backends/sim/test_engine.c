@@ -265,6 +265,7 @@ static void test_seeded_exhaustion_needs_a_buffer_that_is_out(void **state)
 
 static void test_receive_may_end_early_without_losing_a_byte(void **state)
 {
+	static const char sent[] = "abcdefg";
 	struct t_op *receive;
 	size_t got = 0;
 	int a, b;
@@ -274,13 +275,13 @@ static void test_receive_may_end_early_without_losing_a_byte(void **state)
 	sim.options.buffer_bytes = 3;
 	t_sim_open(&sim);
 	t_pair(sim.engine, AF_INET, &a, &b);
-	t_send(sim.engine, a, "abcdefg", 7);
+	t_send(sim.engine, a, sent, 7);
 	while (got < 7) {
 		receive = t_start(sim.engine, ROTA_OP_RECEIVE, b);
 		t_turn(sim.engine);
 		assert_true(receive->has_ended);
 		assert_int_equal(receive->count, 1);
-		assert_memory_equal(receive->data, &"abcdefg"[got], receive->data_bytes);
+		assert_memory_equal(receive->data, &sent[got], receive->data_bytes);
 		got += receive->data_bytes;
 		free(receive);
 	}
