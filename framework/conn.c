@@ -54,6 +54,10 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 	conn->limits = limits;
 	conn->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 	conn->active_at = net->reactor->now;
+	conn->is_stream = !protocol;
+	conn->is_new = protocol;
+	conn->is_draining = net->is_draining;
+	conn->is_deaf = true;
 	conn->receive.complete = receive_completed;
 	conn->receive.fd = fd;
 	conn->send.fd = fd;
@@ -78,11 +82,11 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
  */
 static bool session_is_over(const struct rota_conn *conn)
 {
-	if (conn->state != CONN_OPEN || rota__conn_is_stream(conn))
+	if (conn->state != CONN_OPEN || conn->is_stream)
 		return false;
 	if (conn->task || conn->is_ready || conn->is_full)
 		return false;
-	return conn->has_eof || (conn->reactor->net->is_draining && !rota__conn_input_bytes(conn));
+	return conn->has_eof || (conn->is_draining && !rota__conn_input_bytes(conn));
 }
 
 /* Only sending goes on, and that not longer than the linger time-out without progress. */
@@ -116,8 +120,8 @@ static void close_when_quiet(struct rota_conn *conn)
 	stop_receiving(conn);
 	if (conn->send_is_lent)
 		rota__op_cancel(conn->reactor, &conn->send);
-	if (conn->receive_is_lent || conn->send_is_lent || conn->task || conn->is_held ||
-	    conn->is_ready || conn->is_flushing)
+	if (!conn->is_deaf || conn->send_is_lent || conn->task || conn->is_held || conn->is_ready ||
+	    conn->is_flushing)
 		return;
 	rota_list_remove(&conn->wait_link);
 	rota__conn_return_buffer(conn);
@@ -128,27 +132,24 @@ static void close_when_quiet(struct rota_conn *conn)
 	rota__op_submit(conn->reactor, &conn->send);
 }
 
-/* Room for more unconsumed input; whatever comes after the last request is discarded anyway. */
-static bool has_room(const struct rota_conn *conn)
+/* Room for more unconsumed input. */
+static inline bool has_room(const struct rota_conn *conn)
 {
 	size_t input = rota__conn_input_bytes(conn);
 
-	return conn->state != CONN_OPEN || !input ||
-	       input < rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
+	return !input || input < rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
 }
 
 /* Open, receiving, and to go on like that: what nearly every event leaves behind. */
-static bool is_steady(const struct rota_conn *conn)
+static inline bool is_steady_now(const struct rota_conn *conn)
 {
-	return conn->state == CONN_OPEN && conn->receive_is_lent && !conn->receive_is_poll &&
-	       !conn->has_eof && !conn->reactor->net->is_draining && has_room(conn);
+	return ROTA_LIKELY(!conn->exceptions) && has_room(conn);
 }
 
 void rota__conn_advance(struct rota_conn *conn)
 {
-	if (ROTA_LIKELY(is_steady(conn)))
-		return;
-	take_step(conn);
+	if (ROTA_UNLIKELY(!is_steady_now(conn)))
+		take_step(conn);
 }
 
 static void take_step(struct rota_conn *conn)
@@ -200,7 +201,7 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 	start_closing(conn);
 	if (conn->scope)
 		rota__scope_cancel(conn->reactor, conn->scope, &reason);
-	if (rota__conn_is_stream(conn)) {
+	if (conn->is_stream) {
 		rota__stream_input(conn);
 		rota__stream_output(conn);
 	}
@@ -210,7 +211,7 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 /* The connection's handler is doing nothing but wait for the other side. */
 static bool waits_for_peer(struct rota_conn *conn)
 {
-	if (!rota__conn_is_stream(conn))
+	if (!conn->is_stream)
 		return false;
 	return rota__stream(conn)->reader || rota__stream(conn)->writer;
 }
@@ -241,14 +242,6 @@ static void timer_fired(struct rota_timer *timer)
 
 /* ---- receiving ---- */
 
-struct rota_view rota__conn_input(const struct rota_conn *conn)
-{
-	if (conn->in_bytes)
-		return rota_view_of(conn->in_data, conn->in_bytes);
-	return rota_view_of(conn->spill.data + conn->spill_start,
-			    conn->spill.bytes - conn->spill_start);
-}
-
 void rota__conn_return_buffer(struct rota_conn *conn)
 {
 	struct net *net = conn->reactor->net;
@@ -262,9 +255,9 @@ void rota__conn_return_buffer(struct rota_conn *conn)
 	net->buffers_held--;
 }
 
-void rota__conn_consume(struct rota_conn *conn, size_t bytes)
+void rota__conn_consume_part(struct rota_conn *conn, size_t bytes)
 {
-	if (conn->in_data && conn->in_bytes) {
+	if (conn->in_bytes) {
 		ROTA_ASSERT(bytes <= conn->in_bytes);
 		conn->in_data += bytes;
 		conn->in_bytes -= (uint32_t)bytes;
@@ -326,26 +319,14 @@ static void take_input(struct rota_conn *conn, const struct rota_completion *com
 	conn->reactor->engine->buffer_return(conn->reactor->backend, completion->buffer);
 }
 
-static void receive_completed(struct rota_op *op, const struct rota_completion *completion)
+/* A receive brought no bytes, or it was the poll for a hang-up that ended. */
+static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 {
-	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, receive);
-	bool was_poll = conn->receive_is_poll;
-	int32_t result = completion->result;
-
-	if (!(completion->flags & ROTA_COMPLETION_MORE)) {
-		conn->receive_is_lent = false;
-		conn->receive_is_cancelled = false;
-	}
-	if (was_poll && result >= 0) {
+	if (conn->receive_is_poll && result >= 0) {
 		/* both sides having shut theirs looks like a hang-up, and is an orderly end */
 		if (!conn->has_eof || !conn->is_shut || result & POLLERR)
 			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
 					 "the client is gone");
-	} else if (result > 0) {
-		/* what is only discarded does not prolong the end */
-		if (conn->state == CONN_OPEN)
-			conn->active_at = conn->reactor->now;
-		take_input(conn, completion);
 	} else if (result == 0) {
 		conn->has_eof = true;
 	} else if (result == -ENOBUFS) {
@@ -354,16 +335,37 @@ static void receive_completed(struct rota_op *op, const struct rota_completion *
 	} else if (result != -ECANCELED) {
 		rota__conn_abort(conn, result, ROTA_CANCEL_CLIENT_GONE, "the client is gone");
 	}
-	if (rota__conn_is_stream(conn))
+}
+
+static void receive_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, receive);
+	bool is_steady;
+
+	if (ROTA_UNLIKELY(!(completion->flags & ROTA_COMPLETION_MORE))) {
+		conn->is_deaf = true;
+		conn->receive_is_cancelled = false;
+	}
+	if (ROTA_LIKELY(completion->result > 0 && !conn->receive_is_poll)) {
+		/* what is only discarded does not prolong the end */
+		if (conn->state == CONN_OPEN)
+			conn->active_at = conn->reactor->now;
+		take_input(conn, completion);
+	} else {
+		receive_ended(conn, completion->result);
+	}
+	is_steady = is_steady_now(conn);
+	if (conn->is_stream)
 		rota__stream_input(conn);
 	else
 		rota__session_ready(conn);
-	rota__conn_advance(conn);
+	if (ROTA_UNLIKELY(!is_steady))
+		take_step(conn);
 }
 
 static void stop_receiving(struct rota_conn *conn)
 {
-	if (!conn->receive_is_lent || conn->receive_is_cancelled)
+	if (conn->is_deaf || conn->receive_is_cancelled)
 		return;
 	conn->receive_is_cancelled = true;
 	rota__op_cancel(conn->reactor, &conn->receive);
@@ -374,16 +376,17 @@ static void submit_receive(struct rota_conn *conn, bool is_poll)
 	conn->receive.kind = is_poll ? ROTA_OP_POLL : ROTA_OP_RECEIVE;
 	conn->receive.events = 0; /* hang-up and error count always */
 	conn->receive_is_poll = is_poll;
-	conn->receive_is_lent = true;
+	conn->is_deaf = false;
 	rota__op_submit(conn->reactor, &conn->receive);
 }
 
 /* Keep receiving while there is room; otherwise only watch for the peer leaving. */
 static void arm_receive(struct rota_conn *conn)
 {
-	bool wants_input = !conn->has_eof && has_room(conn);
+	/* Whatever comes after the last request is discarded: for that there is always room. */
+	bool wants_input = !conn->has_eof && (conn->state != CONN_OPEN || has_room(conn));
 
-	if (conn->receive_is_lent) {
+	if (!conn->is_deaf) {
 		if (conn->receive_is_poll ? wants_input : !wants_input) {
 			if (!conn->receive_is_poll && !conn->receive_is_cancelled)
 				conn->reactor->net->stats.input_pauses++;
@@ -431,16 +434,18 @@ static void submit_send(struct rota_conn *conn)
 void rota__conn_flush(struct rota_conn *conn)
 {
 	conn->is_flushing = false;
-	if (conn->output.error && conn->state != CONN_CLOSING) {
+	if (ROTA_LIKELY(conn->output.pending_bytes && !conn->output.error &&
+			conn->state != CONN_CLOSING)) {
+		if (!conn->send_is_lent)
+			submit_send(conn);
+	} else if (conn->output.error && conn->state != CONN_CLOSING) {
 		conn->reactor->net->stats.output_cut_offs += conn->output.error == -ENOBUFS;
 		rota__conn_abort(conn, conn->output.error, ROTA_CANCEL_CLIENT_GONE,
 				 conn->output.error == -ENOBUFS
 					 ? "the client does not read its replies"
 					 : "no memory for its replies");
-	} else if (conn->state == CONN_CLOSING || !conn->output.pending_bytes) {
+	} else {
 		rota__conn_advance(conn);
-	} else if (!conn->send_is_lent) {
-		submit_send(conn);
 	}
 }
 
@@ -465,14 +470,15 @@ static void send_completed(struct rota_op *op, const struct rota_completion *com
 	rota__output_consume(&conn->output, (size_t)completion->result);
 	if (conn->output.pending_bytes && conn->state != CONN_CLOSING)
 		rota__conn_want_flush(conn);
-	if (rota__conn_is_stream(conn)) {
+	if (conn->is_stream)
 		rota__stream_output(conn);
-	} else if (conn->is_full &&
-		   conn->output.pending_bytes <= conn->limits->output_high_bytes / 2) {
+	if (ROTA_LIKELY(!conn->exceptions))
+		return; /* sending changes nothing for receiving */
+	if (conn->is_full && conn->output.pending_bytes <= conn->limits->output_high_bytes / 2) {
 		conn->is_full = false;
 		rota__session_ready(conn);
 	}
-	rota__conn_advance(conn);
+	take_step(conn);
 }
 
 /* ---- the end ---- */
@@ -483,9 +489,9 @@ static void close_completed(struct rota_op *op, const struct rota_completion *co
 	struct net *net = conn->reactor->net;
 
 	(void)completion; /* the descriptor is gone whatever close said */
-	if (rota__conn_is_stream(conn))
+	if (conn->is_stream)
 		rota__stream_fini(conn);
-	else if (conn->is_opened)
+	else if (!conn->is_new)
 		conn->listener->options.protocol->on_close((struct rota_session *)conn,
 							   conn->error);
 	rota_timer_disarm(&conn->timer);

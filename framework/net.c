@@ -475,7 +475,8 @@ void rota__net_drain(struct rota_reactor *reactor)
 		struct rota_conn *conn = ROTA_CONTAINER_OF(link, struct rota_conn, link);
 
 		next = link->next;
-		if (rota__conn_is_stream(conn))
+		conn->is_draining = true;
+		if (conn->is_stream)
 			rota__stream_input(conn);
 		rota__conn_advance(conn);
 	}
@@ -513,7 +514,7 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 
 	for (const struct chunk *chunk = conn->output.first; chunk; chunk = chunk->next)
 		bytes += sizeof(*chunk) + chunk->capacity;
-	if (!rota__conn_is_stream(conn))
+	if (!conn->is_stream)
 		return bytes + conn->listener->options.protocol->session_bytes;
 	return bytes + sizeof(struct stream) +
 	       ((const struct stream *)conn->session_state)->held.capacity;

@@ -113,21 +113,29 @@ struct rota_conn {
 	struct rota_timer timer; /* idle (lazy), then linger */
 	rota_ns active_at;       /* the turn in which bytes last moved */
 	uint64_t id;
-	int32_t error; /* why it is dead: negative errno; 0: it isn't */
-	uint8_t state; /* enum conn_state; with the next three looked at by every event */
-	bool receive_is_lent;
-	bool receive_is_poll;
-	bool has_eof; /* the peer has shut its side */
+	int32_t error;            /* why it is dead: negative errno; 0: it isn't */
+	uint32_t discarded_bytes; /* while lingering */
+	/* What makes a connection special, looked at by every event as one word. */
+	union {
+		struct {
+			uint8_t state; /* enum conn_state */
+			bool receive_is_poll;
+			bool is_deaf; /* no receive and no poll is lent */
+			bool has_eof; /* the peer has shut its side */
+			bool is_shut; /* ours */
+			bool is_full; /* paused: output above the high-water mark */
+			bool is_draining;
+			bool is_new; /* a session whose on_open has not been called */
+		};
+		uint64_t exceptions; /* 0: open, receiving, and none of these */
+	};
+	bool receive_is_cancelled;
 	bool send_is_lent;
 	bool is_flushing;
 	bool is_ready;
-	bool is_opened; /* on_open has been called */
-	bool receive_is_cancelled;
-	bool is_full; /* paused: output above the high-water mark */
+	bool is_stream; /* task style, not a session */
+	bool is_held;   /* by whoever called rota_connect, until rota_conn_close */
 	bool wants_linger;
-	bool is_shut;             /* our side */
-	bool is_held;             /* by whoever called rota_connect, until rota_conn_close */
-	uint32_t discarded_bytes; /* while lingering */
 	_Alignas(16) char session_state[];
 };
 
@@ -203,8 +211,26 @@ static inline void rota__conn_want_flush(struct rota_conn *conn)
 
 void rota__conn_flush(struct rota_conn *conn);
 /* The unconsumed input, and consuming it. */
-struct rota_view rota__conn_input(const struct rota_conn *conn);
-void rota__conn_consume(struct rota_conn *conn, size_t bytes);
+static inline struct rota_view rota__conn_input(const struct rota_conn *conn)
+{
+	if (ROTA_LIKELY(conn->in_bytes))
+		return rota_view_of(conn->in_data, conn->in_bytes);
+	return rota_view_of(conn->spill.data + conn->spill_start,
+			    conn->spill.bytes - conn->spill_start);
+}
+
+/* As rota__conn_consume, when it is not all of a receive buffer. */
+void rota__conn_consume_part(struct rota_conn *conn, size_t bytes);
+/* Give the receive buffer back, whatever is left in it. */
+void rota__conn_return_buffer(struct rota_conn *conn);
+
+static inline void rota__conn_consume(struct rota_conn *conn, size_t bytes)
+{
+	if (ROTA_LIKELY(bytes == conn->in_bytes && bytes && !conn->in_is_borrowed))
+		rota__conn_return_buffer(conn);
+	else
+		rota__conn_consume_part(conn, bytes);
+}
 
 static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
 {
@@ -216,11 +242,39 @@ static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
  * connection.
  */
 void rota__conn_spill(struct rota_conn *conn);
-/* Give the receive buffer back, whatever is left in it. */
-void rota__conn_return_buffer(struct rota_conn *conn);
+/*
+ * Open, receiving, and all of its input consumed: what serving nearly always leaves behind, and
+ * nothing is to be done about.
+ */
+static inline bool rota__conn_is_at_rest(const struct rota_conn *conn)
+{
+	return !conn->exceptions && !conn->in_data && !conn->spill.bytes;
+}
 
 /* session.c: serving protocols with worker tasks. */
-void rota__session_ready(struct rota_conn *conn);
+/* Put it in line, behind those that are ready. */
+void rota__session_queue(struct rota_conn *conn);
+
+static inline bool rota__session_may_serve(const struct rota_conn *conn)
+{
+	size_t input = rota__conn_input_bytes(conn);
+
+	if (ROTA_UNLIKELY(conn->exceptions)) {
+		if (conn->state != CONN_OPEN || conn->is_full)
+			return false;
+		if (conn->is_new)
+			return true;
+	}
+	return input && input >= conn->need_bytes;
+}
+
+/* Something has changed: it may be served now. */
+static inline void rota__session_ready(struct rota_conn *conn)
+{
+	if (!conn->is_ready && !conn->task && rota__session_may_serve(conn))
+		rota__session_queue(conn);
+}
+
 /* Start or wake a worker if sessions wait and none is serving. */
 void rota__workers_kick(struct net *net);
 
@@ -237,11 +291,6 @@ struct stream {
 static inline struct stream *rota__stream(struct rota_conn *conn)
 {
 	return (struct stream *)conn->session_state;
-}
-
-static inline bool rota__conn_is_stream(const struct rota_conn *conn)
-{
-	return !conn->listener || !conn->listener->options.protocol;
 }
 
 /* Spawn the handler. 0 or negative errno. */

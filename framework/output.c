@@ -26,7 +26,7 @@
 #define SPARE_GATHERS_MAX 64
 
 static struct chunk *chunk_create(struct rota_output *output, size_t bytes);
-static void chunk_destroy(struct net *net, struct chunk *chunk);
+static inline void chunk_destroy(struct net *net, struct chunk *chunk);
 
 /* ---- life ---- */
 
@@ -36,17 +36,25 @@ void rota__output_init(struct rota_output *output, struct net *net, struct rota_
 	*output = (struct rota_output){ .net = net, .conn = conn, .bytes_max = bytes_max };
 }
 
-void rota__output_clear(struct rota_output *output)
+static inline void clear(struct rota_output *output)
 {
-	struct chunk *chunk;
+	struct chunk *chunk = output->first;
 
-	while ((chunk = output->first)) {
-		output->first = chunk->next;
-		chunk_destroy(output->net, chunk);
-	}
+	output->first = NULL;
 	output->last = NULL;
 	output->room = 0;
 	output->pending_bytes = 0;
+	while (chunk) {
+		struct chunk *next = chunk->next;
+
+		chunk_destroy(output->net, chunk);
+		chunk = next;
+	}
+}
+
+void rota__output_clear(struct rota_output *output)
+{
+	clear(output);
 }
 
 struct rota_output *rota_output_create(size_t bytes_max)
@@ -86,7 +94,7 @@ static inline void set_room(struct rota_output *output)
 			output->bytes_max - output->pending_bytes);
 }
 
-static void append(struct rota_output *output, struct chunk *chunk)
+static inline void append(struct rota_output *output, struct chunk *chunk)
 {
 	if (output->last)
 		output->last->next = chunk;
@@ -96,7 +104,41 @@ static void append(struct rota_output *output, struct chunk *chunk)
 	output->room = 0;
 }
 
-static void count(struct rota_output *output, size_t bytes)
+/* Append a chunk with storage, of which nothing is used yet. */
+static inline void append_storage(struct rota_output *output, struct chunk *chunk)
+{
+	chunk->next = NULL;
+	chunk->data = chunk->storage;
+	chunk->bytes = 0;
+	append(output, chunk);
+	output->room = rota_min_size(chunk->capacity, output->bytes_max - output->pending_bytes);
+}
+
+static inline struct chunk *take_spare(struct net *net)
+{
+	struct chunk *chunk = net->spare_chunks;
+
+	net->spare_chunks = chunk->next;
+	net->spare_chunks_count--;
+	return chunk;
+}
+
+/*
+ * An empty output takes a spare chunk: how nearly every reply begins. False: there is no room for
+ * `bytes` this way.
+ */
+static inline bool begin(struct rota_output *output, size_t bytes)
+{
+	struct net *net = output->net;
+
+	if (output->last || bytes > CHUNK_STORAGE_BYTES || output->error || !net ||
+	    !net->spare_chunks)
+		return false;
+	append_storage(output, take_spare(net));
+	return bytes <= output->room;
+}
+
+static inline void count(struct rota_output *output, size_t bytes)
 {
 	output->pending_bytes += bytes;
 	if (output->conn)
@@ -155,7 +197,7 @@ void rota_output_write(struct rota_output *output, const void *data, size_t byte
 {
 	if (!bytes)
 		return;
-	if (ROTA_UNLIKELY(bytes > output->room)) {
+	if (bytes > output->room && ROTA_UNLIKELY(!begin(output, bytes))) {
 		write_parts(output, data, bytes);
 		return;
 	}
@@ -178,7 +220,8 @@ static ROTA_NOINLINE bool make_room(struct rota_output *output, size_t bytes)
 
 char *rota_output_reserve(struct rota_output *output, size_t bytes)
 {
-	if (ROTA_UNLIKELY(bytes >= output->room) && !make_room(output, bytes))
+	if (bytes >= output->room && ROTA_UNLIKELY(!begin(output, bytes)) &&
+	    !make_room(output, bytes))
 		return discarded;
 	return write_place(output);
 }
@@ -228,8 +271,8 @@ void rota__output_consume(struct rota_output *output, size_t bytes)
 {
 	ROTA_ASSERT(bytes <= output->pending_bytes);
 	output->pending_bytes -= bytes;
-	if (!output->pending_bytes) {
-		rota__output_clear(output);
+	if (ROTA_LIKELY(!output->pending_bytes)) {
+		clear(output);
 		return;
 	}
 	while (bytes) {
@@ -275,9 +318,7 @@ static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
 	size_t capacity = CHUNK_STORAGE_BYTES;
 
 	if (bytes <= CHUNK_STORAGE_BYTES && net && net->spare_chunks) {
-		chunk = net->spare_chunks;
-		net->spare_chunks = chunk->next;
-		net->spare_chunks_count--;
+		chunk = take_spare(net);
 	} else {
 		if (bytes > capacity)
 			capacity = rota_min_size(bytes, CHUNK_STORAGE_BYTES_MAX);
@@ -289,15 +330,11 @@ static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
 		chunk->capacity = capacity;
 		chunk->blob = NULL;
 	}
-	chunk->next = NULL;
-	chunk->data = chunk->storage;
-	chunk->bytes = 0;
-	append(output, chunk);
-	output->room = rota_min_size(chunk->capacity, output->bytes_max - output->pending_bytes);
+	append_storage(output, chunk);
 	return chunk;
 }
 
-static void chunk_destroy(struct net *net, struct chunk *chunk)
+static inline void chunk_destroy(struct net *net, struct chunk *chunk)
 {
 	if (chunk->blob) {
 		rota_blob_unref(chunk->blob);

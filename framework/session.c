@@ -28,24 +28,15 @@
 static int64_t worker_main(void *arg);
 static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope);
 static int run_handlers(struct rota_conn *conn);
+static int call_on_open(struct rota_conn *conn);
+static inline int call_on_bytes(struct rota_conn *conn);
 
 /* ---- the line of ready sessions ---- */
 
-static bool may_serve(const struct rota_conn *conn)
-{
-	size_t input = rota__conn_input_bytes(conn);
-
-	if (conn->state != CONN_OPEN || conn->is_full)
-		return false;
-	return !conn->is_opened || (input > 0 && input >= conn->need_bytes);
-}
-
-void rota__session_ready(struct rota_conn *conn)
+void rota__session_queue(struct rota_conn *conn)
 {
 	struct net *net = conn->reactor->net;
 
-	if (conn->is_ready || conn->task || !may_serve(conn))
-		return;
 	conn->is_ready = true;
 	conn->next_ready = NULL;
 	if (net->ready_head)
@@ -186,7 +177,7 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 {
 	int status;
 
-	if (!may_serve(conn)) { /* something happened while it waited in line */
+	if (!rota__session_may_serve(conn)) { /* something happened while it waited in line */
 		rota__conn_advance(conn);
 		return;
 	}
@@ -196,6 +187,8 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	renew_scope(task, scope);
 	conn->scope = NULL;
 	conn->task = NULL;
+	if (ROTA_LIKELY(status == 0 && rota__conn_is_at_rest(conn)))
+		return;
 	if (status < 0 && conn->state == CONN_OPEN) {
 		conn->error = status; /* what on_close is told */
 		rota__conn_finish(conn, true);
@@ -213,46 +206,53 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
  */
 static int run_handlers(struct rota_conn *conn)
 {
-	const struct rota_protocol *protocol = conn->listener->options.protocol;
-	struct rota_session *session = (struct rota_session *)conn;
+	int status;
+
+	do {
+		status = ROTA_UNLIKELY(conn->is_new) ? call_on_open(conn) : call_on_bytes(conn);
+	} while (status == 0 && !rota__conn_is_at_rest(conn) && rota__session_may_serve(conn));
+	return status;
+}
+
+static int call_on_open(struct rota_conn *conn)
+{
 	struct net *net = conn->reactor->net;
+	struct rota_task *task = conn->task;
+	int status;
+
+	conn->is_new = false;
+	task->on_suspend_arg = conn;
+	task->on_suspend = handler_suspends;
+	status = conn->listener->options.protocol->on_open((struct rota_session *)conn);
+	handler_returned(net, task);
+	if (status < 0)
+		net->stats.rejected++;
+	return status < 0 ? status : 0;
+}
+
+static inline int call_on_bytes(struct rota_conn *conn)
+{
+	struct rota_view input = rota__conn_input(conn);
 	struct rota_task *task = conn->task;
 	int64_t status;
 
-	if (!conn->is_opened) {
-		conn->is_opened = true;
-		task->on_suspend_arg = conn;
-		task->on_suspend = handler_suspends;
-		status = protocol->on_open(session);
-		handler_returned(net, task);
-		if (status < 0) {
-			net->stats.rejected++;
-			return (int)status;
-		}
-	}
-	while (may_serve(conn)) {
-		struct rota_view input = rota__conn_input(conn);
-
-		conn->need_bytes = 0;
-		task->on_suspend_arg = conn;
-		task->on_suspend = handler_suspends;
-		status = protocol->on_bytes(session, input);
-		handler_returned(net, task);
-		if (status < 0)
-			return (int)status;
-		ROTA_ASSERT((size_t)status <= input.bytes);
-		if (conn->state != CONN_OPEN)
-			return 0; /* finished or aborted meanwhile: the input is gone */
-		rota__conn_consume(conn, (size_t)status);
-		if (conn->output.pending_bytes > conn->limits->output_high_bytes)
-			conn->is_full = true; /* the send's completion goes on */
-		else if (status == 0 && conn->need_bytes <= input.bytes)
-			/* more than it has seen; what came while it was suspended counts */
-			conn->need_bytes = input.bytes + 1;
-		if (conn->need_bytes > conn->limits->input_max_bytes)
-			return -EMSGSIZE;
-	}
-	return 0;
+	conn->need_bytes = 0;
+	task->on_suspend_arg = conn;
+	task->on_suspend = handler_suspends;
+	status = conn->listener->options.protocol->on_bytes((struct rota_session *)conn, input);
+	handler_returned(conn->reactor->net, task);
+	if (ROTA_UNLIKELY(status < 0))
+		return (int)status;
+	ROTA_ASSERT((size_t)status <= input.bytes);
+	if (ROTA_UNLIKELY(conn->state != CONN_OPEN))
+		return 0; /* finished or aborted meanwhile: the input is gone */
+	rota__conn_consume(conn, (size_t)status);
+	if (ROTA_UNLIKELY(conn->output.pending_bytes > conn->limits->output_high_bytes))
+		conn->is_full = true; /* the send's completion goes on */
+	else if (ROTA_UNLIKELY(status == 0) && conn->need_bytes <= input.bytes)
+		/* more than it has seen; what came while it was suspended counts */
+		conn->need_bytes = input.bytes + 1;
+	return ROTA_UNLIKELY(conn->need_bytes > conn->limits->input_max_bytes) ? -EMSGSIZE : 0;
 }
 
 /* ---- what protocols call ---- */
@@ -306,7 +306,7 @@ void rota_session_abort(struct rota_session *session, const char *why)
 
 struct rota_session *rota_conn_session(struct rota_conn *conn)
 {
-	return rota__conn_is_stream(conn) ? NULL : (struct rota_session *)conn;
+	return conn->is_stream ? NULL : (struct rota_session *)conn;
 }
 
 int rota_protocol_default_open(struct rota_session *session)

@@ -64,8 +64,8 @@ void rota__stream_fini(struct rota_conn *conn)
  */
 static bool ends_by_draining(struct rota_conn *conn)
 {
-	return conn->reactor->net->is_draining && conn->listener &&
-	       !held_bytes(rota__stream(conn)) && !rota__conn_input_bytes(conn);
+	return conn->is_draining && conn->listener && !held_bytes(rota__stream(conn)) &&
+	       !rota__conn_input_bytes(conn);
 }
 
 void rota__stream_input(struct rota_conn *conn)
@@ -155,7 +155,7 @@ int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_vie
 	struct stream *stream = rota__stream(conn);
 	int status = rota_check_cancelled();
 
-	ROTA_ASSERT(rota__conn_is_stream(conn));
+	ROTA_ASSERT(conn->is_stream);
 	if (status < 0)
 		return status;
 	if (bytes_min > conn->limits->input_max_bytes)

@@ -20,7 +20,7 @@
 	65536u /* the kernel wants the ring page-aligned; the largest page of any port of ours */
 
 /* Into the ring; the kernel sees it at once. */
-static void give_to_kernel(struct uring_buffers *buffers, uint16_t buffer)
+static inline void give_to_kernel(struct uring_buffers *buffers, uint16_t buffer)
 {
 	io_uring_buf_ring_add(buffers->ring, buffers->data + (size_t)buffer * buffers->bytes,
 			      buffers->bytes, buffer, (int)(buffers->count - 1), 0);
@@ -77,19 +77,6 @@ void uring__buffers_close(struct uring_engine *engine)
 	rota_free(buffers->is_lent);
 	rota_free(buffers->memory);
 	*buffers = (struct uring_buffers){ 0 };
-}
-
-char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes)
-{
-	char *data = buffers->data + (size_t)buffer * buffers->bytes;
-
-	ROTA_DCHECK(buffer < buffers->count);
-	ROTA_DCHECK(!buffers->is_lent[buffer]);
-	buffers->is_lent[buffer] = true;
-	buffers->lent_count++;
-	if (ROTA_UNLIKELY(buffers->under_memcheck))
-		uring__kernel_wrote(data, bytes);
-	return data;
 }
 
 void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer)

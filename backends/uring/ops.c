@@ -68,8 +68,10 @@ static int grow_table(struct uring_table *table)
 	chunk = rota_calloc(URING_CHUNK_ENTRIES, sizeof(*chunk));
 	if (!chunk)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < URING_CHUNK_ENTRIES; i++)
+	for (uint32_t i = 0; i < URING_CHUNK_ENTRIES; i++) {
+		chunk[i].generation = URING_GENERATION_FREE;
 		chunk[i].next_free = table->entries_count + i + 1;
+	}
 	chunk[URING_CHUNK_ENTRIES - 1].next_free =
 		URING_INDEX_NONE; /* growth is for an empty list only */
 	table->first_free = table->entries_count;
@@ -88,8 +90,9 @@ static int acquire_entry(struct uring_table *table, struct rota_op *op)
 	entry = entry_at(table, op->index_);
 	table->first_free = entry->next_free;
 	entry->op = op;
-	entry->serial = ++table->last_serial;
-	op->generation_ = entry->generation;
+	table->last_generation = (table->last_generation + 1) & URING_GENERATION_MAX;
+	entry->generation = table->last_generation;
+	op->generation_ = table->last_generation;
 	return 0;
 }
 
@@ -99,7 +102,7 @@ static void release_entry(struct uring_table *table, struct uring_entry *entry)
 	struct rota_op *op = entry->op;
 
 	entry->op = NULL;
-	entry->generation++;
+	entry->generation = URING_GENERATION_FREE;
 	entry->next_free = table->first_free;
 	table->first_free = op->index_;
 }
@@ -113,8 +116,7 @@ static struct uring_entry *find_entry(const struct uring_table *table, uint64_t 
 	if (ROTA_UNLIKELY(index >= table->entries_count))
 		return NULL;
 	entry = entry_at(table, index);
-	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32) && entry->op) ? entry
-											  : NULL;
+	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32)) ? entry : NULL;
 }
 
 unsigned uring__report_leaks(const struct uring_engine *engine)
@@ -149,8 +151,8 @@ static uint64_t user_data_of(uint32_t index, uint32_t generation)
 	return (uint64_t)generation << 32 | index;
 }
 
-static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
-		     const struct rota_op *op)
+static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
+					 struct io_uring_sqe *sqe, const struct rota_op *op)
 {
 	switch ((enum rota_op_kind)op->kind) {
 	case ROTA_OP_ACCEPT:
@@ -165,10 +167,6 @@ static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe
 			sqe->ioprio = IORING_RECV_MULTISHOT;
 		sqe->flags = IOSQE_BUFFER_SELECT;
 		sqe->buf_group = BUFFER_GROUP;
-		break;
-	case ROTA_OP_SEND:
-		io_uring_prep_send(sqe, op->fd, op->send.data,
-				   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
 		break;
 	case ROTA_OP_SEND_MESSAGE:
 		io_uring_prep_sendmsg(sqe, op->fd, op->message, MSG_NOSIGNAL);
@@ -185,14 +183,26 @@ static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe
 	case ROTA_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
 		break;
-	case ROTA_OP_COUNT:
-		break; /* submit() has refused it */
+	case ROTA_OP_SEND:  /* fill_sqe() has done it */
+	case ROTA_OP_COUNT: /* submit() has refused it */
+		break;
 	}
+}
+
+static inline void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
+			    const struct rota_op *op)
+{
+	/* A send before the switch, whose jump costs as much again. */
+	if (ROTA_LIKELY(op->kind == ROTA_OP_SEND))
+		io_uring_prep_send(sqe, op->fd, op->send.data,
+				   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
+	else
+		fill_other_sqe(engine, sqe, op);
 	sqe->user_data = user_data_of(op->index_, op->generation_);
 }
 
 /* `sqe` may be NULL: then the operation waits for room. */
-static void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
+static inline void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
 {
 	if (ROTA_LIKELY(sqe != NULL)) {
 		op->state_ = URING_OP_SENT;
@@ -259,8 +269,8 @@ void uring__submit(struct rota_backend *backend, struct rota_op *op)
 
 	ROTA_ASSERT(op->state_ == URING_OP_IDLE);
 	ROTA_ASSERT(op->kind < ROTA_OP_COUNT);
+	ROTA_DCHECK(!op->flags_);
 	engine->stats.submitted++;
-	op->flags_ = 0;
 	if (op->kind == ROTA_OP_CONNECT) {
 		status = open_socket(engine, op);
 		if (status < 0) {
@@ -352,10 +362,8 @@ static struct rota_op *next_to_cancel(const struct uring_engine *engine)
 {
 	struct rota_op *first = ROTA_CONTAINER_OF(engine->cancels.next, struct rota_op, link_);
 	struct rota_op *last = ROTA_CONTAINER_OF(engine->cancels.prev, struct rota_op, link_);
-	uint32_t first_serial = entry_at(&engine->table, first->index_)->serial;
-	uint32_t last_serial = entry_at(&engine->table, last->index_)->serial;
-
-	return (int32_t)(last_serial - first_serial) > 0 ? last : first;
+	/* The generations' 31 bits to the top, so that a difference has a sign. */
+	return (int32_t)((last->generation_ - first->generation_) << 1) > 0 ? last : first;
 }
 
 static void drain_cancels(struct uring_engine *engine)
@@ -400,12 +408,14 @@ static void retire(struct uring_engine *engine, struct uring_entry *entry)
 {
 	struct rota_op *op = entry->op;
 
-	if (ROTA_UNLIKELY(op->flags_ & URING_OP_CANCEL_QUEUED))
-		rota_list_remove(&op->link_);
-	engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
+	if (ROTA_UNLIKELY(op->flags_)) {
+		if (op->flags_ & URING_OP_CANCEL_QUEUED)
+			rota_list_remove(&op->link_);
+		engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
+		op->flags_ = 0;
+	}
 	release_entry(&engine->table, entry);
 	op->state_ = URING_OP_IDLE;
-	op->flags_ = 0;
 }
 
 /*
@@ -454,26 +464,31 @@ static bool translate_accept(struct uring_engine *engine, struct rota_op *op,
 	return true;
 }
 
-static void translate_receive(struct uring_engine *engine, struct rota_op *op,
-			      const struct io_uring_cqe *cqe, struct rota_completion *out)
+/* Returns true when the stream goes on. */
+static inline bool translate_receive(struct uring_engine *engine, struct rota_op *op,
+				     const struct io_uring_cqe *cqe, struct rota_completion *out)
 {
 	uint16_t buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+	bool goes_on = cqe->flags & IORING_CQE_F_MORE;
 
-	if (ROTA_LIKELY(cqe->res > 0)) {
-		out->buffer = buffer;
-		out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res);
-		out->flags |= ROTA_COMPLETION_BUFFER;
-		/* One-shot, or a multishot whose completion overflowed: the stream goes on. */
-		if (ROTA_UNLIKELY(!(out->flags & ROTA_COMPLETION_MORE)) &&
-		    !(op->flags_ & URING_OP_CANCELLED)) {
-			start(engine, op, uring__next_sqe(engine));
-			out->flags |= ROTA_COMPLETION_MORE;
-		}
-		return;
+	if (ROTA_UNLIKELY(cqe->res <= 0)) {
+		if (cqe->flags & IORING_CQE_F_BUFFER)
+			uring__buffer_drop(&engine->buffers, buffer);
+		engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
+		out->data = NULL;
+		out->flags = goes_on ? ROTA_COMPLETION_MORE : 0;
+		out->buffer = 0;
+		return goes_on;
 	}
-	if (cqe->flags & IORING_CQE_F_BUFFER)
-		uring__buffer_drop(&engine->buffers, buffer);
-	engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
+	/* One-shot, or a multishot whose completion overflowed: the stream goes on. */
+	if (ROTA_UNLIKELY(!goes_on) && !(op->flags_ & URING_OP_CANCELLED)) {
+		start(engine, op, uring__next_sqe(engine));
+		goes_on = true;
+	}
+	out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res);
+	out->flags = ROTA_COMPLETION_BUFFER | (goes_on ? ROTA_COMPLETION_MORE : 0);
+	out->buffer = buffer;
+	return goes_on;
 }
 
 /*
@@ -508,37 +523,50 @@ static bool translate_poll(struct uring_engine *engine, struct rota_op *op,
 	return true;
 }
 
-static bool translate(struct uring_engine *engine, struct uring_entry *entry,
-		      const struct io_uring_cqe *cqe, struct rota_completion *out)
+/* Accept, connect, poll: returns true when there is something to tell the owner. */
+static ROTA_NOINLINE bool translate_rare(struct uring_engine *engine, struct rota_op *op,
+					 struct rota_completion *out)
+{
+	if (op->kind == ROTA_OP_ACCEPT)
+		return translate_accept(engine, op, out);
+	if (op->kind == ROTA_OP_POLL)
+		return translate_poll(engine, op, out);
+	if (op->kind == ROTA_OP_CONNECT) {
+		if (out->result >= 0)
+			out->result = op->fd;
+		else
+			rota_ignore(close_now(engine, op->fd),
+				    "never connected: nothing can be lost");
+	}
+	return true;
+}
+
+static inline bool translate(struct uring_engine *engine, struct uring_entry *entry,
+			     const struct io_uring_cqe *cqe, struct rota_completion *out)
 {
 	struct rota_op *op = entry->op;
 	bool tell = true;
 
 	out->op = op;
-	out->data = NULL;
 	out->result = cqe->res;
-	out->flags = cqe->flags & IORING_CQE_F_MORE ? ROTA_COMPLETION_MORE : 0;
-	out->buffer = 0;
 	if (op->kind == ROTA_OP_RECEIVE) {
-		translate_receive(engine, op, cqe, out);
-	} else if (op->kind == ROTA_OP_ACCEPT) {
-		tell = translate_accept(engine, op, out);
-	} else if (op->kind == ROTA_OP_POLL) {
-		tell = translate_poll(engine, op, out);
-	} else if (op->kind == ROTA_OP_CONNECT) {
-		if (cqe->res < 0)
-			rota_ignore(close_now(engine, op->fd),
-				    "never connected: nothing can be lost");
-		else
-			out->result = op->fd;
+		if (ROTA_LIKELY(translate_receive(engine, op, cqe, out)))
+			return true;
+	} else {
+		out->data = NULL;
+		out->flags = cqe->flags & IORING_CQE_F_MORE ? ROTA_COMPLETION_MORE : 0;
+		out->buffer = 0;
+		/* Of a send the result says it all. */
+		if (op->kind != ROTA_OP_SEND && op->kind != ROTA_OP_SEND_MESSAGE)
+			tell = translate_rare(engine, op, out);
+		if (out->flags & ROTA_COMPLETION_MORE)
+			return tell;
 	}
-	if (out->flags & ROTA_COMPLETION_MORE)
-		return tell;
 	/*
 	 * A request that a kernel worker was running when it was cancelled ends as if a signal had
 	 * come.
 	 */
-	if (out->result == -EINTR && (op->flags_ & URING_OP_CANCELLED))
+	if (ROTA_UNLIKELY(out->result == -EINTR && (op->flags_ & URING_OP_CANCELLED)))
 		out->result = -ECANCELED;
 	retire(engine, entry);
 	return true;
@@ -588,23 +616,24 @@ static unsigned collect_finished(struct uring_engine *engine, struct rota_comple
 unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max)
 {
 	struct io_uring_cq *cq = &engine->ring.cq;
-	unsigned head = *cq->khead;
+	const struct io_uring_cqe *cqes = cq->cqes;
+	unsigned head = *cq->khead, mask = cq->ring_mask;
 	unsigned tail = io_uring_smp_load_acquire(cq->ktail);
-	unsigned count = 0;
+	struct rota_completion *const start = out, *const end = out + out_max;
 
 	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->finished)))
-		count = collect_finished(engine, out, out_max);
-	while (head != tail && count < out_max) {
-		const struct io_uring_cqe *cqe = &cq->cqes[head++ & cq->ring_mask];
+		out += collect_finished(engine, out, out_max);
+	while (head != tail && out != end) {
+		const struct io_uring_cqe *cqe = &cqes[head++ & mask];
 		struct uring_entry *entry = find_entry(&engine->table, cqe->user_data);
 
 		if (ROTA_UNLIKELY(!entry))
 			handle_internal(engine, cqe);
 		else
-			count += translate(engine, entry, cqe, &out[count]);
+			out += translate(engine, entry, cqe, out);
 	}
 	/* The kernel may overwrite the entries from here on. */
 	io_uring_smp_store_release(cq->khead, head);
-	engine->stats.completions += count;
-	return count;
+	engine->stats.completions += (uint64_t)(out - start);
+	return (unsigned)(out - start);
 }

@@ -94,6 +94,8 @@ uint32_t uring__setup_flags(const struct uring_options *options);
 
 #define URING_CHUNK_ENTRIES 1024u
 #define URING_INDEX_NONE UINT32_MAX
+#define URING_GENERATION_MAX (UINT32_MAX / 2)
+#define URING_GENERATION_FREE UINT32_MAX /* no operation's */
 
 /* user_data of a request of our own: this index, and a tag where a generation would be. */
 #define URING_INDEX_INTERNAL UINT32_MAX
@@ -102,20 +104,17 @@ uint32_t uring__setup_flags(const struct uring_options *options);
 
 struct uring_entry {
 	struct rota_op *op;  /* NULL: free */
-	uint32_t generation; /* of the operation in it, or of the next one */
-	union {
-		uint32_t next_free; /* while it is free */
-		uint32_t serial;    /* while it is not: of later operations higher, wraps */
-	};
+	uint32_t generation; /* of the operation in it; URING_GENERATION_FREE: none is */
+	uint32_t next_free;  /* while it is free */
 };
 
 /* Grows by chunks, which never move and are never given back before close. */
 struct uring_table {
 	struct uring_entry **chunks; /* owned, each of URING_CHUNK_ENTRIES */
 	uint32_t entries_count;
-	uint32_t first_free; /* last released, first taken: it is still in the cache */
-	uint32_t chunks_max; /* room in `chunks` */
-	uint32_t last_serial;
+	uint32_t first_free;      /* last released, first taken: it is still in the cache */
+	uint32_t chunks_max;      /* room in `chunks` */
+	uint32_t last_generation; /* of later operations higher, wraps after 2^31 */
 };
 
 /* rota_op.state_ */
@@ -242,7 +241,20 @@ void uring__buffers_close(struct uring_engine *engine);
  * A completion brought `bytes` in `buffer`: returns where they are; the buffer is lent to the
  * receiver.
  */
-char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes);
+static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer,
+				       uint32_t bytes)
+{
+	char *data = buffers->data + (size_t)buffer * buffers->bytes;
+
+	ROTA_DCHECK(buffer < buffers->count);
+	ROTA_DCHECK(!buffers->is_lent[buffer]);
+	buffers->is_lent[buffer] = true;
+	buffers->lent_count++;
+	if (ROTA_UNLIKELY(buffers->under_memcheck))
+		uring__kernel_wrote(data, bytes);
+	return data;
+}
+
 /* A completion used up `buffer` without bringing anything. */
 void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer);
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer);
