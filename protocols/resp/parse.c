@@ -4,9 +4,10 @@
  * of its bytes and the parser; any thread that owns the parser.
  *
  * The one idea: nearly every length line is a character, up to five digits, CR and LF, so it fits
- * one 8-byte load and is decoded without a loop (read_short_args). Whatever doesn't fit that
- * pattern, errors included, takes the slow path, which alone knows the rules. A request that stops
- * half-way keeps its views as offsets, because the bytes may move before the next call.
+ * one 8-byte load and is decoded without a loop, and nearly every request begins with two such
+ * lines of one digit each, which fit one load together (read_whole_request). Whatever doesn't fit
+ * that pattern, errors included, takes the slow path, which alone knows the rules. A request that
+ * stops half-way keeps its views as offsets, because the bytes may move before the next call.
  *
  * The limits, the order of the checks and the words are those of Redis 7.0, found by asking one: a
  * NUL hides what follows it on a length line, numbers have no leading zero and no plus sign. In one
@@ -28,7 +29,7 @@
 /* Views in the first array that a request of many arguments gets. */
 #define FIRST_ARGS 32
 
-static inline bool read_short_header(struct rota_resp_parser *parser, struct rota_view input);
+static inline size_t read_whole_request(struct rota_resp_parser *parser, struct rota_view input);
 static int64_t read_header(struct rota_resp_parser *parser, struct rota_view input);
 static int64_t read_args(struct rota_resp_parser *parser, struct rota_view input);
 static int64_t read_bulk_length(struct rota_resp_parser *parser, const char *line,
@@ -63,9 +64,12 @@ void rota_resp_parser_fini(struct rota_resp_parser *parser)
 
 int64_t rota_resp_parse(struct rota_resp_parser *parser, struct rota_view input)
 {
-	if (!parser->args_total_ && !read_short_header(parser, input)) {
+	if (ROTA_LIKELY(!parser->args_total_)) {
+		size_t request_bytes = read_whole_request(parser, input);
 		int64_t header_bytes;
 
+		if (ROTA_LIKELY(request_bytes))
+			return (int64_t)request_bytes;
 		if (!input.bytes) {
 			parser->need_bytes = 1;
 			return 0;
@@ -171,6 +175,59 @@ static inline size_t decode_short_length(const char *line, char prefix, size_t *
 	return decode_five_digits(word, prefix, value);
 }
 
+/* Whether CR LF stand at `at`. */
+static inline bool is_line_end(const char *at)
+{
+	return !memcmp(at, "\r\n", CRLF_BYTES);
+}
+
+/*
+ * A request of at most nine arguments, the first of at most nine bytes, that is all there: "*2\r\n"
+ * "$3\r\nGET\r\n" and so on. Returns its bytes, or 0, with nothing changed, when it is anything
+ * else.
+ */
+static inline size_t read_whole_request(struct rota_resp_parser *parser, struct rota_view input)
+{
+	const uint64_t pattern = '*' | '\r' << 16 | '\n' << 24 | (uint64_t)'$' << 32 |
+				 (uint64_t)'\r' << 48 |
+				 (uint64_t)'\n'
+					 << 56;
+	const struct rota_resp_limits *limits = parser->limits;
+	/* Locals, or each store through `args` would make the compiler load them again. */
+	const char *at = input.data, *end = input.data + input.bytes;
+	struct rota_view *args = parser->args;
+	size_t count, bytes, line_bytes = 2 * (2 + CRLF_BYTES);
+	uint64_t word;
+
+	if (ROTA_UNLIKELY(input.bytes < line_bytes))
+		return 0;
+	word = load_little_endian_64(at);
+	count = (word >> 8 & 0xff) - '0';
+	bytes = (word >> 40 & 0xff) - '0';
+	if (ROTA_UNLIKELY((word & 0xffff00ffffff00ff) != pattern || count - 1 > 8 || bytes > 9 ||
+			  count > parser->capacity_ || count > limits->args_max ||
+			  input.bytes > limits->request_bytes_max || parser->is_unauthenticated))
+		return 0;
+	for (size_t i = 0;;) {
+		const char *data = at + line_bytes;
+
+		if (ROTA_UNLIKELY((size_t)(end - data) < bytes + CRLF_BYTES ||
+				  bytes > limits->bulk_bytes_max || !is_line_end(data + bytes)))
+			return 0;
+		args[i++] = rota_view_of(data, bytes);
+		at = data + bytes + CRLF_BYTES;
+		if (i == count)
+			break;
+		if (ROTA_UNLIKELY((size_t)(end - at) < sizeof(word)))
+			return 0;
+		line_bytes = decode_short_length(at, '$', &bytes);
+		if (ROTA_UNLIKELY(!line_bytes || (size_t)(end - at) < line_bytes))
+			return 0;
+	}
+	parser->count = (uint32_t)count;
+	return (size_t)(at - input.data);
+}
+
 /*
  * The integer that is all of `text`: no blanks, no plus, no leading zeros, within int64_t. False
  * for anything else.
@@ -249,25 +306,6 @@ static int64_t finish_length_line(struct rota_resp_parser *parser, const char *l
 	parser->position_ += cr_bytes + 1;
 	parser->scanned_bytes_ = 0;
 	return (int64_t)parser->position_;
-}
-
-/*
- * "*<count>\r\n" by the short way. Returns false, with nothing changed, when read_header is to
- * judge.
- */
-static inline bool read_short_header(struct rota_resp_parser *parser, struct rota_view input)
-{
-	size_t count, line_bytes;
-
-	if (ROTA_UNLIKELY(input.bytes < sizeof(uint64_t) || parser->is_unauthenticated))
-		return false;
-	line_bytes = decode_short_length(input.data, '*', &count);
-	if (ROTA_UNLIKELY(!line_bytes || !count || count > parser->limits->args_max))
-		return false;
-	parser->args_total_ = (uint32_t)count;
-	parser->position_ = line_bytes;
-	parser->scanned_bytes_ = 0;
-	return true;
 }
 
 /*
@@ -399,7 +437,7 @@ static inline void read_short_args(struct rota_resp_parser *parser, struct rota_
 
 		if (ROTA_UNLIKELY(!line_bytes || bytes > bulk_bytes_max ||
 				  position + line_bytes + bytes + CRLF_BYTES > end ||
-				  memcmp(data + bytes, "\r\n", CRLF_BYTES)))
+				  !is_line_end(data + bytes)))
 			break;
 		args[count++] = rota_view_of(data, bytes);
 		position += line_bytes + bytes + CRLF_BYTES;
@@ -432,7 +470,7 @@ static ROTA_NOINLINE int64_t read_arg(struct rota_resp_parser *parser, struct ro
 		return 0;
 	}
 	data = input.data + parser->position_;
-	if (ROTA_UNLIKELY(memcmp(data + bytes, "\r\n", CRLF_BYTES)))
+	if (ROTA_UNLIKELY(!is_line_end(data + bytes)))
 		return refuse(parser, "Protocol error: expected CR LF after bulk");
 	if (ROTA_UNLIKELY(parser->count == parser->capacity_)) {
 		int status = rota__resp_grow_args(parser, parser->args_total_);

@@ -153,7 +153,7 @@ static void keep_or_drop(struct resp_session *state, struct rota_resp_parser *pa
 	bool is_long = parser->count >= KEEP_ARGS_MIN ||
 		       parser->scanned_bytes_ >= KEEP_SCANNED_BYTES_MIN;
 
-	if (keep && parser == state->partial)
+	if (keep ? parser == state->partial : !state->partial && !parser->owns_memory)
 		return;
 	if (keep && is_long && !rota__resp_own_args(parser))
 		state->partial = rota_alloc(sizeof(*state->partial));
