@@ -34,6 +34,11 @@ struct plan {
 	const struct kv_command *command; /* NULL: unknown */
 	uint8_t verdict;                  /* enum verdict */
 	uint8_t key;                      /* index among the batch's keys, or NO_KEY */
+	/*
+	 * To be run, with a key, and without suspending: inside the gate nothing else is to be
+	 * asked.
+	 */
+	bool is_plain;
 };
 
 struct batch {
@@ -61,6 +66,18 @@ static inline bool needs_gate(const struct kv_command *command)
 	return command->first_key || command->flags & KV_WALKS;
 }
 
+/* Enter the gate if need be. True when the command cannot be tried inside this batch. */
+static bool must_wait(struct batch *batch, const struct kv_command *command)
+{
+	if (command->flags & KV_SUSPENDS)
+		return true;
+	if (!needs_gate(command))
+		return false;
+	if (!batch->is_inside && !batch->is_parked)
+		enter(batch);
+	return batch->is_parked;
+}
+
 int kv_execute(struct rota_session *session, const struct rota_resp_request *requests, int count)
 {
 	struct batch batch;
@@ -83,16 +100,17 @@ int kv_execute(struct rota_session *session, const struct rota_resp_request *req
 		call->command = plan->command;
 		call->args = requests[i].args;
 		call->count = requests[i].count;
-		if (ROTA_UNLIKELY(plan->verdict != VERDICT_RUN)) {
+		if (ROTA_LIKELY(plan->is_plain && batch.is_inside)) {
+			call->key = &batch.keys[plan->key];
+		} else if (plan->verdict != VERDICT_RUN) {
 			reject(call, plan);
 			continue;
+		} else {
+			call->key = plan->key == NO_KEY ? NULL : &batch.keys[plan->key];
+			if (must_wait(&batch, plan->command))
+				return execute_apart(&batch, plan, i);
 		}
-		call->key = plan->key == NO_KEY ? NULL : &batch.keys[plan->key];
-		if (needs_gate(plan->command) && !batch.is_inside && !batch.is_parked)
-			enter(&batch);
-		if (plan->command->flags & KV_SUSPENDS ||
-		    (needs_gate(plan->command) && batch.is_parked) ||
-		    plan->command->run(call) == -EAGAIN)
+		if (ROTA_UNLIKELY(plan->command->run(call) == -EAGAIN))
 			return execute_apart(&batch, plan, i);
 	} while (++i < count && !call->client->ends_batch && !rota_session_is_full(session));
 	call->client->command = call->command;
@@ -163,8 +181,10 @@ static void plan_all(struct batch *batch)
 
 		plan->verdict = (uint8_t)judge(call->client, request, &plan->command);
 		plan->key = NO_KEY;
+		plan->is_plain = false;
 		if (plan->verdict != VERDICT_RUN || !plan->command->first_key)
 			continue;
+		plan->is_plain = !(plan->command->flags & KV_SUSPENDS);
 		plan->key = (uint8_t)batch->keys_count;
 		batch->keys[batch->keys_count++].bytes = request->args[plan->command->first_key];
 	}
@@ -344,6 +364,7 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 		if (call->key) {
 			key = *call->key;
 			key.bytes = args[plan->command->first_key];
+			key.seen_in_ = NULL; /* the pass ends: what it has seen may go */
 			call->key = &key;
 		}
 	}

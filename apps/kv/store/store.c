@@ -147,53 +147,72 @@ void kv_keys_hash(const struct kv_store *store, struct kv_key *keys, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		keys[i].hash = kv_hash_1_3(&store->hash_key, keys[i].bytes.data,
 					   keys[i].bytes.bytes);
+		keys[i].seen_in_ = NULL;
 		__builtin_prefetch(&store->shards[kv__shard_number(store, keys[i].hash)], 1);
 	}
 }
 
 /*
  * The entry with the right tag (another one has it once in 8000 look-ups), else the overflow block
- * it may be in.
+ * it may be in. Returns the slot when it is one that kv__slot_holds may be asked about.
  */
-static void prefetch_entry(const struct kv_bucket *bucket, uint64_t tag)
+static uint64_t *prefetch_entry(struct kv_bucket *bucket, uint64_t tag)
 {
+	const char *entry;
 	uint64_t slot = 0;
+	unsigned i;
 
-	for (unsigned i = 0; i < KV_BUCKET_SLOTS; i++) {
+	for (i = 0; i < KV_BUCKET_SLOTS; i++) {
 		/* Relaxed: whatever we read, true or stale, is only prefetched. */
 		slot = __atomic_load_n(&bucket->slots[i], __ATOMIC_RELAXED);
 		if ((slot ^ tag) >> 48 == 0 || !slot)
 			break;
 	}
-	__builtin_prefetch(kv__slot_entry(slot));
+	entry = (const char *)kv__slot_entry(slot);
+	__builtin_prefetch(entry);
+	/*
+	 * And where a value of some length is: without this line a GET of 64 bytes waited there for
+	 * a third of its time (docs/design/0006-store.md).
+	 */
+	__builtin_prefetch(entry + ROTA_CACHE_LINE_BYTES);
+	return i < KV_BUCKET_SLOTS - 1 ? &bucket->slots[i] : NULL;
 }
 
-void kv_keys_prefetch(const struct kv_store *store, uint32_t database, const struct kv_key *keys,
+/* Up to PREFETCH_KEYS of them: each step is one miss, taken for all of them at once. */
+static void prefetch_some(const struct kv_store *store, uint32_t table, struct kv_key *keys,
+			  size_t count)
+{
+	struct kv_bucket *buckets[PREFETCH_KEYS];
+
+	for (size_t i = 0; i < count; i++) {
+		struct kv_shard *shard = &store->shards[kv__shard_number(store, keys[i].hash)];
+
+		keys[i].seen_in_ = kv__shard_table(shard, table);
+		if (keys[i].seen_in_)
+			__builtin_prefetch(
+				__atomic_load_n(&keys[i].seen_in_->directory, __ATOMIC_RELAXED));
+	}
+	for (size_t i = 0; i < count; i++) {
+		buckets[i] = keys[i].seen_in_ ? kv__table_peek(keys[i].seen_in_, keys[i].hash)
+					      : NULL;
+		__builtin_prefetch(buckets[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		keys[i].seen_ = buckets[i] ? prefetch_entry(buckets[i], kv__hash_tag(keys[i].hash))
+					   : NULL;
+		if (!keys[i].seen_)
+			keys[i].seen_in_ = NULL;
+	}
+}
+
+void kv_keys_prefetch(const struct kv_store *store, uint32_t database, struct kv_key *keys,
 		      size_t count)
 {
-	const struct kv_bucket *buckets[PREFETCH_KEYS];
-	const struct kv_table *tables[PREFETCH_KEYS];
-	uint32_t index = store->database_map[database];
+	uint32_t table = store->database_map[database];
 
-	for (; count > 0; keys += rota_min_size(count, PREFETCH_KEYS),
-			  count -= rota_min_size(count, PREFETCH_KEYS)) {
-		size_t some = rota_min_size(count, PREFETCH_KEYS);
-
-		for (size_t i = 0; i < some; i++) {
-			tables[i] = kv__shard_table(
-				&store->shards[kv__shard_number(store, keys[i].hash)], index);
-			if (tables[i])
-				__builtin_prefetch(
-					__atomic_load_n(&tables[i]->directory, __ATOMIC_RELAXED));
-		}
-		for (size_t i = 0; i < some; i++) {
-			buckets[i] = tables[i] ? kv__table_peek(tables[i], keys[i].hash) : NULL;
-			__builtin_prefetch(buckets[i]);
-		}
-		for (size_t i = 0; i < some; i++)
-			if (buckets[i])
-				prefetch_entry(buckets[i], kv__hash_tag(keys[i].hash));
-	}
+	for (size_t done = 0; done < count; done += PREFETCH_KEYS)
+		prefetch_some(store, table, keys + done,
+			      rota_min_size(count - done, PREFETCH_KEYS));
 }
 
 /* ---- operations on one key ---- */
@@ -205,8 +224,7 @@ void kv__site_init(struct kv_operation *operation, const struct kv_access *acces
 
 	operation->shard = &store->shards[shard];
 	operation->reactor = &store->reactors[access->reactor];
-	ROTA_DCHECK(!store->locking || kv_gate_is_exclusive(store) ||
-		    __atomic_load_n(&operation->shard->lot, __ATOMIC_RELAXED) & KV_LOT_TAKEN);
+	kv__check_access(store, operation->shard);
 	operation->site.table = kv__shard_table(operation->shard, table);
 	operation->site.counts = &operation->reactor->counts[table];
 	operation->site.garbage = access->garbage;
@@ -245,6 +263,14 @@ static void discard(struct kv_operation *operation, uint64_t hash, uint64_t *slo
 	kv__garbage_add_entry(operation->site.garbage, entry);
 }
 
+/* A key's slot in `table`, most often where prefetching met it. */
+static inline uint64_t *find_slot(const struct kv_table *table, const struct kv_key *key)
+{
+	if (key->seen_in_ == table && kv__slot_holds(*key->seen_, key->hash, key->bytes))
+		return key->seen_;
+	return kv__table_find(table, key->hash, key->bytes);
+}
+
 uint64_t *kv__locate(struct kv_operation *operation, const struct kv_access *access,
 		     const struct kv_key *key)
 {
@@ -255,7 +281,7 @@ uint64_t *kv__locate(struct kv_operation *operation, const struct kv_access *acc
 		      access->store->database_map[access->database]);
 	if (ROTA_UNLIKELY(!operation->site.table))
 		return NULL;
-	slot = kv__table_find(operation->site.table, key->hash, key->bytes);
+	slot = find_slot(operation->site.table, key);
 	if (!slot || ROTA_LIKELY(!(*slot & KV_SLOT_EXPIRING)))
 		return slot;
 	at_ms = kv_entry_expiry(kv__slot_entry(*slot));
@@ -289,19 +315,27 @@ int kv__put(struct kv_operation *operation, const struct kv_access *access,
 
 struct kv_entry *kv_find(const struct kv_access *access, const struct kv_key *key)
 {
+	struct kv_store *store = access->store;
+	struct kv_shard *shard = &store->shards[kv__shard_number(store, key->hash)];
+	struct kv_table *table = kv__shard_table(shard, store->database_map[access->database]);
 	struct kv_operation operation;
-	uint64_t *slot = kv__locate(&operation, access, key);
+	uint64_t *slot;
 
+	kv__check_access(store, shard);
+	slot = ROTA_LIKELY(table != NULL) ? find_slot(table, key) : NULL;
+	/* It may have expired, and removing it is an operation. */
+	if (slot && ROTA_UNLIKELY(*slot & KV_SLOT_EXPIRING))
+		slot = kv__locate(&operation, access, key);
 	return slot ? kv__slot_entry(*slot) : NULL;
 }
 
 struct kv_entry *kv_read(const struct kv_access *access, const struct kv_key *key)
 {
-	struct kv_operation operation;
-	uint64_t *slot = kv__locate(&operation, access, key);
+	struct kv_reactor *reactor = &access->store->reactors[access->reactor];
+	struct kv_entry *entry = kv_find(access, key);
 
-	kv__count(slot ? &operation.reactor->hits : &operation.reactor->misses, 1);
-	return slot ? kv__slot_entry(*slot) : NULL;
+	kv__count(entry ? &reactor->hits : &reactor->misses, 1);
+	return entry;
 }
 
 bool kv_delete(const struct kv_access *access, const struct kv_key *key)

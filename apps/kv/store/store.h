@@ -91,6 +91,9 @@ void kv_store_set_locking(struct kv_store *store, bool locking);
 struct kv_key {
 	struct rota_view bytes;
 	uint64_t hash; /* set by kv_keys_hash */
+	/* Private: where prefetching met it, in which table; only a hint, NULL for none. */
+	uint64_t *seen_;
+	const struct kv_table *seen_in_;
 };
 
 /* Fill in keys[i].hash from keys[i].bytes. Needs no gate. */
@@ -98,7 +101,7 @@ void kv_keys_hash(const struct kv_store *store, struct kv_key *keys, size_t coun
 
 static inline struct kv_key kv_key_of(const struct kv_store *store, struct rota_view bytes)
 {
-	struct kv_key key = { bytes, 0 };
+	struct kv_key key = { .bytes = bytes };
 
 	kv_keys_hash(store, &key, 1);
 	return key;
@@ -106,10 +109,11 @@ static inline struct kv_key kv_key_of(const struct kv_store *store, struct rota_
 
 /*
  * Bring what the commands on these keys will touch into the cache: shards, then buckets, then
- * entries, each stage for all keys before the next, so that their misses overlap. A hint without
- * effect on any result. Inside the gate, no locks.
+ * entries, each stage for all keys before the next, so that their misses overlap. What it met is
+ * remembered in the keys, for this pass of the gate: in another, hash or prefetch them again before
+ * they are used. A hint without effect on any result. Inside the gate, no locks.
  */
-void kv_keys_prefetch(const struct kv_store *store, uint32_t database, const struct kv_key *keys,
+void kv_keys_prefetch(const struct kv_store *store, uint32_t database, struct kv_key *keys,
 		      size_t count);
 
 /* The shard `key` lives in, for grouping. */

@@ -94,6 +94,15 @@ int kv__shard_lock(struct kv_store *store, uint32_t number, struct kv_parking *p
 bool kv__shard_try_lock(struct kv_store *store, uint32_t number);
 void kv__shard_unlock(struct kv_store *store, uint32_t number);
 
+/* Whoever looks into a shard has its lock, or is alone behind the gate. */
+static inline void kv__check_access(const struct kv_store *store, const struct kv_shard *shard)
+{
+	ROTA_DCHECK(!store->locking || kv_gate_is_exclusive(store) ||
+		    __atomic_load_n(&shard->lot, __ATOMIC_RELAXED) & KV_LOT_TAKEN);
+	(void)store;
+	(void)shard;
+}
+
 /* One operation on one key's table. */
 struct kv_operation {
 	struct kv_site site;

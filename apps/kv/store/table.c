@@ -85,7 +85,7 @@ static inline struct kv_bucket *bucket_at(const struct kv_directory *directory, 
 	return &directory->segments[segment_number(number)][number & mask];
 }
 
-const struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash)
+struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash)
 {
 	/*
 	 * Acquire pairs with the stores in ensure_segment; number and directory may be of different
@@ -254,43 +254,18 @@ static uint64_t make_slot(uint64_t hash, const struct kv_entry *entry)
 	       (entry->flags_ & KV_ENTRY_HAS_EXPIRY ? KV_SLOT_EXPIRING : 0);
 }
 
-/* Keys are short: two overlapping words decide up to 16 bytes without a call. */
-static inline bool equal_bytes(const char *a, const char *b, size_t bytes)
-{
-	uint64_t a_head, b_head, a_tail, b_tail;
-
-	if (bytes < 8 || bytes > 16)
-		return !bytes || !memcmp(a, b, bytes);
-	memcpy(&a_head, a, 8);
-	memcpy(&b_head, b, 8);
-	memcpy(&a_tail, a + bytes - 8, 8);
-	memcpy(&b_tail, b + bytes - 8, 8);
-	return !((a_head ^ b_head) | (a_tail ^ b_tail));
-}
-
-static inline bool slot_holds(uint64_t slot, uint64_t tag, struct rota_view key)
-{
-	struct rota_view candidate;
-
-	if ((slot ^ tag) >> 48)
-		return false;
-	candidate = kv_entry_key(kv__slot_entry(slot));
-	return candidate.bytes == key.bytes && equal_bytes(candidate.data, key.data, key.bytes);
-}
-
-static ROTA_NOINLINE uint64_t *find_in_overflow(uint64_t link, uint64_t tag, struct rota_view key)
+static ROTA_NOINLINE uint64_t *find_in_overflow(uint64_t link, uint64_t hash, struct rota_view key)
 {
 	uint64_t *overflow = overflow_of(link);
 
 	for (uint32_t i = 0; i < overflow_count(link); i++)
-		if (slot_holds(overflow[i], tag, key))
+		if (kv__slot_holds(overflow[i], hash, key))
 			return &overflow[i];
 	return NULL;
 }
 
 uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rota_view key)
 {
-	uint64_t tag = kv__hash_tag(hash);
 	struct kv_bucket *bucket;
 
 	if (!table->buckets)
@@ -301,14 +276,14 @@ uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rot
 
 		if (!slot)
 			return NULL;
-		if (slot_holds(slot, tag, key))
+		if (kv__slot_holds(slot, hash, key))
 			return &bucket->slots[i];
 	}
 	if (!bucket->slots[KV_BUCKET_SLOTS - 1])
 		return NULL;
 	if (ROTA_UNLIKELY(bucket->slots[KV_BUCKET_SLOTS - 1] & KV_SLOT_LINK))
-		return find_in_overflow(bucket->slots[KV_BUCKET_SLOTS - 1], tag, key);
-	return slot_holds(bucket->slots[KV_BUCKET_SLOTS - 1], tag, key)
+		return find_in_overflow(bucket->slots[KV_BUCKET_SLOTS - 1], hash, key);
+	return kv__slot_holds(bucket->slots[KV_BUCKET_SLOTS - 1], hash, key)
 		       ? &bucket->slots[KV_BUCKET_SLOTS - 1]
 		       : NULL;
 }

@@ -89,6 +89,35 @@ static inline struct kv_entry *kv__slot_entry(uint64_t slot)
 	return (struct kv_entry *)(uintptr_t)(slot & KV_SLOT_ADDRESS);
 }
 
+/* Keys are short: two overlapping words decide up to 16 bytes without a call. */
+static inline bool kv__equal_bytes(const char *a, const char *b, size_t bytes)
+{
+	uint64_t a_head, b_head, a_tail, b_tail;
+
+	if (bytes < 8 || bytes > 16)
+		return !bytes || !memcmp(a, b, bytes);
+	memcpy(&a_head, a, 8);
+	memcpy(&b_head, b, 8);
+	memcpy(&a_tail, a + bytes - 8, 8);
+	memcpy(&b_tail, b + bytes - 8, 8);
+	return !((a_head ^ b_head) | (a_tail ^ b_tail));
+}
+
+/*
+ * Whether a slot (not a link) holds `key`. Under the lock the answer is right also for a slot that
+ * was found earlier in a bucket which has since been split, emptied or retired: what is not in use
+ * is 0.
+ */
+static inline bool kv__slot_holds(uint64_t slot, uint64_t hash, struct rota_view key)
+{
+	struct rota_view candidate;
+
+	if (!slot || (slot ^ kv__hash_tag(hash)) >> 48)
+		return false;
+	candidate = kv_entry_key(kv__slot_entry(slot));
+	return candidate.bytes == key.bytes && kv__equal_bytes(candidate.data, key.data, key.bytes);
+}
+
 /* Add to a counter that only this thread writes and any may read. */
 static inline void kv__count(int64_t *counter, int64_t delta)
 {
@@ -144,6 +173,6 @@ bool kv__table_free_some(struct kv_directory *directory, uint32_t *budget);
  * For prefetching, without the lock: where the bucket of `hash` is now, or NULL. Inside the gate,
  * so that retired memory stays readable.
  */
-const struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash);
+struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash);
 
 #endif /* KV_STORE_TABLE_H */

@@ -222,12 +222,13 @@ static void transfer(struct worker *w, char text[4][16])
 		keys[i] = kv_key_of(w->store, rota_view_of_string(text[i]));
 		ROTA_ASSERT(kv_lock_set_add(&set, &keys[i]) == 0);
 	}
-	enter(w);
-	kv_keys_prefetch(w->store, 0, keys, 4);
-	while (kv_lock_set_acquire(&set, &w->sleeper.parking) < 0) {
+	for (;;) {
+		enter(w);
+		kv_keys_prefetch(w->store, 0, keys, 4);
+		if (kv_lock_set_acquire(&set, &w->sleeper.parking) == 0)
+			break;
 		kv_gate_leave(w->store, w->reactor);
 		wait_or_withdraw(w);
-		enter(w);
 	}
 	write_number(&w->access, &keys[0], read_number(&w->access, &keys[0]) - 1);
 	/*

@@ -263,6 +263,58 @@ static void test_store_prefetch_changes_nothing(void **state)
 }
 
 /*
+ * Keys that were prefetched are looked up as others are, whatever happens to their slots in the
+ * same pass: they are deleted, replaced, moved by splits and merges, and asked for in another
+ * database.
+ */
+static void test_store_what_prefetching_met_is_only_a_hint(void **state)
+{
+	enum { KEYS = 16, STEPS = 400 };
+	uint64_t random = 20261126;
+	struct kv_key keys[KEYS];
+	char text[KEYS][8], filler[16] = "";
+	struct t_store t;
+
+	(void)state;
+	t_open(&t, 1);
+	for (unsigned pass = 0; pass < 60; pass++) {
+		for (unsigned i = 0; i < KEYS; i++) {
+			snprintf(text[i], sizeof(text[i]), "%u", i);
+			keys[i].bytes = rota_view_of_string(text[i]);
+		}
+		kv_keys_hash(t.store, keys, KEYS);
+		kv_keys_prefetch(t.store, pass % 2, keys, KEYS);
+		for (unsigned step = 0; step < STEPS; step++) {
+			struct kv_key *key = &keys[t_random(&random) % KEYS];
+			struct kv_key fresh = kv_key_of(t.store, key->bytes);
+			struct kv_key other;
+
+			t.access.database = t_random(&random) % 4 == 0;
+			snprintf(filler, sizeof(filler), "f%u",
+				 (unsigned)(t_random(&random) % STEPS));
+			/* Passes that fill the table alternate with passes that empty it. */
+			other = t_key(&t, filler);
+			if (pass / 3 % 2)
+				kv_delete(&t.access, &other);
+			else
+				assert_int_equal(t_set(&t, filler, "v"), 0);
+			if (t_random(&random) % 3 == 0)
+				kv_delete(&t.access, &fresh);
+			else if (t_random(&random) % 2)
+				assert_int_equal(kv_string_set(&t.access, key,
+							       rota_view_of(filler, step % 16),
+							       KV_NO_EXPIRY),
+						 0);
+			assert_ptr_equal(kv_find(&t.access, key), kv_find(&t.access, &fresh));
+		}
+		kv_garbage_free(&t.garbage);
+	}
+	t.access.database = 0;
+	t_assert_counts_agree(&t);
+	t_close(&t);
+}
+
+/*
  * Directories and segments that others may still look at are freed once everybody has left the pass
  * they were in.
  */
@@ -316,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_store_swapped_databases_change_places),
 		cmocka_unit_test(test_store_emptied_by_deletes_shrinks),
 		cmocka_unit_test(test_store_prefetch_changes_nothing),
+		cmocka_unit_test(test_store_what_prefetching_met_is_only_a_hint),
 		cmocka_unit_test(test_store_retired_memory_waits_for_passes),
 	};
 
