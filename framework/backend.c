@@ -27,8 +27,9 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
 	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe &&
 	       ops->open && ops->close && ops->submit && ops->cancel && ops->buffer_return &&
-	       ops->poll && ops->wake && ops->listen && ops->discard && ops->shutdown &&
-	       ops->address && ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
+	       ops->poll && ops->wake && ops->listen && ops->try_accept && ops->discard &&
+	       ops->shutdown && ops->address && ops->now && ops->wall_ns && ops->random &&
+	       ops->drive && ops->stats;
 }
 
 int rota_backend_create(const struct rota_backend_ops *ops,
@@ -198,6 +199,36 @@ int rota_backend_default_listen(struct rota_backend *self,
 		return status;
 	}
 	return fd;
+}
+
+bool rota_backend_accept_goes_on(int error)
+{
+	switch (error) {
+	case ECONNABORTED: /* reset before it was accepted */
+	case EPROTO:       /* the same, as other stacks say it */
+	case EPERM:        /* a firewall rule */
+	case ENETDOWN:     /* pending network errors, which Linux passes on through accept */
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EINTR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int rota_backend_default_try_accept(struct rota_backend *self, int fd)
+{
+	int accepted;
+
+	(void)self;
+	do
+		accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (accepted < 0 && rota_backend_accept_goes_on(errno));
+	return accepted < 0 ? -errno : accepted;
 }
 
 void rota_backend_default_discard(struct rota_backend *self, int fd)

@@ -439,6 +439,16 @@ static int listen_on(struct rota_backend *self, const struct rota_listen_options
 	return fd;
 }
 
+static int try_accept(struct rota_backend *self, int fd)
+{
+	int accepted = rota_backend_default_try_accept(self, fd);
+
+	((struct rota__epoll *)self)->stats.system_calls++;
+	if (accepted >= 0)
+		rota__epoll_forget((struct rota__epoll *)self, accepted);
+	return accepted;
+}
+
 static int shut_down(struct rota_backend *self, int fd, int how)
 {
 	((struct rota__epoll *)self)->stats.system_calls++;
@@ -469,6 +479,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.poll = poll_engine,
 	.wake = wake,
 	.listen = listen_on,
+	.try_accept = try_accept,
 	.discard = rota_backend_default_discard,
 	.shutdown = shut_down,
 	.address = rota_backend_default_address,

@@ -91,29 +91,6 @@ static void rest(struct rota__epoll *engine, struct rota_op *op)
 
 /* ---- accept ---- */
 
-/*
- * Errors of the connection that was to be accepted, or of the network; the listener is as good as
- * before.
- */
-static bool is_of_one_connection(int error)
-{
-	switch (error) {
-	case ECONNABORTED: /* reset before it was accepted */
-	case EPROTO:       /* the same, as other stacks say it */
-	case EPERM:        /* a firewall rule */
-	case ENETDOWN:     /* pending network errors, which Linux passes on through accept */
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENONET:
-	case ENOPROTOOPT:
-	case EINTR:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static void run_accept(struct rota__epoll *engine, struct rota_op *op)
 {
 	for (int i = 0; i < ACCEPTS_PER_TURN && engine->out_count < engine->out_max; i++) {
@@ -126,7 +103,7 @@ static void run_accept(struct rota__epoll *engine, struct rota_op *op)
 		} else if (errno == EAGAIN) {
 			rest(engine, op);
 			return;
-		} else if (!is_of_one_connection(errno)) {
+		} else if (!rota_backend_accept_goes_on(errno)) {
 			end(engine, op, -errno);
 			return;
 		}

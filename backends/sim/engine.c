@@ -617,6 +617,14 @@ static int sim_listen(struct rota_backend *self, const struct rota_listen_option
 	return sim__listen(sim__instance_of(self)->world, options);
 }
 
+static int sim_try_accept(struct rota_backend *self, int fd)
+{
+	struct rota_sim_world *world = sim__instance_of(self)->world;
+	struct sim_socket *listener = sim__socket_at(world, fd);
+
+	return listener ? sim__accept(world, listener) : -EBADF;
+}
+
 static void sim_discard(struct rota_backend *self, int fd)
 {
 	struct rota_sim_world *world = sim__instance_of(self)->world;
@@ -681,6 +689,7 @@ const struct rota_backend_ops rota_backend_sim = {
 	.poll = sim_poll,
 	.wake = sim_wake,
 	.listen = sim_listen,
+	.try_accept = sim_try_accept,
 	.discard = sim_discard,
 	.shutdown = sim_shutdown,
 	.address = sim_address,

@@ -418,28 +418,10 @@ static void retire(struct uring_engine *engine, struct uring_entry *entry)
 	op->state_ = URING_OP_IDLE;
 }
 
-/*
- * Errors that accept(2) reports but that belong to one connection which went away, or to the
- * network it came by: the listener is as good as before. EAGAIN and EINTR are the kernel's own
- * retries showing through.
- */
+/* EAGAIN: the kernel's own retry showing through. */
 static bool accept_goes_on(int32_t result)
 {
-	switch (-result) {
-	case EAGAIN:
-	case ECONNABORTED:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case EINTR:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case ENONET:
-	case ENOPROTOOPT:
-	case EPROTO:
-		return true;
-	default:
-		return result >= 0;
-	}
+	return result >= 0 || result == -EAGAIN || rota_backend_accept_goes_on(-result);
 }
 
 /* Returns true when there is something to tell the owner. */

@@ -2,6 +2,7 @@
 /*
  * Engine contract: listen(), addresses and Unix sockets. Layer: tests; see contract.h.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -160,6 +161,49 @@ static void test_listen_on_ipv6_works_where_there_is_any(void **state)
 	t_close(world, listener);
 }
 
+static void test_try_accept_takes_what_waits_and_never_blocks(void **state)
+{
+	struct t_world *world = *state;
+	struct rota_address address;
+	int listener = t_listen(world, &address, 8), clients[3], server;
+
+	assert_int_equal(world->ops->try_accept(world->backend, listener), -EAGAIN);
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(clients); i++) {
+		clients[i] = t_finish(t_connect(world, &address));
+		assert_true(clients[i] >= 0);
+	}
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(clients); i++) {
+		assert_int_equal(t_finish(t_poll_op(world, listener, POLLIN)), POLLIN);
+		server = world->ops->try_accept(world->backend, listener);
+		assert_true(server >= 0);
+		t_send_all(world, server, "hello", 5);
+		t_expect(world, clients[i], "hello", 5);
+		assert_int_equal(world->ops->try_accept(world->backend, server), -EINVAL);
+		t_close(world, clients[i]);
+		t_close(world, server);
+	}
+	assert_int_equal(world->ops->try_accept(world->backend, listener), -EAGAIN);
+	t_close(world, listener);
+	assert_int_equal(world->ops->try_accept(world->backend, listener), -EBADF);
+}
+
+/* What a completion of ROTA_OP_ACCEPT promises of its descriptor. */
+static void test_try_accept_makes_descriptors_that_neither_block_nor_leak(void **state)
+{
+	struct t_world *world = *state;
+	struct rota_address address;
+	int listener = t_listen(world, &address, 8);
+	int client = t_finish(t_connect(world, &address)), server;
+
+	assert_int_equal(t_finish(t_poll_op(world, listener, POLLIN)), POLLIN);
+	server = world->ops->try_accept(world->backend, listener);
+	assert_true(fcntl(server, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(fcntl(server, F_GETFD), FD_CLOEXEC);
+	t_close(world, client);
+	t_close(world, server);
+	t_close(world, listener);
+}
+
 static void test_address_of_what_has_none_is_an_error(void **state)
 {
 	struct t_world *world = *state;
@@ -180,6 +224,9 @@ const struct t_test t_socket_tests[] = {
 	T_KERNEL_TEST(test_listen_local_sets_the_mode_asked_for, "permission bits"),
 	T_KERNEL_TEST(test_listen_local_never_replaces_what_is_no_socket, "files"),
 	T_TEST(test_listen_on_ipv6_works_where_there_is_any),
+	T_TEST(test_try_accept_takes_what_waits_and_never_blocks),
+	T_KERNEL_TEST(test_try_accept_makes_descriptors_that_neither_block_nor_leak,
+		      "descriptor flags"),
 	T_TEST(test_address_of_what_has_none_is_an_error),
 	{ .name = NULL },
 };

@@ -231,6 +231,13 @@ struct rota_backend_ops {
 	int (*listen)(struct rota_backend *self, const struct rota_listen_options *options);
 
 	/*
+	 * Accept one connection that waits on listener `fd` already; no ACCEPT is lent there. Must
+	 * not block. Returns its descriptor, as a completion of ROTA_OP_ACCEPT would, -EAGAIN when
+	 * none waits, or the errno that would have ended the ACCEPT.
+	 */
+	int (*try_accept)(struct rota_backend *self, int fd);
+
+	/*
 	 * Close a descriptor on which nothing was ever submitted: a connection nobody wants. Must
 	 * not block.
 	 */
@@ -279,11 +286,18 @@ ROTA_API int64_t rota_backend_default_wall_ns(struct rota_backend *self);
 ROTA_API void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes);
 ROTA_API int rota_backend_default_listen(struct rota_backend *self,
 					 const struct rota_listen_options *options);
+ROTA_API int rota_backend_default_try_accept(struct rota_backend *self, int fd);
 ROTA_API void rota_backend_default_discard(struct rota_backend *self, int fd);
 ROTA_API int rota_backend_default_shutdown(struct rota_backend *self, int fd, int how);
 ROTA_API int rota_backend_default_address(struct rota_backend *self, int fd, bool peer,
 					  struct rota_address *out);
 ROTA_API int rota_backend_default_drive(struct rota_reactor *const reactors[], unsigned count);
+
+/*
+ * True for what accept(2) reports of one connection that went away, or of the network it came by
+ * (`error` a positive errno): the listener is as good as before.
+ */
+ROTA_API bool rota_backend_accept_goes_on(int error);
 
 /*
  * Walk "key=value,key,key=value": sets `*key` and `*value` (empty when there is no '=') into the
