@@ -176,6 +176,7 @@ int rota_listener_open(const struct rota_listener_options *options, struct rota_
 	listener->net = net;
 	listener->options = *options;
 	listener->options.limits = fill_limits(&options->limits);
+	listener->options.backlog = listen.backlog;
 	if (!listener->options.name)
 		listener->options.name = options->protocol ? options->protocol->name : "connection";
 	listener->references = 1; /* its own, until it is closed */
@@ -205,29 +206,37 @@ static void submit_accept(struct rota_listener *listener)
 	rota__op_submit(listener->net->reactor, &listener->accept);
 }
 
-static void close_completed(struct rota_op *op, const struct rota_completion *completion)
+/*
+ * A closing listener serves what waits: those clients believe that they are connected. As many as
+ * the backlog holds, so that it ends however fast others come.
+ */
+static void accept_the_rest(struct rota_listener *listener)
 {
-	struct rota_listener *listener = ROTA_CONTAINER_OF(op, struct rota_listener, accept);
+	struct rota_reactor *reactor = listener->net->reactor;
 
-	(void)completion;
-	listener->accept_is_lent = false;
-	listener->fd = -1;
-	listener_advance(listener);
+	for (int i = 0; i <= listener->options.backlog; i++) {
+		int fd = reactor->engine->try_accept(reactor->backend, listener->fd);
+
+		if (fd < 0)
+			return;
+		take_socket(listener, fd);
+	}
 }
 
 /*
- * Closing: the accept ends, then the descriptor is closed, then the listener's own reference goes.
+ * Closing: the accept ends, the rest is accepted and the descriptor closed in one go, so that
+ * nobody comes in between; then the listener's own reference goes.
  */
 static void listener_advance(struct rota_listener *listener)
 {
+	struct rota_reactor *reactor = listener->net->reactor;
+
 	if (!listener->is_closing || listener->accept_is_lent)
 		return;
 	if (listener->fd >= 0) {
-		listener->accept.kind = ROTA_OP_CLOSE;
-		listener->accept.complete = close_completed;
-		listener->accept_is_lent = true;
-		rota__op_submit(listener->net->reactor, &listener->accept);
-		return;
+		if (!listener->net->is_stopping)
+			accept_the_rest(listener);
+		reactor->engine->discard(reactor->backend, listener->fd);
 	}
 	rota_list_remove(&listener->link);
 	rota__listener_unref(listener);

@@ -449,6 +449,14 @@ static int try_accept(struct rota_backend *self, int fd)
 	return accepted;
 }
 
+/* What the kernel forgets with the descriptor, its next owner must not inherit. */
+static void discard(struct rota_backend *self, int fd)
+{
+	((struct rota__epoll *)self)->stats.system_calls++;
+	rota__epoll_forget((struct rota__epoll *)self, fd);
+	rota_backend_default_discard(self, fd);
+}
+
 static int shut_down(struct rota_backend *self, int fd, int how)
 {
 	((struct rota__epoll *)self)->stats.system_calls++;
@@ -480,7 +488,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.wake = wake,
 	.listen = listen_on,
 	.try_accept = try_accept,
-	.discard = rota_backend_default_discard,
+	.discard = discard,
 	.shutdown = shut_down,
 	.address = rota_backend_default_address,
 	.now = rota_backend_default_now,

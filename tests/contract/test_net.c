@@ -5,9 +5,11 @@
  *
  *	test_net [ROW [SCENARIO]]
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "framework/net_internal.h"
 #include "tests/contract/net_bench.h"
@@ -458,6 +460,102 @@ static void a_finishing_connection_is_not_kept_by_input(struct t_net *net)
 	t_raw_close(fd);
 }
 
+/* ---- closing a listener ---- */
+
+enum { WAITING = 20 };
+
+struct backlog {
+	struct rota_listener *listener;
+	const struct rota_address *address;
+	int fds[WAITING];
+};
+
+static int64_t close_listener(void *arg)
+{
+	struct backlog *backlog = arg;
+
+	rota_listener_close(backlog->listener);
+	return 0;
+}
+
+static int64_t talk_if_accepted(void *arg)
+{
+	static unsigned moment; /* each at another one, on both sides of the close */
+	struct t_net *net = arg;
+	struct rota_conn *conn;
+	int status;
+
+	rota_ignore(rota_sleep_until(rota_after_ns(++moment % 40 * 1000)), "checked below");
+	status = rota_connect(&net->address, NULL, &conn);
+	if (status == 0) {
+		t_say(conn, "hello");
+		HEAR(conn, "hello");
+		rota_conn_close(conn);
+	} else {
+		CHECK_EQUAL(status, -ECONNREFUSED);
+	}
+	return 0;
+}
+
+/*
+ * Whoever connects while a listener closes is refused or served, and never reset. A kernel still
+ * lets one in between the last accept and the close; the simulator has no such moment.
+ */
+static void what_waits_when_a_listener_closes_is_served(struct t_net *net)
+{
+	struct rota_listener_options options = { .handler = handle, .name = "test" };
+	struct backlog backlog = { .listener = NULL };
+	struct rota_scope scope;
+
+	if (!net->is_simulated)
+		return;
+	memset(&seen, 0, sizeof(seen));
+	serve_one = echo;
+	for (int round = 0; round < 50; round++) {
+		backlog.listener = t_serve(net, &options);
+		rota_scope_open(&scope, ROTA_NEVER);
+		for (int i = 0; i < WAITING; i++)
+			CHECK_EQUAL(rota_spawn(&scope, talk_if_accepted, net), 0);
+		rota_ignore(rota_sleep_until(rota_after_ns(20000)), "in the middle of them");
+		CHECK_EQUAL(rota_call_on(net->server, close_listener, &backlog), 0);
+		CHECK_EQUAL(rota_scope_close(&scope), 0);
+	}
+	CHECK_WITHIN(seen.ended, 1, 50 * WAITING);
+}
+
+/* Connect behind the engine's back, so that it has no chance to accept before the close. */
+static int64_t fill_backlog_and_close(void *arg)
+{
+	struct backlog *backlog = arg;
+
+	for (int i = 0; i < WAITING; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		backlog->fds[i] = fd;
+		CHECK_EQUAL(connect(fd, &backlog->address->any, backlog->address->bytes), 0);
+		CHECK_EQUAL(send(fd, "hello", 5, 0), 5);
+	}
+	return close_listener(backlog);
+}
+
+static void a_full_backlog_is_served_although_nobody_accepted(struct t_net *net)
+{
+	struct rota_listener_options options = { .handler = handle, .name = "test" };
+	struct backlog backlog = { .address = &net->address };
+	char reply[8];
+
+	memset(&seen, 0, sizeof(seen));
+	serve_one = echo;
+	backlog.listener = t_serve(net, &options);
+	CHECK_EQUAL(rota_call_on(net->server, fill_backlog_and_close, &backlog), 0);
+	for (int i = 0; i < WAITING; i++) {
+		CHECK_WITHIN(rota_poll_fd(backlog.fds[i], POLLIN), 1, POLLIN);
+		CHECK_EQUAL(recv(backlog.fds[i], reply, sizeof(reply), MSG_DONTWAIT), 5);
+		t_raw_close(backlog.fds[i]);
+	}
+	t_until(&seen.ended, WAITING);
+}
+
 /* ---- stopping in the middle ---- */
 
 static int64_t stop_server(void *arg)
@@ -515,6 +613,10 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(idle_connections_are_closed_and_busy_ones_are_not),
 	SCENARIO(lingering_is_bounded),
 	SCENARIO(a_finishing_connection_is_not_kept_by_input),
+	SCENARIO(what_waits_when_a_listener_closes_is_served),
+	{ .name = "a_full_backlog_is_served_although_nobody_accepted",
+	  .run = a_full_backlog_is_served_although_nobody_accepted,
+	  .needs_kernel = true },
 	SCENARIO(stopping_ends_readers_and_writers),
 	{ .name = NULL },
 };

@@ -238,8 +238,8 @@ struct rota_backend_ops {
 	int (*try_accept)(struct rota_backend *self, int fd);
 
 	/*
-	 * Close a descriptor on which nothing was ever submitted: a connection nobody wants. Must
-	 * not block.
+	 * Close a descriptor on which nothing is lent, at once: a connection nobody wants, a
+	 * listener. Must not block.
 	 */
 	void (*discard)(struct rota_backend *self, int fd);
 

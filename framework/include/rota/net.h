@@ -84,8 +84,9 @@ ROTA_API ROTA_MUST_USE int rota_listener_open(const struct rota_listener_options
 					      struct rota_listener **out);
 
 /*
- * Stop accepting: what has been accepted goes on, what waits in the backlog is still accepted.
- * Never suspends.
+ * Stop accepting: what has been accepted goes on, what waits in the backlog is still accepted, as
+ * far as descriptors last. Soon after, in this turn or the next, `listener` is gone and its address
+ * free. Never suspends.
  */
 ROTA_API void rota_listener_close(struct rota_listener *listener);
 
