@@ -196,7 +196,8 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 
 	if (conn->state == CONN_CLOSING)
 		return;
-	if (!conn->error)
+	/* The first reason stays; how the peer ends a session that is over is no reason. */
+	if (!conn->error && conn->state != CONN_LINGERING)
 		conn->error = error;
 	start_closing(conn);
 	if (conn->scope)

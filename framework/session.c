@@ -189,8 +189,9 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	conn->task = NULL;
 	if (ROTA_LIKELY(status == 0 && rota__conn_is_at_rest(conn)))
 		return;
-	if (status < 0 && conn->state == CONN_OPEN) {
-		conn->error = status; /* what on_close is told */
+	if (status < 0) {
+		if (!conn->error)
+			conn->error = status; /* what on_close is told */
 		rota__conn_finish(conn, true);
 	}
 	if (conn->state != CONN_OPEN)

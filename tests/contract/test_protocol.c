@@ -121,6 +121,9 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 	} else if (!strncmp(word, "bad", 3)) {
 		say(session, "that was bad\n");
 		return -EPROTO;
+	} else if (!strncmp(word, "leave", 5)) {
+		rota_session_finish(session);
+		return -EPROTO;
 	} else if (!strncmp(word, "finish", 6)) {
 		rota_session_finish(session);
 		/* the view is still ours to look at */
@@ -560,6 +563,68 @@ static void abort_cancels_the_handler(struct t_net *net)
 	rota_conn_close(outside);
 }
 
+/* ---- scenarios: what on_close is told ---- */
+
+static void the_reason_is_the_error_although_the_handler_finished_first(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "leave\n");
+	HEAR_END(conn);
+	rota_conn_close(conn);
+	t_until(&seen.closed, 1);
+	CHECK_EQUAL(seen.reason, -EPROTO);
+}
+
+/* Say `word` and nothing more, nor read, nor leave, until the server has given up. */
+static void say_and_stay(struct t_net *net, const char *word, int reason)
+{
+	struct rota_conn_limits limits = { .linger_timeout_ns = 20 * ROTA_NS_PER_MS };
+	int fd;
+
+	serve_with(net, "", &limits);
+	fd = t_raw_connect(net);
+	t_raw_say(fd, word);
+	t_until(&seen.closed, 1);
+	CHECK_EQUAL(seen.reason, reason);
+	t_raw_close(fd);
+}
+
+static void the_reason_is_not_how_lingering_ended(struct t_net *net)
+{
+	int fd;
+
+	say_and_stay(net, "finish\n", 0);
+	say_and_stay(net, "bad\n", -EPROTO);
+	/* A reset, because it has not read its reply. */
+	serve(net, "");
+	fd = t_raw_connect(net);
+	t_raw_say(fd, "finish\n");
+	while (t_server_stats(net).sent_bytes < strlen("finish"
+						       "that was bad\n"
+						       "finish"))
+		rota_ignore(rota_sleep_ms(1), "checked below");
+	t_raw_close(fd);
+	t_until(&seen.closed, 1);
+	CHECK_EQUAL(seen.reason, 0);
+}
+
+static void the_reason_tells_that_the_last_reply_was_not_taken(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .linger_timeout_ns = 20 * ROTA_NS_PER_MS,
+					   .output_high_bytes = 1 << 30 };
+	int fd;
+
+	serve_with(net, "", &limits);
+	fd = t_raw_connect(net);
+	t_raw_say(fd, "fill 20000000\nfinish\n");
+	t_until(&seen.closed, 1);
+	CHECK_EQUAL(seen.reason, -ETIMEDOUT);
+	t_raw_close(fd);
+}
+
 static const struct t_scenario scenarios[] = {
 	SCENARIO(requests_in_any_pieces_are_answered_in_order),
 	SCENARIO(many_pipelined_requests_are_answered),
@@ -578,6 +643,9 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(finish_inside_keeps_the_view_and_sends_what_is_written),
 	SCENARIO(finish_outside_waits_for_the_handler),
 	SCENARIO(abort_cancels_the_handler),
+	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
+	SCENARIO(the_reason_is_not_how_lingering_ended),
+	SCENARIO(the_reason_tells_that_the_last_reply_was_not_taken),
 	{ .name = NULL },
 };
 

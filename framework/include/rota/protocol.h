@@ -145,8 +145,12 @@ struct rota_protocol {
 	int64_t (*on_bytes)(struct rota_session *session, struct rota_view bytes);
 
 	/*
-	 * The session is over, whoever ended it: 0 orderly, or the negative errno. No other call
-	 * follows and none is running. May not suspend.
+	 * The session is over. `reason` is what ended it first: 0 when it ended in order (the
+	 * peer's end of the stream, rota_session_finish, a draining server), the negative errno
+	 * that on_open or on_bytes returned, -ECANCELED (rota_session_abort, the reactor stops), or
+	 * what the connection died of (-ECONNRESET, -ETIMEDOUT, -ENOBUFS …). How the peer behaves
+	 * after the last reply has been sent changes nothing. No other call follows and none is
+	 * running. May not suspend.
 	 */
 	void (*on_close)(struct rota_session *session, int reason);
 };
