@@ -93,10 +93,13 @@ static bool session_is_over(const struct rota_conn *conn)
 static void start_finishing(struct rota_conn *conn)
 {
 	conn->state = CONN_FINISHING;
-	conn->active_at = conn->reactor->now;
-	rota_timer_arm(&conn->timer, conn->active_at + conn->limits->linger_timeout_ns);
+	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
 }
 
+/*
+ * Counted from when bytes last moved: a peer that has had the whole linger time-out to read what it
+ * was sent loses nothing more by a reset.
+ */
 static void start_lingering(struct rota_conn *conn)
 {
 	const struct rota_backend_ops *engine = conn->reactor->engine;
@@ -105,7 +108,7 @@ static void start_lingering(struct rota_conn *conn)
 	if (!conn->is_shut && engine->shutdown(conn->reactor->backend, conn->fd, SHUT_WR) < 0)
 		conn->state = CONN_CLOSING; /* not connected any more */
 	conn->is_shut = true;
-	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
+	rota_timer_arm(&conn->timer, conn->active_at + conn->limits->linger_timeout_ns);
 }
 
 static void start_closing(struct rota_conn *conn)
@@ -158,10 +161,10 @@ static void take_step(struct rota_conn *conn)
 		start_finishing(conn);
 	if (conn->state == CONN_FINISHING && !conn->task && !conn->output.pending_bytes &&
 	    !conn->send_is_lent) {
-		if (conn->wants_linger && !conn->has_eof)
-			start_lingering(conn);
-		else
+		if (conn->has_eof)
 			start_closing(conn);
+		else
+			start_lingering(conn);
 	}
 	if (conn->state == CONN_LINGERING &&
 	    (conn->has_eof || conn->discarded_bytes > LINGER_BYTES_MAX))
@@ -174,11 +177,10 @@ static void take_step(struct rota_conn *conn)
 	arm_receive(conn);
 }
 
-void rota__conn_finish(struct rota_conn *conn, bool linger)
+void rota__conn_finish(struct rota_conn *conn)
 {
 	if (conn->state != CONN_OPEN)
 		return;
-	conn->wants_linger = linger;
 	start_finishing(conn);
 	/*
 	 * What was received is not served any more; a handler that runs may still look at it, and

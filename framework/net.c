@@ -462,7 +462,7 @@ void rota_conn_close(struct rota_conn *conn)
 	ROTA_ASSERT(!rota__stream(conn)->reader);
 	ROTA_ASSERT(!rota__stream(conn)->writer);
 	conn->is_held = false;
-	rota__conn_finish(conn, true);
+	rota__conn_finish(conn);
 	rota__conn_advance(conn); /* it may have been dead already */
 }
 

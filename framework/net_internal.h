@@ -4,9 +4,9 @@
  * reactor's thread but the load counter.
  *
  * A connection's life: OPEN → FINISHING (nothing more is parsed; the output drains) → LINGERING
- * (our side is shut, what the peer still sends is discarded, for a bounded time) → CLOSING
- * (operations are cancelled, their ends awaited) → gone. Each step is taken by conn_advance(),
- * which every event calls and which looks at the state alone.
+ * (unless the peer has shut its side: ours is shut, what it still sends is discarded, for a bounded
+ * time) → CLOSING (operations are cancelled, their ends awaited) → gone. Each step is taken by
+ * conn_advance(), which every event calls and which looks at the state alone.
  */
 #ifndef ROTA_NET_INTERNAL_H
 #define ROTA_NET_INTERNAL_H
@@ -135,7 +135,6 @@ struct rota_conn {
 	bool is_ready;
 	bool is_stream; /* task style, not a session */
 	bool is_held;   /* by whoever called rota_connect, until rota_conn_close */
-	bool wants_linger;
 	_Alignas(16) char session_state[];
 };
 
@@ -191,8 +190,8 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 				    const struct rota_conn_limits *limits);
 /* Something has changed: take whatever step the state asks for. May free the connection. */
 void rota__conn_advance(struct rota_conn *conn);
-/* No new requests; close after the output is out. */
-void rota__conn_finish(struct rota_conn *conn, bool linger);
+/* No new requests; close after the output is out and the peer could read it. */
+void rota__conn_finish(struct rota_conn *conn);
 /* Dead: drop the output, cancel the handler. `error` negative errno, 0: orderly. */
 void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind kind,
 		      const char *why);

@@ -192,7 +192,7 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	if (status < 0) {
 		if (!conn->error)
 			conn->error = status; /* what on_close is told */
-		rota__conn_finish(conn, true);
+		rota__conn_finish(conn);
 	}
 	if (conn->state != CONN_OPEN)
 		rota__conn_return_buffer(conn); /* finished inside: its view is dead only now */
@@ -297,7 +297,7 @@ bool rota_session_is_full(const struct rota_session *session)
 
 void rota_session_finish(struct rota_session *session)
 {
-	rota__conn_finish(conn_of(session), true);
+	rota__conn_finish(conn_of(session));
 }
 
 void rota_session_abort(struct rota_session *session, const char *why)

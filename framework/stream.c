@@ -39,7 +39,7 @@ static int64_t handler_main(void *arg)
 	 */
 	if (result >= 0 || conn->error || conn->state != CONN_OPEN)
 		result = 0;
-	rota__conn_finish(conn, true);
+	rota__conn_finish(conn);
 	rota__conn_advance(conn);
 	return result;
 }

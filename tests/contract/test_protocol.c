@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "framework/net_internal.h"
 #include "tests/contract/net_bench.h"
 
 /* What handlers do is counted here; reset by each scenario's serve(). Atomic. */
@@ -625,6 +626,71 @@ static void the_reason_tells_that_the_last_reply_was_not_taken(struct t_net *net
 	t_raw_close(fd);
 }
 
+/* ---- scenarios: draining ---- */
+
+static int64_t drain_here(void *arg)
+{
+	(void)arg;
+	rota__net_drain(rota_reactor_current());
+	return 0;
+}
+
+/*
+ * The client has a reply under way when the server drains, and sends a request that crosses the
+ * end: a reset would destroy the reply.
+ */
+static void a_drained_client_reads_its_last_reply(struct t_net *net)
+{
+	struct rota_conn_limits pausing = { .input_high_bytes = 1 };
+	struct rota_conn *conn;
+
+	serve(net, "");
+	conn = t_connect_limited(net, &pausing);
+	t_say(conn, "one\n");
+	t_until(&seen.finished, 1);
+	rota_ignore(rota_sleep_ms(2), "it arrives, and no more is received");
+	t_say(conn, "two\n");
+	t_until(&seen.finished, 2);
+	CHECK_EQUAL(rota_call_on(net->server, drain_here, NULL), 0);
+	t_say(conn, "crossing\n");
+	rota_ignore(rota_sleep_ms(2), "a reset would come back");
+	HEAR(conn, "one\n");
+	HEAR(conn, "two\n");
+	HEAR_END(conn);
+	CHECK_EQUAL(seen.finished, 2);
+	rota_conn_close(conn);
+	t_until(&seen.closed, 1);
+	CHECK_EQUAL(seen.reason, 0);
+}
+
+/* Virtual time: a drained client is waited for no longer than its last reply may be under way. */
+static void draining_is_bounded(struct t_net *net)
+{
+	struct rota_conn *old, *recent;
+	rota_ns began;
+
+	if (!net->is_simulated)
+		return;
+	serve(net, "");
+	old = t_connect(net);
+	t_say(old, "old\n");
+	HEAR(old, "old\n");
+	CHECK_EQUAL(rota_sleep_ms(10000), 0);
+	recent = t_connect(net);
+	t_say(recent, "recent\n");
+	HEAR(recent, "recent\n");
+	began = rota_now();
+	CHECK_EQUAL(rota_call_on(net->server, drain_here, NULL), 0);
+	HEAR_END(old);
+	HEAR_END(recent);
+	t_until_connections(net, net->reactors_count == 1 ? 3 : 1);
+	CHECK_WITHIN(rota_now() - began, 0, 100 * ROTA_NS_PER_MS);
+	t_until(&seen.closed, 2);
+	CHECK_WITHIN(rota_now() - began, 1900 * ROTA_NS_PER_MS, 2100 * ROTA_NS_PER_MS);
+	rota_conn_close(old);
+	rota_conn_close(recent);
+}
+
 static const struct t_scenario scenarios[] = {
 	SCENARIO(requests_in_any_pieces_are_answered_in_order),
 	SCENARIO(many_pipelined_requests_are_answered),
@@ -646,6 +712,8 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
 	SCENARIO(the_reason_is_not_how_lingering_ended),
 	SCENARIO(the_reason_tells_that_the_last_reply_was_not_taken),
+	SCENARIO(a_drained_client_reads_its_last_reply),
+	SCENARIO(draining_is_bounded),
 	{ .name = NULL },
 };
 

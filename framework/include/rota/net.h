@@ -39,7 +39,10 @@ struct rota_conn_limits {
 	size_t output_max_bytes;
 	/* closed after so long without a byte either way; default none */
 	rota_ns idle_timeout_ns;
-	/* how long a closing connection waits for its peer; default 2 s */
+	/*
+	 * how long a closing connection waits for its peer: to take something of the output, and
+	 * then, from the last byte that moved, to read the end and close its side; default 2 s
+	 */
 	rota_ns linger_timeout_ns;
 };
 
