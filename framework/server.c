@@ -46,6 +46,7 @@ struct rota_server {
 	struct rota_message stop_message;
 	uint32_t stop_is_posted; /* atomic */
 	int signals;             /* signalfd, or -1 */
+	sigset_t signals_before; /* blocked then */
 	/* while draining: one per reactor */
 	struct drain {
 		struct rota_call call;
@@ -428,23 +429,40 @@ static int fail(const char *format, ...)
 
 /*
  * SIGTERM and SIGINT become readable on a descriptor; in every thread made from here on they are
- * blocked.
+ * blocked. A simulated world has no signals: there they do what they did.
  */
-static int catch_signals(sigset_t *before)
+static int catch_signals(struct rota_server *server)
 {
 	sigset_t caught;
 
+	if (server->choice.engine->features & ROTA_BACKEND_SIMULATED)
+		return 0;
 	sigemptyset(&caught);
 	sigaddset(&caught, SIGTERM);
 	sigaddset(&caught, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &caught, before);
-	return signalfd(-1, &caught, SFD_NONBLOCK | SFD_CLOEXEC);
+	server->signals = signalfd(-1, &caught, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (server->signals < 0)
+		return fail("cannot catch signals: %s", rota_strerror(errno));
+	pthread_sigmask(SIG_BLOCK, &caught, &server->signals_before);
+	return 0;
+}
+
+/* Another signal that came while the server stopped was for it, and must not hit the program. */
+static void release_signals(struct rota_server *server)
+{
+	struct signalfd_siginfo info;
+
+	if (server->signals < 0)
+		return;
+	while (read(server->signals, &info, sizeof(info)) > 0)
+		;
+	close(server->signals);
+	pthread_sigmask(SIG_SETMASK, &server->signals_before, NULL);
 }
 
 int rota_serve(const struct rota_service *service, const struct rota_server_options *options)
 {
 	struct rota_server *server = rota_calloc(1, sizeof(*server));
-	sigset_t signals_before;
 	int status;
 
 	if (!server)
@@ -454,15 +472,12 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 	server->begin.run = begin;
 	server->stop_message.run = stop_arrived;
 	rota_future_init(&server->stop_asked);
-	server->signals = catch_signals(&signals_before);
+	server->signals = -1;
 	status = rota_engine_choose(options->engines, options->backend, &server->choice);
 	if (status < 0)
 		fail("%s", server->choice.report);
-	if (status == 0 && server->choice.engine->features & ROTA_BACKEND_SIMULATED &&
-	    server->signals >= 0) {
-		close(server->signals); /* a simulated world has no signals */
-		server->signals = -1;
-	}
+	if (status == 0)
+		status = catch_signals(server);
 	if (status == 0)
 		status = resolve_addresses(server);
 	if (status == 0)
@@ -478,9 +493,7 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 	}
 	for (unsigned i = 0; i < server->reactors_count; i++)
 		rota_reactor_destroy(server->reactors[i]);
-	if (server->signals >= 0)
-		close(server->signals);
-	pthread_sigmask(SIG_SETMASK, &signals_before, NULL);
+	release_signals(server);
 	rota_free(server);
 	return status;
 }

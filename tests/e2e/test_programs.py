@@ -43,6 +43,9 @@ class Server:
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self):
         try:
             said = self.process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -105,6 +108,16 @@ class Programs(unittest.TestCase):
                                 # both are idle now and do not keep it
                                 status, out, _ = server.stop(number)
                             self.assertEqual((status, out), (0, ""))
+
+    def test_a_second_signal_does_not_spoil_an_orderly_stop(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Server("rota-echo") as server:
+                with server.connect() as client:
+                    self.assertEqual(ask(client, b"x", b"x"), b"x")
+                    server.process.send_signal(number)
+                    self.assertEqual(client.recv(1), b"")
+                    server.process.send_signal(number)
+                self.assertEqual(server.wait()[0], 0)
 
     def test_a_taken_port_is_one_line_with_a_remedy(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
