@@ -20,6 +20,7 @@
 static void accept_completed(struct rota_op *op, const struct rota_completion *completion);
 static void submit_accept(struct rota_listener *listener);
 static void listener_advance(struct rota_listener *listener);
+static void close_listeners(struct net *net, bool targets_too);
 static void retry_accept(struct rota_timer *timer);
 static void take_socket(struct rota_listener *listener, int fd);
 
@@ -124,10 +125,7 @@ void rota__net_stop(struct rota_reactor *reactor)
 	if (!net)
 		return;
 	net->is_stopping = true;
-	for (link = net->listeners.next; link != &net->listeners; link = next) {
-		next = link->next;
-		rota_listener_close(ROTA_CONTAINER_OF(link, struct rota_listener, link));
-	}
+	close_listeners(net, true);
 	for (link = net->conns.next; link != &net->conns; link = next) {
 		next = link->next;
 		rota__conn_abort(ROTA_CONTAINER_OF(link, struct rota_conn, link), -ECANCELED,
@@ -168,7 +166,7 @@ int rota_listener_open(const struct rota_listener_options *options, struct rota_
 	};
 
 	ROTA_ASSERT(!options->protocol != !options->handler);
-	if (reactor->is_stopping)
+	if (reactor->is_stopping || (net && net->is_draining))
 		return -ROTA_ECLOSING;
 	listener = net ? rota_calloc(1, sizeof(*listener)) : NULL;
 	if (!listener)
@@ -344,7 +342,7 @@ static void adopt(struct rota_listener *listener, int fd)
 	struct net *net = listener->net;
 	struct rota_conn *conn = NULL;
 
-	if (!net->is_stopping && !net->is_draining)
+	if (!net->is_stopping)
 		conn = rota__conn_create(net, fd, listener, &listener->options.limits);
 	if (!conn) {
 		reject(net, fd);
@@ -468,6 +466,39 @@ void rota_conn_close(struct rota_conn *conn)
 
 /* ---- draining ---- */
 
+static void close_listeners(struct net *net, bool targets_too)
+{
+	struct rota_link *link, *next;
+
+	for (link = net->listeners.next; link != &net->listeners; link = next) {
+		struct rota_listener *listener = ROTA_CONTAINER_OF(link, struct rota_listener,
+								   link);
+
+		next = link->next;
+		if (targets_too || !listener->options.is_target)
+			rota_listener_close(listener);
+	}
+}
+
+void rota__net_stop_accepting(struct rota_reactor *reactor)
+{
+	if (reactor->net)
+		close_listeners(reactor->net, false);
+}
+
+bool rota__net_is_accepting(const struct rota_reactor *reactor)
+{
+	const struct net *net = reactor->net;
+
+	if (!net)
+		return false;
+	for (const struct rota_link *link = net->listeners.next; link != &net->listeners;
+	     link = link->next)
+		if (!ROTA_CONTAINER_OF(link, struct rota_listener, link)->options.is_target)
+			return true;
+	return net->handovers;
+}
+
 void rota__net_drain(struct rota_reactor *reactor)
 {
 	struct net *net = rota__net(reactor);
@@ -476,10 +507,7 @@ void rota__net_drain(struct rota_reactor *reactor)
 	if (!net)
 		return;
 	net->is_draining = true;
-	for (link = net->listeners.next; link != &net->listeners; link = next) {
-		next = link->next;
-		rota_listener_close(ROTA_CONTAINER_OF(link, struct rota_listener, link));
-	}
+	close_listeners(net, true);
 	for (link = net->conns.next; link != &net->conns; link = next) {
 		struct rota_conn *conn = ROTA_CONTAINER_OF(link, struct rota_conn, link);
 

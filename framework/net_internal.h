@@ -299,7 +299,13 @@ void rota__stream_fini(struct rota_conn *conn);
 void rota__stream_input(struct rota_conn *conn);
 void rota__stream_output(struct rota_conn *conn);
 
-/* net.c: Close listeners and end every connection as soon as it is idle. */
+/*
+ * net.c: Close the listeners that accept; those that others hand connections to stay. True as long
+ * as one is not closed yet, or a connection is on its way to another reactor.
+ */
+void rota__net_stop_accepting(struct rota_reactor *reactor);
+bool rota__net_is_accepting(const struct rota_reactor *reactor);
+/* Close all listeners and end every connection as soon as it is idle. */
 void rota__net_drain(struct rota_reactor *reactor);
 /* The listener lost a connection. */
 void rota__listener_unref(struct rota_listener *listener);

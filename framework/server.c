@@ -27,6 +27,12 @@
 #define DEFAULT_DRAIN_NS (5 * ROTA_NS_PER_S)
 /* How often a draining server looks whether the last connection has ended. */
 #define DRAIN_LOOK_NS (5 * ROTA_NS_PER_MS)
+/*
+ * After the last accept everything is served on for so long: what clients have sent already is in
+ * receive buffers, on its way to another reactor, or right behind the handshake. A guess,
+ * 2026-11-26.
+ */
+#define DRAIN_GRACE_NS (20 * ROTA_NS_PER_MS)
 #define LISTENERS_MAX (ROTA_BINDS_MAX + 1)
 
 struct rota_server {
@@ -48,13 +54,13 @@ struct rota_server {
 	int signals;             /* signalfd, or -1 */
 	sigset_t signals_before; /* blocked then */
 	/* while draining: one per reactor */
-	struct drain {
+	struct call_here {
 		struct rota_call call;
 		struct share {
 			struct rota_server *server;
 			unsigned index;
 		} share;
-	} drains[ROTA_REACTORS_MAX];
+	} calls[ROTA_REACTORS_MAX];
 	int status;
 };
 
@@ -249,19 +255,33 @@ static int64_t listen_here(void *arg)
 	return 0;
 }
 
+/* Close the listeners, and wait until what they have accepted has arrived where it is served. */
+static int64_t stop_accepting_here(void *arg)
+{
+	struct share *share = arg;
+	struct rota_reactor *reactor = share->server->reactors[share->index];
+	int status = 0;
+
+	rota__net_stop_accepting(reactor);
+	while (status == 0 && rota__net_is_accepting(reactor))
+		status = rota_sleep_until(rota_after_ns(DRAIN_LOOK_NS));
+	return status;
+}
+
 static int64_t drain_here(void *arg)
 {
 	struct share *share = arg;
 	struct rota_reactor *reactor = share->server->reactors[share->index];
+	struct rota_net_stats stats;
+	int status = 0;
 
+	rota_net_stats(&stats);
+	if (stats.connections)
+		status = rota_sleep_until(rota_after_ns(DRAIN_GRACE_NS));
 	rota__net_drain(reactor);
-	while (!rota__net_is_idle(reactor)) {
-		int status = rota_sleep_until(rota_after_ns(DRAIN_LOOK_NS));
-
-		if (status < 0)
-			return status;
-	}
-	return 0;
+	while (status == 0 && !rota__net_is_idle(reactor))
+		status = rota_sleep_until(rota_after_ns(DRAIN_LOOK_NS));
+	return status;
 }
 
 /* Call `fn` on reactors 0 … count-1, one after another. Returns 0 or the first negative result. */
@@ -275,6 +295,21 @@ static int64_t on_each(struct rota_server *server, rota_task_fn fn, unsigned cou
 			return status;
 	}
 	return 0;
+}
+
+/* Call `fn` on all reactors at once and wait for all, or until the time is up. */
+static void on_all(struct rota_server *server, rota_task_fn fn)
+{
+	struct rota_future *called[ROTA_REACTORS_MAX];
+
+	for (unsigned i = 0; i < server->reactors_count; i++) {
+		struct call_here *one = &server->calls[i];
+
+		one->share = (struct share){ server, i };
+		rota_call_start(&one->call, server->reactors[i], fn, &one->share);
+		called[i] = &one->call.future;
+	}
+	rota_ignore(rota_await_all(called, server->reactors_count), "what is left is cancelled");
 }
 
 /* ---- the server's task ---- */
@@ -333,26 +368,21 @@ static int64_t read_signals(void *arg)
 	return 0;
 }
 
-/* Let what runs finish, as long as the drain time-out allows. */
+/*
+ * Let what runs finish, as long as the drain time-out allows. Nobody drains before all have stopped
+ * accepting: a connection may still be on its way from one reactor to another.
+ */
 static void drain(struct rota_server *server)
 {
 	rota_ns timeout = server->options->drain_timeout_ns;
-	struct rota_future *drained[ROTA_REACTORS_MAX];
 	struct rota_scope scope;
 
 	rota_shield(&scope, rota_after_ns(timeout ? timeout : DEFAULT_DRAIN_NS));
-	/* All at once: none of them goes on accepting while another has the time that there is. */
-	for (unsigned i = 0; i < server->reactors_count; i++) {
-		struct drain *one = &server->drains[i];
-
-		one->share = (struct share){ server, i };
-		rota_call_start(&one->call, server->reactors[i], drain_here, &one->share);
-		drained[i] = &one->call.future;
-	}
-	rota_ignore(rota_await_all(drained, server->reactors_count), "what is left is cancelled");
+	on_all(server, stop_accepting_here);
+	on_all(server, drain_here);
 	if (rota_scope_close(&scope) == -ETIMEDOUT)
 		rota_log(ROTA_LOG_WARNING,
-			 "%s: connections were still busy when the drain time-out passed",
+			 "%s: connections were still open when the drain time-out passed",
 			 server->service->name);
 }
 

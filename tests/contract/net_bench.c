@@ -216,6 +216,11 @@ int t_net_main(const struct t_scenario *scenarios, int argc, char **argv)
 
 /* ---- checking ---- */
 
+unsigned t_failures(void)
+{
+	return t_counted(&failures);
+}
+
 bool t_check_equal(int64_t got, int64_t expected, const char *what, const char *file, int line)
 {
 	return t_check_within(got, expected, expected, what, file, line);

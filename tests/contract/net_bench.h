@@ -60,6 +60,9 @@ unsigned t_net_run(const struct t_row *row, const char *options, void (*run)(str
 	t_check_within((int64_t)(got), (int64_t)(least), (int64_t)(most), #got, __FILE__, __LINE__)
 #define CHECK(condition) t_check_equal((condition) ? 1 : 0, 1, #condition, __FILE__, __LINE__)
 
+/* Checks that have failed so far. */
+unsigned t_failures(void);
+
 bool t_check_equal(int64_t got, int64_t expected, const char *what, const char *file, int line);
 bool t_check_within(int64_t got, int64_t least, int64_t most, const char *what, const char *file,
 		    int line);

@@ -105,8 +105,10 @@ class Programs(unittest.TestCase):
                             with server.connect() as one, server.connect() as other:
                                 self.assertEqual(ask(one, question, answer), answer)
                                 self.assertEqual(ask(other, question, answer), answer)
-                                # both are idle now and do not keep it
-                                status, out, _ = server.stop(number)
+                                # both are idle now, are told of the end, and go
+                                server.process.send_signal(number)
+                                self.assertEqual((one.recv(1), other.recv(1)), (b"", b""))
+                            status, out, _ = server.wait()
                             self.assertEqual((status, out), (0, ""))
 
     def test_a_second_signal_does_not_spoil_an_orderly_stop(self):

@@ -79,9 +79,9 @@ struct rota_listener_options {
 
 /*
  * Start listening on the current reactor. Returns 0 and `*out` (owned by the reactor;
- * rota_listener_close), or negative errno: -ENOMEM, -ROTA_ECLOSING when the reactor is stopping, or
- * what the engine says (-EADDRINUSE, -EACCES, …). Never suspends. Thread: the reactor's, task or
- * callback.
+ * rota_listener_close), or negative errno: -ENOMEM, -ROTA_ECLOSING when the reactor is stopping or
+ * its server drains, or what the engine says (-EADDRINUSE, -EACCES, …). Never suspends. Thread: the
+ * reactor's, task or callback.
  */
 ROTA_API ROTA_MUST_USE int rota_listener_open(const struct rota_listener_options *options,
 					      struct rota_listener **out);
