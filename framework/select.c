@@ -42,7 +42,8 @@ static int choose_named(const struct rota_backend_ops *const *engines, const cha
 		config.options = asked + name_bytes + 1;
 	out->options = config.options;
 	status = out->engine->probe(&config, text);
-	snprintf(out->report, sizeof(out->report), "%s: %.960s", out->engine->name, text);
+	snprintf(out->report, sizeof(out->report), "%s: %.940s%s", out->engine->name, text,
+		 status < 0 && status != -EINVAL ? "; or use --backend auto" : "");
 	if (status < 0)
 		return status == -EINVAL ? -EINVAL : -ROTA_ENOENGINE;
 	return 0;

@@ -28,8 +28,6 @@
 #define TEST_ACCEPT 1 /* user_data */
 #define TEST_BUFFERS_AT (TEST_MEMORY_BYTES / 2)
 
-#define REMEDY "; or use --backend epoll"
-
 struct trial {
 	const struct uring_options *options;
 	struct io_uring ring;
@@ -108,27 +106,27 @@ static void say_forbidden(const char *call, int error, char text[ROTA_BACKEND_TE
 
 	if (disabled >= 2)
 		say(text, "io_uring is switched off here (kernel.io_uring_disabled=2): "
-			  "sysctl -w kernel.io_uring_disabled=0" REMEDY);
+			  "sysctl -w kernel.io_uring_disabled=0");
 	else if (disabled == 1 && !filtered)
 		say(text,
 		    "io_uring is for privileged processes and group %ld only "
 		    "(kernel.io_uring_disabled=1): run with that group, set kernel.io_uring_group, "
-		    "or sysctl -w kernel.io_uring_disabled=0" REMEDY,
+		    "or sysctl -w kernel.io_uring_disabled=0",
 		    group);
 	else if (filtered)
 		say(text,
 		    "a seccomp filter forbids %s (%s), as container runtimes do by default: allow "
-		    "io_uring_setup, io_uring_enter and io_uring_register in its profile" REMEDY,
+		    "io_uring_setup, io_uring_enter and io_uring_register in its profile",
 		    call, rota_error_name(error));
 	else if (error == -ENOSYS)
 		say(text,
 		    "this kernel has no io_uring (ENOSYS): io_uring here needs Linux %d.%d or "
-		    "newer, built with CONFIG_IO_URING" REMEDY,
+		    "newer, built with CONFIG_IO_URING",
 		    FLOOR_MAJOR, FLOOR_MINOR);
 	else
 		say(text,
 		    "%s is forbidden here (%s), probably by a security module: allow io_uring "
-		    "for this process" REMEDY,
+		    "for this process",
 		    call, rota_error_name(error));
 }
 
@@ -144,7 +142,7 @@ static void say_too_old(const struct uring_options *options, const char *what,
 			 options->pretend_kernel >> 16, options->pretend_kernel & 0xffff);
 	say(text,
 	    "the kernel is too old for this engine: it has no %s; Linux %d.%d or newer is needed, "
-	    "this is %s: upgrade" REMEDY,
+	    "this is %s: upgrade",
 	    what, FLOOR_MAJOR, FLOOR_MINOR, system.release);
 }
 
@@ -165,7 +163,7 @@ static void say_setup_failed(const struct uring_options *options, int error,
 		say(text,
 		    "no memory for the rings (sq=%u, cq=%u; ENOMEM): raise the limit on locked "
 		    "memory (ulimit -l, LimitMEMLOCK=) or the memory cgroup's, or ask for less "
-		    "with sq= and cq=" REMEDY,
+		    "with sq= and cq=",
 		    options->sq_entries, options->cq_entries);
 		break;
 	case -EMFILE:
@@ -174,7 +172,7 @@ static void say_setup_failed(const struct uring_options *options, int error,
 		    rota_error_name(error));
 		break;
 	default:
-		say(text, "io_uring_setup failed: %s (%s)" REMEDY, rota_strerror(error),
+		say(text, "io_uring_setup failed: %s (%s)", rota_strerror(error),
 		    rota_error_name(error));
 	}
 }
@@ -187,7 +185,7 @@ static void say_floor_failed(const struct uring_options *options, const struct f
 	else if (error == -EPERM || error == -EACCES || error == -ENOSYS)
 		say_forbidden("io_uring_register or io_uring_enter", error, text);
 	else
-		say(text, "io_uring's %s does not work here: %s (%s)" REMEDY, feature->name,
+		say(text, "io_uring's %s does not work here: %s (%s)", feature->name,
 		    rota_strerror(error), rota_error_name(error));
 }
 

@@ -65,6 +65,13 @@ static const struct rota_backend_ops simulated = {
 	.probe = works,
 };
 
+/* What was chosen anyway is no remedy. */
+static void assert_sends_nobody_to(const char *text, const char *part)
+{
+	if (strstr(text, part))
+		fail_msg("\"%s\" says \"%s\"", text, part);
+}
+
 static void assert_says(const char *text, const char *part)
 {
 	if (!strstr(text, part))
@@ -140,7 +147,8 @@ static void test_choose_by_name_falls_back_to_nothing_else(void **state)
 
 	(void)state;
 	assert_int_equal(rota_engine_choose(engines, "forbidden", &choice), -ROTA_ENOENGINE);
-	assert_string_equal(choice.report, "forbidden: forbidden here: ask the administrator");
+	assert_string_equal(choice.report, "forbidden: forbidden here: ask the administrator; or "
+					   "use --backend auto");
 	assert_int_equal(rota_engine_choose(engines, "strict:odd", &choice), -EINVAL);
 	assert_string_equal(choice.report, "strict: no option \"odd\"");
 }
@@ -187,6 +195,7 @@ static void test_choose_auto_on_an_old_kernel_takes_epoll_with_a_sentence(void *
 	assert_says(choice.report, "epoll: on: ");
 	assert_says(choice.report, "; not uring: the kernel is too old");
 	assert_says(choice.report, "Linux 6.1 or newer is needed, this is 5.15");
+	assert_sends_nobody_to(choice.report, "--backend");
 }
 
 /* As container runtimes do by default. */
@@ -240,6 +249,7 @@ static void test_choose_auto_where_io_uring_is_forbidden_takes_epoll_with_a_sent
 	assert_string_equal(name, "epoll");
 	assert_says(report, "epoll: on: ");
 	assert_says(report, "; not uring: a seccomp filter forbids io_uring_setup (EPERM)");
+	assert_sends_nobody_to(report, "--backend");
 }
 
 int main(void)
