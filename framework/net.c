@@ -432,21 +432,28 @@ static void take_socket(struct rota_listener *listener, int fd)
 int rota_connect(const struct rota_address *address, const struct rota_conn_limits *limits,
 		 struct rota_conn **out)
 {
-	struct net *net = rota__net(rota__reactor());
+	struct rota_reactor *reactor = rota__reactor();
+	struct net *net = rota__net(reactor);
 	struct io io = { .op = { .kind = ROTA_OP_CONNECT, .address = address } };
 	struct rota_conn_limits filled = fill_limits(limits);
+	int status = rota_check_cancelled();
 	struct rota_conn *conn;
 	int64_t fd;
 
+	if (status < 0)
+		return status;
+	if (reactor->is_stopping)
+		return -ROTA_ECLOSING;
 	if (!net)
 		return -ENOMEM;
 	fd = rota__io_await(&io);
 	if (fd < 0)
 		return (int)fd;
-	conn = net->is_stopping ? NULL : rota__conn_create(net, (int)fd, NULL, &filled);
+	/* The stop may have come during the wait, and the caller shields itself from it. */
+	conn = reactor->is_stopping ? NULL : rota__conn_create(net, (int)fd, NULL, &filled);
 	if (!conn) {
-		net->reactor->engine->discard(net->reactor->backend, (int)fd);
-		return net->is_stopping ? -ECANCELED : -ENOMEM;
+		reactor->engine->discard(reactor->backend, (int)fd);
+		return reactor->is_stopping ? -ROTA_ECLOSING : -ENOMEM;
 	}
 	conn->is_held = true;
 	__atomic_fetch_add(&net->load, 1, __ATOMIC_RELAXED);

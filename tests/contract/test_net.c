@@ -571,7 +571,7 @@ static void stopping_ends_readers_and_writers(struct t_net *net)
 {
 	static char bytes[1 << 20];
 	struct rota_scope scope;
-	struct rota_conn *reading, *writing;
+	struct rota_conn *reading, *writing, *late;
 	struct rota_view view;
 	int64_t n;
 
@@ -590,9 +590,10 @@ static void stopping_ends_readers_and_writers(struct t_net *net)
 	CHECK_EQUAL(rota_conn_write(writing, rota_view_of("x", 1)), -ECANCELED);
 	CHECK_EQUAL(rota_conn_read(reading, &view), -ECANCELED);
 	CHECK_EQUAL(rota_why()->kind, ROTA_CANCEL_SHUTDOWN);
+	CHECK_EQUAL(rota_connect(&net->address, NULL, &late), -ECANCELED);
 	rota_shield(&scope, ROTA_NEVER);
 	CHECK_WITHIN(rota_conn_read(reading, &view), -4096, 0);
-	CHECK_WITHIN(rota_connect(&net->address, NULL, &writing), -4096, -1);
+	CHECK_EQUAL(rota_connect(&net->address, NULL, &late), -ROTA_ECLOSING);
 	CHECK_EQUAL(rota_scope_close(&scope), 0);
 	rota_conn_close(reading);
 	rota_conn_close(writing);

@@ -104,8 +104,9 @@ ROTA_API ROTA_MUST_USE int rota_listener_address(const struct rota_listener *lis
 
 /*
  * Connect to `address`. Returns 0 and `*out` (owned: rota_conn_close), -ECANCELED / -ETIMEDOUT, or
- * negative errno (-ECONNREFUSED, …; -ENOMEM also while the reactor is stopping). `limits` is copied
- * and may be NULL. Suspends.
+ * negative errno: -ROTA_ECLOSING while the reactor is stopping (for those who shield themselves
+ * from that), -ENOMEM, or the socket's (-ECONNREFUSED, …). `limits` is copied and may be NULL.
+ * Suspends.
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int rota_connect(const struct rota_address *address,
 						      const struct rota_conn_limits *limits,
