@@ -61,12 +61,13 @@ struct rota_server {
 			unsigned index;
 		} share;
 	} calls[ROTA_REACTORS_MAX];
+	bool has_said_why; /* of a failure: one line is enough */
 	int status;
 };
 
 /* ---- setting up: addresses, CPUs ---- */
 
-static int fail(const char *format, ...) ROTA_PRINTF(1, 2);
+static int fail(struct rota_server *server, int status, const char *format, ...) ROTA_PRINTF(3, 4);
 
 static int resolve_addresses(struct rota_server *server)
 {
@@ -82,6 +83,7 @@ static int resolve_addresses(struct rota_server *server)
 					    port);
 		if (status < 0)
 			return fail(
+				server, status,
 				"cannot bind %s: not a numeric address (try 127.0.0.1, ::1 or *)",
 				binds[i]);
 	}
@@ -89,11 +91,12 @@ static int resolve_addresses(struct rota_server *server)
 		status = rota_address_local(&server->addresses[server->addresses_count++],
 					    options->unix_path);
 		if (status < 0)
-			return fail("cannot listen on %s: %s", options->unix_path,
+			return fail(server, status, "cannot listen on %s: %s", options->unix_path,
 				    rota_strerror(status));
 	}
 	if (!server->addresses_count)
-		return fail("nothing to listen on: no TCP port and no Unix socket");
+		return fail(server, -EINVAL,
+			    "nothing to listen on: no TCP port and no Unix socket");
 	return 0;
 }
 
@@ -129,9 +132,11 @@ static int create_reactors(struct rota_server *server)
 	bool pins = options->cpus || wanted <= (unsigned)count;
 
 	if (count <= 0)
-		return fail("cannot tell which CPUs to use: %s", rota_strerror(count));
+		return fail(server, count ? count : -EINVAL, "cannot tell which CPUs to use: %s",
+			    rota_strerror(count));
 	if (wanted > ROTA_REACTORS_MAX)
-		return fail("%u reactors are too many: at most %u", wanted, ROTA_REACTORS_MAX);
+		return fail(server, -EINVAL, "%u reactors are too many: at most %u", wanted,
+			    ROTA_REACTORS_MAX);
 	for (unsigned i = 0; i < wanted; i++) {
 		struct rota_reactor_options reactor = {
 			.engine = server->choice.engine,
@@ -142,7 +147,8 @@ static int create_reactors(struct rota_server *server)
 		int status = rota_reactor_create(&reactor, &server->reactors[i]);
 
 		if (status < 0)
-			return fail("cannot make reactor %u: %s", i, rota_strerror(status));
+			return fail(server, status, "cannot make reactor %u: %s", i,
+				    rota_strerror(status));
 		server->reactors_count++;
 	}
 	return 0;
@@ -208,6 +214,25 @@ static int claim_port(const struct rota_address *address)
 	return fd >= 0 || !rota_address_port(address) ? 0 : fd;
 }
 
+/* What an operator may do when there is no listening with `status`. */
+static const char *remedy(int status, bool is_local)
+{
+	switch (status) {
+	case -EADDRINUSE:
+		return is_local ? "; another program has it: stop that one or choose another with "
+				  "--unix"
+				: "; another program has it: stop that one or choose another with "
+				  "--port";
+	case -EACCES:
+		return is_local ? "; choose a path you may write with --unix"
+				: "; choose a port above 1023 with --port";
+	case -EEXIST:
+		return "; it is no socket: remove it or choose another with --unix";
+	default:
+		return "";
+	}
+}
+
 /* Listen on every address, as the only one or as one of several on the same port. */
 static int64_t listen_here(void *arg)
 {
@@ -237,13 +262,8 @@ static int64_t listen_here(void *arg)
 			status = rota_listener_open(&options, &listener);
 		if (status < 0) {
 			rota_address_format(&server->addresses[i], text);
-			return fail("cannot listen on %s: %s%s", text, rota_strerror(status),
-				    status == -EADDRINUSE
-					    ? "; another program has it: stop that one "
-					      "or choose another with --port"
-				    : status == -EACCES ? "; choose a port above 1023, or a path "
-							  "you may write"
-							: "");
+			return fail(server, status, "cannot listen on %s: %s%s", text,
+				    rota_strerror(status), remedy(status, is_local));
 		}
 		/*
 		 * With port 0 the kernel chose one; the other reactors must share that very port.
@@ -343,7 +363,8 @@ static int64_t open_for_business(struct rota_server *server)
 		else if (status > 0)
 			status = 0;
 		else
-			fail("%s cannot start: %s", server->service->name, rota_strerror(status));
+			fail(server, (int)status, "%s cannot start: %s", server->service->name,
+			     rota_strerror(status));
 	}
 	if (status == 0)
 		status = on_each(server, listen_here,
@@ -423,7 +444,8 @@ static void begin(struct rota_message *message)
 				       ROTA_SITE("server"), NULL);
 
 	if (status < 0) {
-		server->status = fail("cannot start the server's task: %s", rota_strerror(status));
+		server->status = fail(server, status, "cannot start the server's task: %s",
+				      rota_strerror(status));
 		for (unsigned i = 0; i < server->reactors_count; i++)
 			rota_reactor_stop(server->reactors[i]);
 	}
@@ -444,17 +466,23 @@ void rota_server_stop(struct rota_server *server)
 
 /* ---- from outside ---- */
 
-/* One line on standard error; returns -1's errno stand-in so that callers can `return fail(…)`. */
-static int fail(const char *format, ...)
+/*
+ * Say what the server fails with: one line in the log, the first. Returns `status`, so that callers
+ * can `return fail(…)`.
+ */
+static int fail(struct rota_server *server, int status, const char *format, ...)
 {
 	char line[ROTA_BACKEND_TEXT_BYTES];
 	va_list args;
 
+	if (server->has_said_why)
+		return status;
+	server->has_said_why = true;
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	rota_log(ROTA_LOG_ERROR, "%s", line);
-	return -EINVAL;
+	return status;
 }
 
 /*
@@ -472,7 +500,7 @@ static int catch_signals(struct rota_server *server)
 	sigaddset(&caught, SIGINT);
 	server->signals = signalfd(-1, &caught, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (server->signals < 0)
-		return fail("cannot catch signals: %s", rota_strerror(errno));
+		return fail(server, -errno, "cannot catch signals: %s", rota_strerror(errno));
 	pthread_sigmask(SIG_BLOCK, &caught, &server->signals_before);
 	return 0;
 }
@@ -495,8 +523,10 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 	struct rota_server *server = rota_calloc(1, sizeof(*server));
 	int status;
 
-	if (!server)
-		return fail("no memory for the server");
+	if (!server) {
+		rota_log(ROTA_LOG_ERROR, "no memory for the server");
+		return -ENOMEM;
+	}
 	server->service = service;
 	server->options = options;
 	server->begin.run = begin;
@@ -505,8 +535,8 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 	server->signals = -1;
 	status = rota_engine_choose(options->engines, options->backend, &server->choice);
 	if (status < 0)
-		fail("%s", server->choice.report);
-	if (status == 0)
+		fail(server, status, "%s", server->choice.report);
+	else
 		status = catch_signals(server);
 	if (status == 0)
 		status = resolve_addresses(server);
@@ -516,14 +546,16 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 		rota_post(server->reactors[0], &server->begin);
 		status = rota_reactor_drive(server->reactors, server->reactors_count);
 		if (status < 0)
-			fail("a reactor cannot run on %s: %s", server->choice.engine->name,
-			     rota_strerror(status));
+			fail(server, status, "a reactor cannot run on %s: %s",
+			     server->choice.engine->name, rota_strerror(status));
 		else
 			status = server->status;
 	}
 	for (unsigned i = 0; i < server->reactors_count; i++)
 		rota_reactor_destroy(server->reactors[i]);
 	release_signals(server);
+	if (status < 0)
+		fail(server, status, "%s cannot serve: %s", service->name, rota_strerror(status));
 	rota_free(server);
 	return status;
 }

@@ -148,7 +148,7 @@ class Programs(unittest.TestCase):
                 self.assertEqual(len(lines), 1, lines)
                 self.assertIn(path, server.ready)
 
-    def test_missing_permission_is_one_line(self):
+    def test_a_missing_folder_is_one_line(self):
         status, _, lines = refused("--port", "0", "--unix", "/proc/nowhere/socket")
         self.assertNotEqual(status, 0)
         self.assertEqual(len(lines), 1, lines)

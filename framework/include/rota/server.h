@@ -109,9 +109,10 @@ ROTA_API const char *rota_server_options_help(void);
 
 /*
  * Serve until SIGTERM, SIGINT or rota_server_stop. Signals it handles are blocked in all its
- * threads. Errors are logged, one line with the remedy. Returns 0 after an orderly stop, or
- * negative errno: -EINVAL for whatever the line has explained. Thread: main, before others
- * are started. Both arguments are lent until it returns.
+ * threads. Returns 0 after an orderly stop, or negative errno after one line in the log that says
+ * what is wrong and what to do: -EINVAL (an option), as rota_engine_choose, what listening failed
+ * with (-EADDRINUSE, -EACCES, -ENOENT …), what `start` returned, -ENOMEM, or the engine's when it
+ * broke. Thread: main, before others are started. Both arguments are lent until it returns.
  */
 ROTA_API ROTA_MUST_USE int rota_serve(const struct rota_service *service,
 				      const struct rota_server_options *options);
