@@ -5,12 +5,12 @@
  * send a connection.
  */
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <rota/error.h>
 #include <rota/memory.h>
 
+#include "framework/memory_internal.h"
 #include "framework/net_internal.h"
 
 /* How long to wait before accepting again when descriptors ran out and none of ours was closed. */
@@ -59,9 +59,9 @@ struct net *rota__net(struct rota_reactor *reactor)
 
 	if (net)
 		return net;
-	if (posix_memalign((void **)&net, ROTA_ISOLATION_BYTES, sizeof(*net)))
+	net = rota__calloc_isolated(sizeof(*net));
+	if (!net)
 		return NULL;
-	memset(net, 0, sizeof(*net));
 	net->reactor = reactor;
 	rota_list_init(&net->conns);
 	rota_list_init(&net->listeners);
@@ -148,7 +148,7 @@ void rota__net_destroy(struct rota_reactor *reactor)
 	ROTA_ASSERT(net->buffers_held == 0);
 	rota__output_free_spares(net);
 	reactor->net = NULL;
-	free(net);
+	rota__free_isolated(net);
 }
 
 /* ---- listeners ---- */

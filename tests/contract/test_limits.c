@@ -380,6 +380,22 @@ static void fallible_conversation(struct t_net *net)
 	rota_conn_close(conn);
 }
 
+/*
+ * With no memory for what a reactor keeps of the network, nothing is begun: nobody listens there.
+ */
+static void without_memory_nobody_is_connected_to(struct t_net *net)
+{
+	struct rota_address address;
+	struct rota_conn *conn;
+
+	(void)net;
+	CHECK_EQUAL(rota_address_parse(&address, "127.0.0.1", 1), 0);
+	t_alloc_fail_from(1);
+	CHECK_EQUAL(rota_connect(&address, NULL, &conn), -ENOMEM);
+	t_alloc_fail_at(0);
+	CHECK_EQUAL(rota_connect(&address, NULL, &conn), -ECONNREFUSED);
+}
+
 /* Every allocation from the first listener on fails in turn: alone, and with all that follow. */
 static void test_every_failed_allocation_of_a_conversation_is_survived(void **state)
 {
@@ -422,6 +438,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(connections_are_handed_to_the_reactor_with_the_fewest),
 	SCENARIO(a_connection_handed_to_a_closed_listener_is_refused),
 	SCENARIO(reuse_port_listeners_share_a_port),
+	SCENARIO(without_memory_nobody_is_connected_to),
 	{ .name = NULL },
 };
 
