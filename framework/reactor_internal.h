@@ -54,22 +54,22 @@ struct rota_reactor {
 	uint32_t ops_lent;
 	rota_ns now;     /* when the turn's completions were taken */
 	struct net *net; /* listeners and connections; NULL until the first */
+	bool is_simulated;
+	uint32_t tasks_max;
+	uint64_t next_task_id;
+	struct rota_reactor_stats stats;
 	struct rota_timer_wheel wheel;
 	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
 	struct rota_stack_pool stacks;
 	struct rota_scope root;
-	bool is_simulated;
 	bool is_open;
 	bool is_stopping;
-	uint32_t tasks_max;
 	int cpu;
 	unsigned index;
 	uint32_t slot;        /* in the process's table of reactors */
 	char *engine_options; /* owned copy */
-	uint64_t next_task_id;
 	uint64_t random_bits; /* simulator: decisions drawn ahead, one bit each */
 	unsigned random_bits_left;
-	struct rota_reactor_stats stats;
 	const struct rota__offsets *offsets; /* keeps the table linked in */
 
 	/* between reactors: ours */
@@ -129,6 +129,37 @@ static inline void rota__task_run(struct rota_reactor *reactor, struct rota_task
 	reactor->current = NULL;
 	if (ROTA_UNLIKELY(task->state == TASK_ENDED))
 		rota__task_destroy(reactor, task);
+}
+
+static inline void rota__task_push_ready(struct rota_reactor *reactor, struct rota_task *task)
+{
+	ROTA_DCHECK(task->state != TASK_READY);
+	task->state = TASK_READY;
+	task->next_ready = NULL;
+	if (!reactor->ready_head)
+		reactor->ready_head = task;
+	else
+		reactor->ready_tail->next_ready = task;
+	reactor->ready_tail = task;
+}
+
+/*
+ * Leave the current task until somebody makes it ready. Inline, down to the functions that tasks
+ * call: what returns after a switch returns to where the processor does not expect it, so there
+ * should be one such return and no more.
+ */
+static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
+{
+	struct rota_reactor *reactor = task->reactor;
+
+	ROTA_DCHECK(reactor->current == task);
+	if (ROTA_UNLIKELY(task->on_suspend != NULL))
+		task->on_suspend(task);
+	/* Completing during on_suspend may have made it ready already. */
+	if (task->state == TASK_RUNNING)
+		task->state = TASK_SUSPENDED;
+	task->waiting_since = reactor->now;
+	rota__context_switch(&task->context, &reactor->context);
 }
 
 /* ---- operations ---- */

@@ -3,7 +3,7 @@
  * Tasks: birth, suspension, end. Runs on the task's reactor.
  *
  * A task lives at the top of its own stack and is entered through task_main(). It leaves the
- * processor in exactly one place, rota__task_suspend(), and comes back there; it ends by switching
+ * processor by rota__task_suspend() only, and comes back there; it ends by switching
  * away for the last time, and the reactor frees the stack.
  */
 #include <stdio.h>
@@ -88,48 +88,24 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 
 /* ---- running ---- */
 
-static void push_ready(struct rota_reactor *reactor, struct rota_task *task)
+/* In the simulator a seed decides whether a task goes first or last. */
+static ROTA_NOINLINE void push_by_seed(struct rota_reactor *reactor, struct rota_task *task)
 {
-	ROTA_DCHECK(task->state != TASK_READY);
+	if (!reactor->ready_head || !rota__reactor_flip(reactor)) {
+		rota__task_push_ready(reactor, task);
+		return;
+	}
 	task->state = TASK_READY;
-	task->next_ready = NULL;
-	if (!reactor->ready_head)
-		reactor->ready_head = task;
-	else
-		reactor->ready_tail->next_ready = task;
-	reactor->ready_tail = task;
+	task->next_ready = reactor->ready_head;
+	reactor->ready_head = task;
 }
 
 void rota__task_make_ready(struct rota_task *task)
 {
-	struct rota_reactor *reactor = task->reactor;
-
-	if (ROTA_UNLIKELY(reactor->is_simulated) && reactor->ready_head &&
-	    rota__reactor_flip(reactor)) {
-		task->state = TASK_READY;
-		task->next_ready = reactor->ready_head;
-		reactor->ready_head = task;
-		return;
-	}
-	push_ready(reactor, task);
-}
-
-/* Inline, because around a switch a function saves every register it may not change. */
-static inline void leave_processor(struct rota_reactor *reactor, struct rota_task *task)
-{
-	ROTA_DCHECK(reactor->current == task);
-	if (ROTA_UNLIKELY(task->on_suspend != NULL))
-		task->on_suspend(task);
-	/* Completing during on_suspend may have made it ready already. */
-	if (task->state == TASK_RUNNING)
-		task->state = TASK_SUSPENDED;
-	task->waiting_since = reactor->now;
-	rota__context_switch(&task->context, &reactor->context);
-}
-
-void rota__task_suspend(struct rota_task *task)
-{
-	leave_processor(task->reactor, task);
+	if (ROTA_UNLIKELY(task->reactor->is_simulated))
+		push_by_seed(task->reactor, task);
+	else
+		rota__task_push_ready(task->reactor, task);
 }
 
 int rota_yield(void)
@@ -141,8 +117,8 @@ int rota_yield(void)
 	if (ROTA_UNLIKELY(status < 0))
 		return status;
 	/* Behind the others, in the simulator, too: they run first, that is the promise. */
-	push_ready(reactor, task);
-	leave_processor(reactor, task);
+	rota__task_push_ready(reactor, task);
+	rota__task_suspend(task);
 	return rota__scope_status(reactor, task->scope);
 }
 

@@ -89,9 +89,6 @@ void rota__task_destroy(struct rota_reactor *reactor, struct rota_task *task);
 /* Put a suspended task on the ready queue. */
 void rota__task_make_ready(struct rota_task *task);
 
-/* Leave the current task until somebody makes it ready. */
-ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task);
-
 /* Wait for `future`, whatever is cancelled around. */
 ROTA_SUSPENDS void rota__await_exempt(struct rota_future *future);
 
