@@ -30,7 +30,8 @@ __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("in
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
 
 static void run_ready_tasks(struct rota_reactor *reactor);
-static bool quota_is_used(struct rota_reactor *reactor, unsigned tasks_run);
+static void run_tasks(struct rota_reactor *reactor);
+static bool quota_is_used(struct rota_reactor *reactor, unsigned looks);
 static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
@@ -77,42 +78,44 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 }
 
 /*
- * Pass after pass until nothing is ready or the quota is used. A pass runs the tasks that were
- * ready when it began, so a task that makes itself ready again waits for all the others.
+ * Pass after pass until nothing is ready or the quota is used; what is left of a pass stays first.
  */
 static void run_ready_tasks(struct rota_reactor *reactor)
 {
-	unsigned run = 0;
+	unsigned looks = 0;
 
-	while (reactor->ready_head) {
-		struct rota_task *pass = reactor->ready_head;
-		struct rota_task *pass_tail = reactor->ready_tail;
-
-		reactor->ready_head = NULL;
-		while (pass) {
-			struct rota_task *task = pass;
-
-			pass = task->next_ready;
-			rota__task_run(reactor, task);
-			if (ROTA_LIKELY(++run % TASKS_PER_CLOCK_LOOK) ||
-			    !quota_is_used(reactor, run))
-				continue;
+	for (;;) {
+		reactor->runs_left = TASKS_PER_CLOCK_LOOK;
+		run_tasks(reactor);
+		if (reactor->runs_left)
+			return;
+		if (quota_is_used(reactor, ++looks)) {
 			reactor->stats.quota_ends++;
-			if (pass) { /* what is left of the pass goes first next time */
-				pass_tail->next_ready = reactor->ready_head;
-				if (!reactor->ready_head)
-					reactor->ready_tail = pass_tail;
-				reactor->ready_head = pass;
-			}
 			return;
 		}
 	}
 }
 
-static bool quota_is_used(struct rota_reactor *reactor, unsigned tasks_run)
+/*
+ * Tasks switch from one to the next themselves; here they begin, and come back when one has ended.
+ */
+static void run_tasks(struct rota_reactor *reactor)
+{
+	struct rota_task *task;
+
+	while ((task = rota__next_task(reactor))) {
+		rota__context_switch(&reactor->context, &task->context);
+		task = reactor->current;
+		reactor->current = NULL;
+		if (task->state == TASK_ENDED)
+			rota__task_destroy(reactor, task);
+	}
+}
+
+static bool quota_is_used(struct rota_reactor *reactor, unsigned looks)
 {
 	if (reactor->is_simulated)
-		return tasks_run >= TASKS_PER_SIMULATED_TURN;
+		return looks * TASKS_PER_CLOCK_LOOK >= TASKS_PER_SIMULATED_TURN;
 	return reactor->engine->now(reactor->backend) - reactor->now >= TURN_QUOTA_NS;
 }
 
@@ -168,7 +171,7 @@ static void run_completions(struct rota_reactor *reactor, unsigned count)
 /* Something to do before the reactor may wait. */
 static bool has_work(const struct rota_reactor *reactor)
 {
-	return reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
+	return reactor->pass || reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
 	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
 }
 

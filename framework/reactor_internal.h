@@ -42,7 +42,8 @@ struct outbox {
 
 struct rota_reactor {
 	/* the turn */
-	struct rota_task *ready_head; /* singly linked through next_ready */
+	struct rota_task *pass;       /* what is left of it, linked through next_ready */
+	struct rota_task *ready_head; /* the next pass, linked through next_ready */
 	struct rota_task *ready_tail;
 	struct rota_task *current;    /* the running task, or NULL */
 	struct rota_context context;  /* the thread's own stack: where run_once runs */
@@ -52,8 +53,9 @@ struct rota_reactor {
 	uint32_t cancelled_scopes;
 	/* operations submitted whose terminal completion has not been run */
 	uint32_t ops_lent;
-	rota_ns now;     /* when the turn's completions were taken */
-	struct net *net; /* listeners and connections; NULL until the first */
+	uint32_t runs_left; /* tasks to run before the clock is looked at */
+	rota_ns now;        /* when the turn's completions were taken */
+	struct net *net;    /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;
 	uint64_t next_task_id;
@@ -117,18 +119,28 @@ static inline int rota__scope_status(const struct rota_reactor *reactor,
 }
 
 /*
- * Run a ready task until it suspends or ends; if it ended, free it. Called by the reactor only.
- * Inline, because around a switch a function saves every register it may not change.
+ * The task to switch to, made current; NULL when it is the reactor's turn to look: nothing is
+ * ready, or the clock is due. A pass ends with the tasks that were ready when it began, so one that
+ * makes itself ready again waits for all the others.
  */
-static inline void rota__task_run(struct rota_reactor *reactor, struct rota_task *task)
+static inline struct rota_task *rota__next_task(struct rota_reactor *reactor)
 {
+	struct rota_task *task = reactor->pass;
+
+	if (ROTA_UNLIKELY(!reactor->runs_left))
+		return NULL;
+	if (!task) {
+		task = reactor->ready_head;
+		if (!task)
+			return NULL;
+		reactor->ready_head = NULL;
+	}
+	reactor->runs_left--;
+	reactor->pass = task->next_ready;
 	task->state = TASK_RUNNING;
 	reactor->current = task;
 	reactor->stats.switches++;
-	rota__context_switch(&reactor->context, &task->context);
-	reactor->current = NULL;
-	if (ROTA_UNLIKELY(task->state == TASK_ENDED))
-		rota__task_destroy(reactor, task);
+	return task;
 }
 
 static inline void rota__task_push_ready(struct rota_reactor *reactor, struct rota_task *task)
@@ -151,6 +163,7 @@ static inline void rota__task_push_ready(struct rota_reactor *reactor, struct ro
 static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 {
 	struct rota_reactor *reactor = task->reactor;
+	struct rota_task *next;
 
 	ROTA_DCHECK(reactor->current == task);
 	if (ROTA_UNLIKELY(task->on_suspend != NULL))
@@ -159,7 +172,8 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 	if (task->state == TASK_RUNNING)
 		task->state = TASK_SUSPENDED;
 	task->waiting_since = reactor->now;
-	rota__context_switch(&task->context, &reactor->context);
+	next = rota__next_task(reactor);
+	rota__context_switch(&task->context, next ? &next->context : &reactor->context);
 }
 
 /* ---- operations ---- */
