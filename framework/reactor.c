@@ -55,11 +55,11 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		return completions;
 	rota__current_reactor = reactor;
 	reactor->stats.turns++;
-	run_ready_tasks(reactor);
-	rota__net_flush(reactor);
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
+	run_ready_tasks(reactor);
+	rota__net_flush(reactor);
 	rota__mailbox_flush(reactor);
 	/*
 	 * What whoever drives us looks for between turns may be there now: then it does not wait,
@@ -121,15 +121,20 @@ static bool quota_is_used(struct rota_reactor *reactor, unsigned looks)
 
 static void fire_timers(struct rota_reactor *reactor)
 {
+	reactor->now = reactor->engine->now(reactor->backend);
+	if (rota__wheel_next(&reactor->wheel) <= reactor->now)
+		reactor->stats.timers_fired += rota__wheel_advance(&reactor->wheel, reactor->now,
+								   TIMERS_PER_TURN);
+}
+
+static void note_turn_ns(struct rota_reactor *reactor)
+{
 	rota_ns now = reactor->engine->now(reactor->backend);
 	uint64_t turn_ns = (uint64_t)(now - reactor->now);
 
 	if (turn_ns > reactor->stats.longest_turn_ns)
 		reactor->stats.longest_turn_ns = turn_ns;
 	reactor->now = now;
-	if (rota__wheel_next(&reactor->wheel) <= now)
-		reactor->stats.timers_fired += rota__wheel_advance(&reactor->wheel, now,
-								   TIMERS_PER_TURN);
 }
 
 /* Wait only if there is nothing left to do and nobody has sent anything. */
@@ -139,6 +144,7 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	bool may_sleep;
 	int count;
 
+	note_turn_ns(reactor);
 	if (next < deadline)
 		deadline = next;
 	/* What a burst of tasks left behind goes back before a wait, a little at a time. */
@@ -149,9 +155,10 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 		    rota__mailbox_may_sleep(reactor);
 	count = reactor->engine->poll(reactor->backend, reactor->completions,
 				      REACTOR_COMPLETIONS_MAX, may_sleep ? deadline : 0);
-	if (may_sleep)
+	if (may_sleep) {
 		rota__mailbox_woken(reactor);
-	reactor->now = reactor->engine->now(reactor->backend);
+		reactor->now = reactor->engine->now(reactor->backend);
+	}
 	return count;
 }
 

@@ -54,7 +54,7 @@ struct rota_reactor {
 	/* operations submitted whose terminal completion has not been run */
 	uint32_t ops_lent;
 	uint32_t runs_left; /* tasks to run before the clock is looked at */
-	rota_ns now;        /* when the turn's completions were taken */
+	rota_ns now;        /* when the turn began, or came to the engine, or back from a wait */
 	struct net *net;    /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;

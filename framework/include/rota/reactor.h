@@ -61,7 +61,7 @@ ROTA_API ROTA_MUST_USE int rota_reactor_open(struct rota_reactor *reactor);
 ROTA_API void rota_reactor_close(struct rota_reactor *reactor);
 
 /*
- * One turn: run what is ready, flush, take messages, fire timers, then let the engine wait until
+ * One turn: take messages, fire timers, run what is ready, flush, then let the engine wait until
  * `deadline` at most (0: not at all) if there was nothing left to do, and take what it completed.
  * Returns 1 if something was done or is ready, 0 if idle, or negative errno when the engine is
  * broken. Thread: the reactor's; not from inside a task (asserted).
@@ -114,7 +114,7 @@ struct rota_reactor_stats {
 	uint64_t messages; /* received */
 	uint64_t timers_fired;
 	uint64_t quota_ends;      /* passes stopped because the turn's quota was used up */
-	uint64_t longest_turn_ns; /* without the wait */
+	uint64_t longest_turn_ns; /* up to the engine, without the wait */
 	struct rota_backend_stats engine;
 };
 

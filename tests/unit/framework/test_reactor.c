@@ -183,10 +183,7 @@ static void test_reactor_stepped_by_hand_tells_what_it_did_and_when_to_come_back
 	post_start(reactor, &start, step_twice_then_sleep, &step);
 	assert_int_equal(rota_reactor_next_deadline(reactor), 0);
 	assert_int_equal(rota_reactor_run_once(reactor, 0), 1);
-	assert_int_equal(step, 0);
-	assert_int_equal(rota_reactor_next_deadline(reactor), 0);
-	assert_int_equal(rota_reactor_run_once(reactor, 0), 1);
-	assert_int_equal(step, 2);
+	assert_int_equal(step, 2); /* what a message makes ready runs in the same turn */
 	assert_null(rota_reactor_current());
 	next = rota_reactor_next_deadline(reactor);
 	assert_true(next > 0);
