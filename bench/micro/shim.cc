@@ -25,11 +25,20 @@ void bench_skip(struct bench_run *run, const char *reason)
 	run->state.SkipWithError(reason);
 }
 
+/* What the loops of a batch cost by themselves, to be known beside what is measured with them. */
+static void empty_loop(benchmark::State &state)
+{
+	while (state.KeepRunningBatch(1000))
+		for (int i = 0; i < 1000; i++)
+			benchmark::ClobberMemory();
+}
+
 int main(int argc, char **argv)
 {
 	benchmark::Initialize(&argc, argv);
 	if (benchmark::ReportUnrecognizedArguments(argc, argv))
 		return 1;
+	benchmark::RegisterBenchmark("an empty loop", empty_loop);
 	for (const struct bench *bench = bench_list; bench->name; bench++)
 		benchmark::RegisterBenchmark(bench->name, [bench](benchmark::State &state) {
 			struct bench_run run = { state };

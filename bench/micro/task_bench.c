@@ -33,9 +33,29 @@ static void run_in_task(struct bench_run *run, rota_task_fn fn, int64_t arg)
 	}
 }
 
-/* ---- yield: one operation is one task's turn ---- */
+/*
+ * ---- yield: one operation is one task's turn ----
+ *
+ * Where all yield at one place, as tasks of one kind do, the processor predicts where each returns
+ * to; two that yield at two places show what it costs when it can't (docs/design/0001-tasks.md).
+ */
+
+static ROTA_NOINLINE int yield_here(int64_t times)
+{
+	int status = 0;
+
+	while (status == 0 && times-- > 0)
+		status = rota_yield();
+	return status;
+}
 
 static int64_t yield_until_told(void *arg)
+{
+	(void)arg;
+	return yield_here(INT64_MAX);
+}
+
+static int64_t yield_elsewhere_until_told(void *arg)
 {
 	int status = 0;
 
@@ -45,31 +65,45 @@ static int64_t yield_until_told(void *arg)
 	return status;
 }
 
-static int64_t yield_among(void *arg)
+static void yield_among(struct job *job, rota_task_fn other)
 {
-	struct job *job = arg;
 	struct rota_scope scope;
 
 	rota_scope_open(&scope, ROTA_NEVER);
 	for (int64_t i = 1; i < job->arg; i++)
-		rota_ignore(rota_spawn(&scope, yield_until_told, NULL), "close says it");
+		rota_ignore(rota_spawn(&scope, other, NULL), "close says it");
 	rota_ignore(rota_yield(), "all have started");
 	while (bench_next(job->run, job->arg * BATCH))
-		for (int i = 0; i < BATCH; i++)
-			rota_ignore(rota_yield(), "nobody cancels");
+		rota_ignore(yield_here(BATCH), "nobody cancels");
 	rota_scope_cancel(&scope, "measured");
 	rota_ignore(rota_scope_close(&scope), "cancelled");
+}
+
+static int64_t yield_among_alike(void *arg)
+{
+	yield_among(arg, yield_until_told);
+	return 0;
+}
+
+static int64_t yield_among_others(void *arg)
+{
+	yield_among(arg, yield_elsewhere_until_told);
 	return 0;
 }
 
 static void yield_2(struct bench_run *run)
 {
-	run_in_task(run, yield_among, 2);
+	run_in_task(run, yield_among_alike, 2);
+}
+
+static void yield_2_places(struct bench_run *run)
+{
+	run_in_task(run, yield_among_others, 2);
 }
 
 static void yield_1000(struct bench_run *run)
 {
-	run_in_task(run, yield_among, 1000);
+	run_in_task(run, yield_among_alike, 1000);
 }
 
 /* ---- spawn and join ---- */
@@ -293,6 +327,7 @@ static void memory_of_a_million(struct bench_run *run)
 
 const struct bench bench_list[] = {
 	{ "task/yield, 2 tasks", yield_2 },
+	{ "task/yield, 2 tasks at two places", yield_2_places },
 	{ "task/yield, 1000 tasks", yield_1000 },
 	{ "task/spawn+join (warm)", spawn_join },
 	{ "future/complete+await", complete_await },
