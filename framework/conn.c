@@ -245,12 +245,17 @@ static void timer_fired(struct rota_timer *timer)
 
 /* ---- receiving ---- */
 
+/* What dead input is filled with in debug builds, so that a view kept too long is seen. */
+#define DEAD_INPUT 0xdb
+
 void rota__conn_return_buffer(struct rota_conn *conn)
 {
 	struct net *net = conn->reactor->net;
 
 	if (!conn->in_data)
 		return;
+	if (ROTA_DEBUG) /* the engine's memory, and writable */
+		memset((char *)(uintptr_t)conn->in_data, DEAD_INPUT, conn->in_bytes);
 	conn->reactor->engine->buffer_return(conn->reactor->backend, conn->in_buffer);
 	conn->in_data = NULL;
 	conn->in_bytes = 0;
@@ -285,6 +290,28 @@ static void spill_append(struct rota_conn *conn, const void *data, size_t bytes)
 	}
 	if (rota_buffer_append(&conn->spill, data, bytes) < 0)
 		rota__conn_abort(conn, -ENOMEM, ROTA_CANCEL_CLIENT_GONE, "no memory for its input");
+}
+
+/* In debug builds what was seen of the spill does not stay where it was. */
+static void move_spill(struct rota_conn *conn)
+{
+	struct rota_view left = rota__conn_input(conn);
+	struct rota_buffer moved;
+
+	rota_buffer_init(&moved);
+	if (!left.bytes || rota_buffer_append(&moved, left.data, left.bytes) < 0)
+		return;
+	memset(conn->spill.data, DEAD_INPUT, conn->spill.bytes);
+	rota_buffer_fini(&conn->spill);
+	conn->spill = moved;
+	conn->spill_start = 0;
+}
+
+void rota__conn_end_view(struct rota_conn *conn)
+{
+	if (ROTA_DEBUG && !conn->in_data)
+		move_spill(conn);
+	rota__conn_spill(conn);
 }
 
 void rota__conn_spill(struct rota_conn *conn)

@@ -241,6 +241,8 @@ static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
  * connection.
  */
 void rota__conn_spill(struct rota_conn *conn);
+/* The same for a handler that suspends, whose view dies: debug builds destroy what it looked at. */
+void rota__conn_end_view(struct rota_conn *conn);
 /*
  * Open, receiving, and all of its input consumed: what serving nearly always leaves behind, and
  * nothing is to be done about.

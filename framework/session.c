@@ -143,7 +143,7 @@ static void handler_suspends(struct rota_task *task)
 	struct net *net = conn->reactor->net;
 
 	task->on_suspend = NULL;
-	rota__conn_spill(conn);
+	rota__conn_end_view(conn);
 	net->suspended_workers++;
 	net->serving_workers--;
 	rota__workers_kick(net);

@@ -163,6 +163,8 @@ static void run_case(void **state)
 
 	if (c->scenario->needs_kernel && c->row->engine == &rota_backend_sim)
 		skip();
+	if (c->scenario->needs_debug && !ROTA_DEBUG)
+		skip();
 	if (c->scenario->options && strcmp(c->row->options, "") != 0)
 		skip(); /* it has options of its own: one row per engine will do */
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);

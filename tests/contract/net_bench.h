@@ -39,6 +39,7 @@ struct t_scenario {
 	/* instead of the row's; NULL: the row's */
 	const char *options;
 	bool needs_kernel; /* skipped on the simulator */
+	bool needs_debug;  /* skipped in builds without ROTA_DEBUG */
 };
 
 #define SCENARIO(function)                                                                         \

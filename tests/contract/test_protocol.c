@@ -102,6 +102,21 @@ static int64_t write_blobs(struct rota_session *session, size_t bytes)
 	return 0;
 }
 
+/* The address sanitizer's, where it is linked. */
+extern void *__asan_region_is_poisoned(void *begin, size_t bytes) __attribute__((weak));
+
+/* None of the bytes can be read as they were. */
+static bool is_dead(struct rota_view view, const char *was)
+{
+	if (__asan_region_is_poisoned &&
+	    __asan_region_is_poisoned((void *)(uintptr_t)view.data, view.bytes))
+		return true;
+	for (size_t i = 0; i < view.bytes; i++)
+		if (view.data[i] == was[i])
+			return false;
+	return true;
+}
+
 /* Returns 0 to go on, or negative errno. */
 static int64_t handle(struct rota_session *session, struct rota_view line)
 {
@@ -115,6 +130,11 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 		if (wait_for_release() < 0)
 			return -ECANCELED;
 		say(session, "released\n");
+	} else if (!strncmp(word, "keep", 4)) { /* its view, beyond its end */
+		CHECK(!is_dead(line, word));
+		if (wait_for_release() < 0)
+			return -ECANCELED;
+		say(session, is_dead(line, word) ? "dead\n" : "alive\n");
 	} else if (!strncmp(word, "fill", 4)) {
 		write_pattern(session, (size_t)number);
 	} else if (!strncmp(word, "blob", 4)) {
@@ -322,6 +342,23 @@ static void bytes_that_came_while_suspended_are_offered(struct t_net *net)
 	while (release(net) == 0 || t_counted(&seen.calls) < 2)
 		rota_ignore(rota_sleep_ms(1), "checked below");
 	HEAR(conn, "ten\n");
+	rota_conn_close(conn);
+}
+
+/* The first view is of the engine's buffer, the second of what was moved out of it. */
+static void debug_builds_destroy_the_view_of_a_handler_that_suspends(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "keep 1\nkeep 2\necho\n");
+	for (uint32_t i = 1; i <= 2; i++) {
+		t_until(&seen.waiting, i);
+		CHECK_EQUAL(release(net), 1);
+		HEAR(conn, "dead\n");
+	}
+	HEAR(conn, "echo\n");
 	rota_conn_close(conn);
 }
 
@@ -697,6 +734,9 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(the_rest_is_offered_as_soon_as_something_was_consumed),
 	SCENARIO(need_is_not_offered_less),
 	SCENARIO(bytes_that_came_while_suspended_are_offered),
+	{ .name = "debug_builds_destroy_the_view_of_a_handler_that_suspends",
+	  .run = debug_builds_destroy_the_view_of_a_handler_that_suspends,
+	  .needs_debug = true },
 	SCENARIO(blobs_leave_by_reference),
 	SCENARIO(a_suspended_handler_is_left_alone_by_bytes_and_fin),
 	SCENARIO(reset_cancels_the_suspended_handler),
