@@ -8,14 +8,15 @@
  * meaning; fields that go away disappear from the table. From `reactors`, an array of
  * ROTA_REACTORS_MAX pointers: a reactor's root scope, its lists of tasks (children, unswept; linked
  * by task.scope_link), each task's open scopes (task.scope outwards by scope.parent until
- * task.owner), and their children again.
+ * task.owner), and their children again. The stack census is an array of census.count entries of
+ * census.bytes; those in use have a site.
  */
 #include <stddef.h>
 
 #include "framework/reactor_internal.h"
 
 #define OFFSETS_VERSION 1
-#define OFFSETS_COUNT 30
+#define OFFSETS_COUNT 36
 
 struct offset_entry {
 	char name[40];
@@ -47,6 +48,12 @@ const struct rota__offsets {
 		FIELD("reactor.now", struct rota_reactor, now),
 		FIELD("reactor.root", struct rota_reactor, root),
 		FIELD("reactor.is_stopping", struct rota_reactor, is_stopping),
+		FIELD("reactor.census", struct rota_reactor, census),
+		{ "census.count", CENSUS_SITES },
+		{ "census.bytes", sizeof(struct rota_stack_census) },
+		FIELD("census.site", struct rota_stack_census, site),
+		FIELD("census.samples", struct rota_stack_census, samples),
+		FIELD("census.used_bytes_max", struct rota_stack_census, used_bytes_max),
 		FIELD("scope.parent", struct rota_scope, parent_),
 		FIELD("scope.task", struct rota_scope, task_),
 		FIELD("scope.deadline", struct rota_scope, deadline_),

@@ -112,6 +112,10 @@ int rota_server_option(struct rota_server_options *options, const char *name, co
 			options->drain_timeout_ns = number * ROTA_NS_PER_S;
 		else
 			right = "a number of seconds from 1 to 3600";
+	} else if (!strcmp(name, "stack-census")) {
+		options->stack_census = !strcmp(value, "on");
+		if (!options->stack_census && strcmp(value, "off") != 0)
+			right = "on or off";
 	} else {
 		return 0;
 	}
@@ -131,6 +135,7 @@ const char *rota_server_options_help(void)
 	       "  --cpus LIST            CPUs to pin them to, such as 0,2-3\n"
 	       "  --backend NAME[:OPTS]  auto, uring or epoll, with options: uring:multishot=off\n"
 	       "  --drain-timeout S      how long a stop waits for running requests (default 5)\n"
+	       "  --stack-census on      log at the end how much of their stacks tasks used\n"
 	       "  --version              print the version\n"
 	       "  --help                 print this\n";
 }

@@ -21,6 +21,9 @@ struct net;
 /* Completions taken from the engine at once. A guess: 256 × 32 B stay in the first-level cache. */
 #define REACTOR_COMPLETIONS_MAX 256
 
+/* Spawn sites the stack census has room for. A guess. */
+#define CENSUS_SITES 128
+
 /* What others write. See docs/design/0003-mailbox.md for the sleep/wake protocol. */
 struct mailbox {
 	/* atomic: newest first; pushed by any thread, taken whole by the reactor */
@@ -72,7 +75,8 @@ struct rota_reactor {
 	char *engine_options; /* owned copy */
 	uint64_t random_bits; /* simulator: decisions drawn ahead, one bit each */
 	unsigned random_bits_left;
-	const struct rota__offsets *offsets; /* keeps the table linked in */
+	struct rota_stack_census census[CENSUS_SITES]; /* a hash table by site, open */
+	const struct rota__offsets *offsets;           /* keeps the table linked in */
 
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
@@ -230,6 +234,11 @@ void rota__mailbox_woken(struct rota_reactor *reactor);
 
 /* Before its engine or its memory goes: whoever has sent a message may still be about to wake. */
 void rota__mailbox_wait_for_senders(struct rota_reactor *reactor);
+
+/* ---- stack_census.c ---- */
+
+/* `task` has ended on a fresh stack. Another stack than its own. */
+void rota__stack_census_take(struct rota_reactor *reactor, const struct rota_task *task);
 
 /* ---- net.c ---- */
 

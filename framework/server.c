@@ -551,8 +551,11 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 		else
 			status = server->status;
 	}
-	for (unsigned i = 0; i < server->reactors_count; i++)
+	for (unsigned i = 0; i < server->reactors_count; i++) {
+		if (options->stack_census)
+			rota_stack_census_log(server->reactors[i]);
 		rota_reactor_destroy(server->reactors[i]);
+	}
 	release_signals(server);
 	if (status < 0)
 		fail(server, status, "%s cannot serve: %s", service->name, rota_strerror(status));

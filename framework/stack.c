@@ -183,6 +183,12 @@ enum rota_stack_class rota__stack_class_of(const void *object)
 	return rota__stack_head(object)->slab->class;
 }
 
+size_t rota__stack_bytes(const void *object)
+{
+	return rota_round_up(class_bytes[rota__stack_class_of(object)],
+			     (size_t)sysconf(_SC_PAGESIZE));
+}
+
 bool rota__stack_is_fresh(const void *object)
 {
 	return rota__stack_head(object)->fresh;
@@ -192,11 +198,10 @@ size_t rota__stack_used_bytes(const void *object)
 {
 	unsigned char resident[ROTA_STACK_BYTES_MAX / ROTA_STACK_TOP_BYTES];
 	struct rota_stack_head *head = rota__stack_head(object);
-	size_t bytes = class_bytes[head->slab->class];
+	size_t bytes = rota__stack_bytes(object);
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	size_t page = 0;
 
-	bytes = rota_round_up(bytes, page_bytes);
 	if (mincore((char *)(head + 1) - bytes, bytes, resident))
 		return 0;
 	while (page < bytes / page_bytes && !(resident[page] & 1))

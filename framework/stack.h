@@ -99,6 +99,9 @@ enum rota_stack_class rota__stack_class_of(const void *object);
  */
 bool rota__stack_is_fresh(const void *object);
 
+/* The size of the stack that `object` lies on, everything above its guard. */
+size_t rota__stack_bytes(const void *object);
+
 /*
  * How much of the stack has been touched, from its top, in whole pages (the object included). A
  * system call: for sampling.

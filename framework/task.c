@@ -151,6 +151,8 @@ static void task_main(void *arg)
 
 void rota__task_destroy(struct rota_reactor *reactor, struct rota_task *task)
 {
+	if (ROTA_UNLIKELY(rota__stack_is_fresh(task)))
+		rota__stack_census_take(reactor, task);
 	rota__context_retire(&task->context);
 	rota__stack_release(&reactor->stacks, task);
 	reactor->stats.tasks_alive--;

@@ -123,6 +123,33 @@ ROTA_API void rota_reactor_stats(const struct rota_reactor *reactor,
 				 struct rota_reactor_stats *out);
 
 /*
+ * What the stacks of the tasks spawned at one place were seen to need. Sampled: some of those that
+ * end on a stack nobody has used before them, as most do while a program warms up.
+ */
+struct rota_stack_census {
+	const struct rota_site *site;
+	uint64_t fresh_count; /* tasks that ended on such a stack */
+	uint64_t samples;     /* of them, those looked at */
+	/* from the stack's top, in whole pages; the task's own object included */
+	size_t used_bytes_max;
+	size_t stack_bytes; /* of the largest class seen there */
+};
+
+/*
+ * Call `each` for every spawn site of which there are samples; `entry` is borrowed during the call.
+ * A reactor keeps 128 sites; others are not sampled. Any order. Thread: the reactor's, or any
+ * while it is not driven.
+ */
+ROTA_API void rota_stack_census_each(const struct rota_reactor *reactor,
+				     void (*each)(const struct rota_stack_census *entry, void *arg),
+				     void *arg);
+
+/*
+ * The same into the log, one line (info) per site. `rota-kv --stack-census on` does it at the end.
+ */
+ROTA_API void rota_stack_census_log(const struct rota_reactor *reactor);
+
+/*
  * Drive `count` reactors until each has stopped: the engine's drive() (threads, or the simulator).
  * They work together or not at all: when one engine does not open, none runs, and when one breaks,
  * all are told to stop. Returns 0 or the first negative errno.
