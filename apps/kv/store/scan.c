@@ -14,12 +14,6 @@
 /* Buckets looked at per entry asked for, before a step ends early. As Redis. */
 #define BUCKETS_PER_ENTRY 10
 
-/*
- * Empty shards that cost as much as looking at a bucket; they are skipped by reading their key
- * count.
- */
-#define SHARDS_PER_BUCKET 16
-
 struct walk {
 	const struct kv_access *access;
 	struct kv_parking *parking;
@@ -28,7 +22,7 @@ struct walk {
 	uint32_t table;
 	uint32_t visited;
 	uint32_t wanted;
-	uint32_t looks; /* left; in sixteenths of a bucket */
+	uint32_t looks; /* buckets left to look at */
 };
 
 /*
@@ -69,21 +63,15 @@ static const struct kv_table *table_with_keys(const struct kv_store *store, uint
  * Walk on in one shard from `*at`; *at is KV_SCAN_END when it is done. Returns false when the lock
  * was refused.
  */
-static bool walk_shard(struct walk *walk, uint32_t shard, uint64_t *at)
+static bool walk_shard(struct walk *walk, uint32_t shard, const struct kv_table *table,
+		       uint64_t *at)
 {
-	const struct kv_table *table = table_with_keys(walk->access->store, shard, walk->table);
-
-	if (!table) {
-		*at = KV_SCAN_END;
-		walk->looks--;
-		return true;
-	}
 	if (!lock_for_walk(walk, shard))
 		return false;
 	while (table->buckets && *at < KV_SCAN_END && walk->visited < walk->wanted && walk->looks) {
 		*at = kv__table_scan(table, *at, walk->access->now_ms, &walk->visited, walk->visit,
 				     walk->arg);
-		walk->looks -= (uint32_t)rota_min_size(walk->looks, SHARDS_PER_BUCKET);
+		walk->looks--;
 	}
 	unlock_after_walk(walk, shard);
 	return true;
@@ -93,7 +81,7 @@ int64_t kv_scan(const struct kv_access *access, uint64_t *cursor, uint32_t count
 		struct kv_parking *parking, kv_visit_fn visit, void *arg)
 {
 	const struct kv_store *store = access->store;
-	uint64_t looks = (uint64_t)rota_max_size(count, 1) * BUCKETS_PER_ENTRY * SHARDS_PER_BUCKET;
+	uint64_t looks = (uint64_t)rota_max_size(count, 1) * BUCKETS_PER_ENTRY;
 	struct walk walk = {
 		.access = access,
 		.parking = parking,
@@ -107,11 +95,22 @@ int64_t kv_scan(const struct kv_access *access, uint64_t *cursor, uint32_t count
 	uint64_t at = *cursor & (KV_SCAN_END - 1);
 	bool refused = false;
 
-	while (shard <= store->shard_mask && walk.visited < walk.wanted && walk.looks) {
-		refused = !walk_shard(&walk, (uint32_t)shard, &at);
-		if (refused)
-			break;
-		if (at == KV_SCAN_END) {
+	while (shard <= store->shard_mask) {
+		const struct kv_table *table = table_with_keys(store, (uint32_t)shard, walk.table);
+
+		if (table) {
+			if (walk.visited >= walk.wanted || !walk.looks)
+				break;
+			refused = !walk_shard(&walk, (uint32_t)shard, table, &at);
+			if (refused)
+				break;
+		}
+		/*
+		 * Empty shards cost nothing: there are so few that reading all their counts is a
+		 * matter of microseconds, once in an iteration. What follows the last key is
+		 * skipped too, so that a small database is one step.
+		 */
+		if (!table || at == KV_SCAN_END) {
 			shard++;
 			at = 0;
 		}

@@ -260,7 +260,7 @@ typedef void (*kv_visit_fn)(void *arg, const struct kv_entry *entry);
  * cursor    In and out: 0 begins, and 0 afterwards means the iteration is complete. Any other value
  *           is accepted.
  * count     At least so many entries, rounded up to a bucket, unless 10 × count buckets were looked
- *           at first.
+ *           at first. Empty shards do not count, so that a few keys are one step.
  * Returns   the number visited, or -EAGAIN: a shard was refused before anything was visited;
  *           `parking` is queued.
  * Inside the gate with no lock held, or alone behind it. Only access->reactor, database and now_ms

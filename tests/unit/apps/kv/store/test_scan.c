@@ -113,6 +113,58 @@ static void test_scan_quiet_store_sees_each_key_once(void **state)
 	t_close(&t);
 }
 
+/* As many shards as in the server, nearly all of them empty. */
+static void test_scan_few_keys_are_one_step(void **state)
+{
+	for (unsigned keys = 0; keys <= 10; keys++) {
+		struct seen seen = { 0 };
+		struct kv_parking parking;
+		struct t_store t;
+		uint64_t cursor = 0;
+		char text[16];
+
+		(void)state;
+		t_open(&t, KV_SHARDS_DEFAULT);
+		for (unsigned i = 0; i < keys; i++) {
+			snprintf(text, sizeof(text), "s%u", i);
+			assert_int_equal(t_set(&t, text, ""), 0);
+		}
+		assert_int_equal(kv_scan(&t.access, &cursor, 10, &parking, note_entry, &seen),
+				 keys);
+		assert_int_equal(cursor, 0);
+		t_close(&t);
+	}
+}
+
+/* Buckets that hold nothing live cost: ten for each key asked for, and the step is over. */
+static void test_scan_step_is_bounded_in_buckets(void **state)
+{
+	struct seen seen = { 0 };
+	struct kv_parking parking;
+	unsigned steps = 0;
+	struct t_store t;
+	uint64_t cursor = 0;
+	char text[16];
+
+	(void)state;
+	t_open(&t, 1);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct kv_key key;
+
+		snprintf(text, sizeof(text), "c%u", i);
+		key = t_key(&t, text);
+		assert_int_equal(kv_string_set(&t.access, &key, rota_view_of(NULL, 0), 1500), 0);
+	}
+	t.access.now_ms = 2000; /* all have expired */
+	do {
+		steps++;
+		assert_int_equal(kv_scan(&t.access, &cursor, 1, &parking, note_entry, &seen), 0);
+	} while (cursor);
+	/* 1000 keys are in 133 buckets and more. */
+	assert_in_range(steps, 14, 40);
+	t_close(&t);
+}
+
 static void test_scan_any_cursor_is_accepted(void **state)
 {
 	uint64_t cursors[] = { UINT64_MAX, UINT64_C(1) << 63, 1, UINT32_MAX,
@@ -242,6 +294,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scan_staying_keys_are_seen_under_growth_and_shrinking),
 		cmocka_unit_test(test_scan_quiet_store_sees_each_key_once),
+		cmocka_unit_test(test_scan_few_keys_are_one_step),
+		cmocka_unit_test(test_scan_step_is_bounded_in_buckets),
 		cmocka_unit_test(test_scan_any_cursor_is_accepted),
 		cmocka_unit_test(test_scan_skips_expired_keys),
 		cmocka_unit_test(test_scan_locked_shard_parks_or_ends_the_step),
