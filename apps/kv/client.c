@@ -41,8 +41,9 @@ static bool is_kept_out(const struct kv_local *local, struct rota_session *sessi
 	return rota_conn_address(rota_session_conn(session), true, &peer) == 0 && !is_local(&peer);
 }
 
-static void turn_away(struct rota_session *session, const char *why)
+static void turn_away(struct kv_local *local, struct rota_session *session, const char *why)
 {
+	kv_count(&local->counters.rejected, 1);
 	rota_resp_write_error(rota_session_output(session), rota_view_of_string(why));
 	rota_session_finish(session);
 }
@@ -52,22 +53,25 @@ int kv_client_open(struct rota_session *session)
 	const struct rota_resp_service *resp = rota_session_arg(session);
 	struct kv_server *server = ROTA_CONTAINER_OF(resp, struct kv_server, resp);
 	struct kv_client *client = kv_client_of(session);
-	struct kv_local *local = &server->locals[rota_reactor_index(rota_reactor_current())];
+	struct kv_local *local = kv_local_here(server);
 
+	/* Who is turned away is no client: nothing it sends is looked at any more. */
+	if (clients_now(server) >= local->settings->maxclients) {
+		turn_away(local, session, "ERR max number of clients reached");
+		return 0;
+	}
+	if (is_kept_out(local, session)) {
+		turn_away(local, session,
+			  "DENIED protected mode is on and no password is set, so only "
+			  "connections from this machine are served. Set requirepass, or "
+			  "protected-mode no if the network is trusted.");
+		return 0;
+	}
 	client->local = local;
 	client->created_s = kv_server_age_s(server, rota_now());
 	client->active_s = client->created_s;
 	kv_count(&local->counters.accepted, 1);
 	kv_count(&local->counters.clients, 1);
-	if (clients_now(server) > local->settings->maxclients) {
-		kv_count(&local->counters.rejected, 1);
-		turn_away(session, "ERR max number of clients reached");
-	} else if (is_kept_out(local, session)) {
-		kv_count(&local->counters.rejected, 1);
-		turn_away(session, "DENIED protected mode is on and no password is set, so only "
-				   "connections from this machine are served. Set requirepass, or "
-				   "protected-mode no if the network is trusted.");
-	}
 	kv_client_reset(session);
 	return 0;
 }
@@ -76,9 +80,11 @@ void kv_client_close(struct rota_session *session, int reason)
 {
 	struct kv_client *client = kv_client_of(session);
 
-	(void)reason;
 	if (!client->local)
-		return; /* it was never opened */
+		return; /* it was never opened, or turned away */
+	/* What cannot be parsed is answered with an error, and the end, before it comes here. */
+	if (reason == -ROTA_EPROTOCOL)
+		kv_count(&client->local->counters.errors, 1);
 	kv_count(&client->local->counters.clients, (uint64_t)-1);
 	if (client->labels) {
 		rota_buffer_fini(&client->labels->name);

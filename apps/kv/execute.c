@@ -114,7 +114,7 @@ int kv_execute(struct rota_session *session, const struct rota_resp_request *req
 			return execute_apart(&batch, plan, i);
 	} while (++i < count && !call->client->ends_batch && !rota_session_is_full(session));
 	call->client->command = call->command;
-	kv_count(&call->client->local->counters.commands, (uint64_t)i);
+	kv_count(&call->client->local->counters.requests, (uint64_t)i);
 	leave(&batch);
 	return i;
 }
@@ -255,6 +255,7 @@ static void reject_subcommand(struct kv_call *call)
 
 static void reject(struct kv_call *call, const struct plan *plan)
 {
+	kv_count(&call->client->local->counters.refused, 1);
 	switch ((enum verdict)plan->verdict) {
 	case VERDICT_UNKNOWN:
 		reject_unknown(call);
@@ -354,7 +355,7 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 	int status = 0;
 
 	call->client->command = call->command;
-	kv_count(&call->client->local->counters.commands, (uint64_t)index + 1);
+	kv_count(&call->client->local->counters.requests, (uint64_t)index + 1);
 	if (batch->is_inside)
 		kv_gate_leave(call->access.store, call->access.reactor);
 	batch->is_inside = false;

@@ -44,11 +44,13 @@ static bool expire_slice(struct kv_local *local)
 	return result.more;
 }
 
+/* By the time that has passed, which a busy reactor's sleeps and rounds make longer. */
 static void sample(struct kv_local *local)
 {
-	uint64_t *oldest = &local->samples[local->sample_at];
-	uint64_t now = local->counters.commands;
-	uint64_t per_second = (now - *oldest) * 1000 / (PERIOD_MS * KV_SAMPLES);
+	struct kv_sample *oldest = &local->samples[local->sample_at];
+	struct kv_sample now = { local->counters.requests - local->counters.refused, rota_now() };
+	uint64_t passed_ms = (uint64_t)(now.at - oldest->at) / ROTA_NS_PER_MS;
+	uint64_t per_second = passed_ms ? (now.commands - oldest->commands) * 1000 / passed_ms : 0;
 
 	*oldest = now;
 	local->sample_at = (local->sample_at + 1) % KV_SAMPLES;
@@ -59,6 +61,8 @@ int64_t kv_expirer(void *arg)
 {
 	struct kv_local *local = arg;
 
+	for (size_t i = 0; i < KV_SAMPLES; i++)
+		local->samples[i].at = rota_now();
 	while (rota_sleep_ms(PERIOD_MS) == 0) {
 		rota_ns end = rota_after_ns(ROUND_NS);
 

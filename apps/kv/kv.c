@@ -104,21 +104,6 @@ void kv_server_fini(struct kv_server *server)
 	server->store = NULL;
 }
 
-uint64_t kv_server_sum(const struct kv_server *server, size_t counter_offset)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < server->locals_count; i++) {
-		const struct kv_local *local = &server->locals[i];
-		const char *now = (const char *)&local->counters + counter_offset;
-		const char *base = (const char *)&local->base + counter_offset;
-
-		sum += kv_counted((const uint64_t *)(const void *)now) -
-		       kv_counted((const uint64_t *)(const void *)base);
-	}
-	return sum;
-}
-
 /* Everything shared: on reactor 0, before any reactor serves. */
 static int make_shared(struct kv_server *server, struct rota_server *rota)
 {

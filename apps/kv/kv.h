@@ -44,19 +44,25 @@ void kv_settings_unref(struct kv_settings *settings);
 
 /* ---- what each reactor counts ---- */
 
-/* Written with kv_count by the reactor they belong to, read relaxed by any. */
+/* Written with kv_count by the reactor they belong to; `clients` is read relaxed by any. */
 struct kv_counters {
-	uint64_t commands;
+	uint64_t requests;       /* answered */
+	uint64_t refused;        /* of them, those that no command was run for */
 	uint64_t errors;         /* error replies */
 	uint64_t accepted;       /* connections */
-	uint64_t rejected;       /* for maxclients */
-	uint64_t clients;        /* now; not reset */
+	uint64_t rejected;       /* connections turned away, which are not among the accepted */
+	uint64_t clients;        /* now: a state, not a sum */
 	uint64_t parked;         /* requests that had to wait for a shard or the gate */
-	uint64_t ops_per_second; /* of the last 1.6 s; not reset */
+	uint64_t ops_per_second; /* of the last 1.6 s: a state too */
 };
 
-/* Samples of the commands counter, one each 100 ms, for ops_per_second. */
+/* How many commands had been run when; one each 100 ms, for ops_per_second. */
 #define KV_SAMPLES 16
+
+struct kv_sample {
+	uint64_t commands;
+	rota_ns at;
+};
 
 struct kv_local {
 	struct kv_counters counters;
@@ -65,8 +71,11 @@ struct kv_local {
 	struct rota_reactor *reactor;
 	uint32_t index;
 	uint32_t sample_at;
-	uint64_t samples[KV_SAMPLES];
-	struct kv_counters base; /* what the counters were at the last CONFIG RESETSTAT */
+	struct kv_sample samples[KV_SAMPLES];
+	/* What was counted up to the last CONFIG RESETSTAT; the store's is reactor 0's to keep. */
+	struct kv_counters base;
+	struct rota_net_stats net_base;
+	struct kv_statistics store_base;
 } ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 
 /* Add to a counter of the current reactor. */
@@ -106,9 +115,11 @@ void kv_server_fini(struct kv_server *server);
 int kv_server_start(struct rota_server *rota, unsigned reactor_index, void *arg);
 void kv_server_stop(struct rota_server *rota, unsigned reactor_index, void *arg);
 
-/* Sum of one counter over all reactors, since the last CONFIG RESETSTAT. */
-uint64_t kv_server_sum(const struct kv_server *server, size_t counter_offset);
-#define KV_SUM(server, counter) kv_server_sum((server), offsetof(struct kv_counters, counter))
+/* What belongs to the current reactor. */
+static inline struct kv_local *kv_local_here(const struct kv_server *server)
+{
+	return &server->locals[rota_reactor_index(rota_reactor_current())];
+}
 
 /* ---- a session ---- */
 

@@ -23,7 +23,10 @@ int mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t ne
 
 struct info {
 	struct kv_call *call;
-	struct rota_net_stats net; /* of all reactors */
+	/* of all reactors, since the last CONFIG RESETSTAT where that says something */
+	struct kv_counters counters;
+	uint64_t received_bytes;
+	uint64_t sent_bytes;
 	struct kv_statistics store;
 	struct rota_buffer text;
 	bool failed; /* no memory */
@@ -80,9 +83,7 @@ static void add_server(struct info *info)
 
 static void add_clients(struct info *info)
 {
-	const struct kv_server *server = kv_call_server(info->call);
-
-	add_u64(info, "connected_clients", KV_SUM(server, clients));
+	add_u64(info, "connected_clients", info->counters.clients);
 	add(info, "maxclients:%u", info->call->client->local->settings->maxclients);
 	add(info, "blocked_clients:0");
 }
@@ -107,7 +108,7 @@ static uint64_t allocated_bytes(void)
 	size_t bytes = 0, bytes_bytes = sizeof(bytes);
 
 	if (!mallctl)
-		return mallinfo2().uordblks;
+		return mallinfo2().uordblks + mallinfo2().hblkhd;
 	/* jemalloc's figures are of the last time this was written. */
 	if (mallctl("epoch", NULL, NULL, &epoch, sizeof(epoch)) != 0 ||
 	    mallctl("stats.allocated", &bytes, &bytes_bytes, NULL, 0) != 0)
@@ -144,20 +145,18 @@ static void add_persistence(struct info *info)
 
 static void add_stats(struct info *info)
 {
-	const struct kv_server *server = kv_call_server(info->call);
-
-	add_u64(info, "total_connections_received", KV_SUM(server, accepted));
-	add_u64(info, "total_commands_processed", KV_SUM(server, commands));
-	add_u64(info, "instantaneous_ops_per_sec", KV_SUM(server, ops_per_second));
-	add_u64(info, "total_net_input_bytes", info->net.received_bytes);
-	add_u64(info, "total_net_output_bytes", info->net.sent_bytes);
-	add_u64(info, "rejected_connections", KV_SUM(server, rejected));
+	add_u64(info, "total_connections_received", info->counters.accepted);
+	add_u64(info, "total_commands_processed", info->counters.requests - info->counters.refused);
+	add_u64(info, "instantaneous_ops_per_sec", info->counters.ops_per_second);
+	add_u64(info, "total_net_input_bytes", info->received_bytes);
+	add_u64(info, "total_net_output_bytes", info->sent_bytes);
+	add_u64(info, "rejected_connections", info->counters.rejected);
 	add_u64(info, "expired_keys", info->store.expired);
 	add_u64(info, "evicted_keys", info->store.evicted);
 	add_u64(info, "keyspace_hits", info->store.hits);
 	add_u64(info, "keyspace_misses", info->store.misses);
-	add_u64(info, "total_error_replies", KV_SUM(server, errors));
-	add_u64(info, "parked_requests", KV_SUM(server, parked));
+	add_u64(info, "total_error_replies", info->counters.errors);
+	add_u64(info, "parked_requests", info->counters.parked);
 	add_u64(info, "locks_refused", info->store.locks_refused);
 }
 
@@ -190,8 +189,7 @@ static void add_keyspace(struct info *info)
 		uint64_t keys = kv_store_key_count(store, i);
 
 		if (keys)
-			add(info, "db%u:keys=%llu,expires=%llu,avg_ttl=0", i,
-			    (unsigned long long)keys,
+			add(info, "db%u:keys=%llu,expires=%llu", i, (unsigned long long)keys,
 			    (unsigned long long)kv_store_expiring_count(store, i));
 	}
 }
@@ -209,13 +207,41 @@ static const struct section {
 
 /* ---- gathering ---- */
 
+static void add_counters(struct kv_counters *sum, const struct kv_local *local)
+{
+	const struct kv_counters *now = &local->counters, *base = &local->base;
+
+	sum->requests += now->requests - base->requests;
+	sum->refused += now->refused - base->refused;
+	sum->errors += now->errors - base->errors;
+	sum->accepted += now->accepted - base->accepted;
+	sum->rejected += now->rejected - base->rejected;
+	sum->parked += now->parked - base->parked;
+	sum->clients += now->clients;
+	sum->ops_per_second += now->ops_per_second;
+}
+
+/* On each reactor in turn, as only it reads its bases. */
 static int64_t count_here(void *arg)
 {
-	struct rota_net_stats *sum = arg, here;
+	struct info *info = arg;
+	const struct kv_local *local = kv_local_here(kv_call_server(info->call));
+	struct rota_net_stats here;
 
+	add_counters(&info->counters, local);
 	rota_net_stats(&here);
-	sum->received_bytes += here.received_bytes;
-	sum->sent_bytes += here.sent_bytes;
+	info->received_bytes += here.received_bytes - local->net_base.received_bytes;
+	info->sent_bytes += here.sent_bytes - local->net_base.sent_bytes;
+	if (!local->index) {
+		const struct kv_statistics *base = &local->store_base;
+
+		kv_store_statistics(local->server->store, &info->store);
+		info->store.hits -= base->hits;
+		info->store.misses -= base->misses;
+		info->store.expired -= base->expired;
+		info->store.evicted -= base->evicted;
+		info->store.locks_refused -= base->locks_refused;
+	}
 	return 0;
 }
 
@@ -239,12 +265,11 @@ int kv_run_info(struct kv_call *call)
 	struct info info = { .call = call };
 
 	for (unsigned i = 0; i < server->locals_count; i++) {
-		int64_t status = rota_call_on(server->locals[i].reactor, count_here, &info.net);
+		int64_t status = rota_call_on(server->locals[i].reactor, count_here, &info);
 
 		if (status < 0)
 			return (int)status;
 	}
-	kv_store_statistics(call->access.store, &info.store);
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(sections); i++) {
 		if (!is_asked_for(call, sections[i].name))
 			continue;

@@ -123,16 +123,11 @@ static void install(struct kv_local *local, struct kv_settings *settings)
 	kv_settings_unref(before);
 }
 
-static struct kv_local *local_here(struct kv_server *server)
-{
-	return &server->locals[rota_reactor_index(rota_reactor_current())];
-}
-
 /* On reactor 0: the next version, out of the current one and the change. */
 static int64_t make_settings(void *arg)
 {
 	struct change *change = arg;
-	struct kv_local *local = local_here(change->server);
+	struct kv_local *local = kv_local_here(change->server);
 	const struct kv_settings *before = local->settings;
 	struct rota_view password = rota_view_of(before->password, before->password_bytes);
 
@@ -149,7 +144,7 @@ static int64_t install_here(void *arg)
 {
 	struct change *change = arg;
 
-	install(local_here(change->server), change->settings);
+	install(kv_local_here(change->server), change->settings);
 	return 0;
 }
 
@@ -241,12 +236,12 @@ int kv_run_config_set(struct kv_call *call)
 
 static int64_t reset_here(void *arg)
 {
-	struct kv_local *local = local_here(arg);
+	struct kv_local *local = kv_local_here(arg);
 
-	/* These two are states, not sums. */
 	local->base = local->counters;
-	local->base.clients = 0;
-	local->base.ops_per_second = 0;
+	rota_net_stats(&local->net_base);
+	if (!local->index)
+		kv_store_statistics(local->server->store, &local->store_base);
 	return 0;
 }
 

@@ -192,6 +192,12 @@ class Keys(Shared):
         self.assertEqual(c("GET", "b"), b"1")
         self.assertEqual(c("DBSIZE"), 1)
 
+    def test_scan_of_a_small_database_is_one_step(self):
+        self.assertEqual(self.c("SCAN", 0), [b"0", []])
+        self.c("MSET", *(word for i in range(10) for word in (f"k{i}", i)))
+        cursor, keys = self.c("SCAN", 0)
+        self.assertEqual((cursor, sorted(keys)), (b"0", [b"k%d" % i for i in range(10)]))
+
     def test_scan_and_keys_see_every_key_once(self):
         c = self.c
         wanted = {b"key:%d" % i for i in range(5000)}
@@ -360,12 +366,55 @@ class About(Shared):
         self.assertEqual(c("COMMAND", "DOCS", "get")[0], b"get")
         self.assertIn(b"set", c("COMMAND", "LIST"))
 
+    def info(self):
+        text = self.c("INFO").decode()
+        return dict(l.split(":", 1) for l in text.splitlines() if ":" in l)
+
+    def since(self, before, *fields):
+        """How much these have grown, in order."""
+        now = self.info()
+        return [int(now[field]) - int(before[field]) for field in fields]
+
+    def test_info_counts_what_redis_counts(self):
+        # The INFO in between is a command as well.
+        before = self.info()
+        self.c("GET", "none")
+        self.assertEqual(self.since(before, "total_commands_processed", "keyspace_misses"), [2, 1])
+        before = self.info()
+        for wrong in (("NOSUCH",), ("GET",), ("CLIENT", "NOSUCH")):
+            self.assertIsInstance(self.c(*wrong), Error)
+        self.assertEqual(self.since(before, "total_commands_processed", "total_error_replies"),
+                         [1, 3])
+        before = self.info()
+        broken = self.server.client()
+        broken.send(b"*x\r\n")
+        self.assertIsInstance(broken.reply(), Error)
+        self.assertTrue(broken.is_closed())
+        end = time.monotonic() + 10
+        while self.since(before, "total_error_replies") == [0] and time.monotonic() < end:
+            pass
+        self.assertEqual(self.since(before, "total_error_replies"), [1])
+
+    def test_resetstat_resets_every_sum(self):
+        self.c("SET", "k", "v" * 10000)
+        self.assertEqual(len(self.c("GET", "k")), 10000)
+        self.c("GET", "none")
+        self.c("NOSUCH")
+        self.assertEqual(self.c("CONFIG", "RESETSTAT"), "OK")
+        fields = self.info()
+        for field in ("keyspace_hits", "keyspace_misses", "total_error_replies",
+                      "total_connections_received", "expired_keys", "rejected_connections"):
+            self.assertEqual(fields[field], "0", field)
+        self.assertLess(int(fields["total_net_output_bytes"]), 10000)
+        self.assertLess(int(fields["total_net_input_bytes"]), 10000)
+        self.assertEqual(int(fields["total_commands_processed"]), 1)
+        self.assertGreater(int(fields["used_memory_dataset"]), 10000)
+
     def test_info_tells_what_happened(self):
         self.c("SET", "a", "1")
         self.c("SET", "b", "1", "EX", "100")
-        text = self.c("INFO").decode()
-        fields = dict(l.split(":", 1) for l in text.splitlines() if ":" in l)
-        self.assertEqual(fields["db0"], "keys=2,expires=1,avg_ttl=0")
+        fields = self.info()
+        self.assertEqual(fields["db0"], "keys=2,expires=1")
         self.assertEqual(int(fields["tcp_port"]), self.server.port)
         self.assertGreater(int(fields["total_commands_processed"]), 2)
         self.assertGreater(int(fields["used_memory"]), 0)
@@ -444,6 +493,10 @@ class Lives(unittest.TestCase):
             refused = server.client()
             self.assertEqual(str(refused.reply()), "ERR max number of clients reached")
             self.assertTrue(refused.is_closed())
+            fields = clients[0]("INFO").decode()
+            self.assertIn("connected_clients:3\r\n", fields)
+            self.assertIn("total_connections_received:3\r\n", fields)
+            self.assertIn("rejected_connections:1\r\n", fields)
 
     def test_shutdown_ends_with_status_0(self):
         server = start()
