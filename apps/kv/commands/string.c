@@ -262,20 +262,6 @@ int kv_run_setnx(struct kv_call *call)
 
 /* ---- several ---- */
 
-/*
- * Set every pair, under the locks. Only memory can fail half-way, after what came before has been
- * set; the error says so to the client, who may send it again.
- */
-static int set_pairs(struct kv_call *call, const struct kv_keys *keys)
-{
-	int status = 0;
-
-	for (uint32_t i = 0; i < keys->count && status == 0; i++)
-		status = kv_string_set(&call->access, &keys->keys[i], call->args[2 * i + 2],
-				       KV_NO_EXPIRY);
-	return status;
-}
-
 static int set_several(struct kv_call *call, bool only_if_none)
 {
 	struct kv_keys keys;
@@ -292,7 +278,7 @@ static int set_several(struct kv_call *call, bool only_if_none)
 	for (uint32_t i = 0; i < keys.count && only_if_none && is_allowed; i++)
 		is_allowed = !kv_find(&call->access, &keys.keys[i]);
 	if (is_allowed)
-		status = set_pairs(call, &keys);
+		status = kv_string_set_all(&call->access, keys.keys, &call->args[2], 2, keys.count);
 	kv_call_unlock_keys(call, &keys);
 	if (status < 0)
 		return kv_reply_status(call, status);

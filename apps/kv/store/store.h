@@ -235,6 +235,15 @@ ROTA_MUST_USE int kv_string_set_blob(const struct kv_access *access, const struc
 				     struct rota_blob *blob, int64_t at_ms);
 
 /*
+ * Make all of `keys` strings without expiry, or none: values[i * values_step] goes to keys[i]. Of a
+ * key that comes more than once the last value stays. Values as for kv_string_set. May move.
+ * Returns 0, -KV_ETOOBIG or -ENOMEM (nothing changed).
+ */
+ROTA_MUST_USE int kv_string_set_all(const struct kv_access *access, const struct kv_key *keys,
+				    const struct rota_view *values, uint32_t values_step,
+				    uint32_t count);
+
+/*
  * Append to a string; an absent key is created. Amortised O(bytes). May move; keeps the expiry.
  * Returns the new length, -KV_EWRONGTYPE, -KV_ETOOBIG or -ENOMEM (nothing changed).
  */

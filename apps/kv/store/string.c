@@ -12,6 +12,9 @@
 
 #include "apps/kv/store/store_internal.h"
 
+/* Keys of a command for which what was there before is noted on the stack. */
+#define SET_ALL_INLINE 16
+
 /* Make `like` what an entry for a string of `bytes` is, for sizes and for creating one. */
 static void describe_string(struct kv_entry *like, size_t bytes)
 {
@@ -141,6 +144,110 @@ int kv_string_set(const struct kv_access *access, const struct kv_key *key, stru
 	status = kv__put(&operation, access, key, slot, entry);
 	if (status < 0)
 		rota_free(entry);
+	return status;
+}
+
+/* ---- several at once ---- */
+
+/* A new entry for a small or a large value, in no table. NULL: no memory. */
+static struct kv_entry *create_string(struct rota_view key, struct rota_view value)
+{
+	struct rota_blob *blob = NULL;
+	struct kv_entry *entry, like;
+	char *payload;
+
+	if (value.bytes >= KV_BLOB_BYTES_MIN) {
+		blob = rota_blob_create(value.bytes);
+		if (!blob)
+			return NULL;
+		memcpy(blob->data, value.data, value.bytes);
+	}
+	describe_string(&like, value.bytes);
+	entry = kv__entry_create(key, &like, KV_NO_EXPIRY, &payload);
+	if (!entry) {
+		if (blob)
+			rota_blob_unref(blob);
+		return NULL;
+	}
+	if (blob)
+		memcpy(payload, &blob, sizeof(blob));
+	else if (value.bytes)
+		memcpy(payload, value.data, value.bytes);
+	return entry;
+}
+
+/*
+ * Put a new entry and keep what it replaces: *before is NULL when the key was absent. Nothing is
+ * written in place, as that could not be taken back.
+ */
+static int exchange(const struct kv_access *access, const struct kv_key *key,
+		    struct rota_view value, struct kv_entry **before)
+{
+	struct kv_operation operation;
+	struct kv_entry *entry;
+	uint64_t *slot;
+	int status;
+
+	if (value.bytes > KV_VALUE_BYTES_MAX || key->bytes.bytes > KV_VALUE_BYTES_MAX)
+		return -KV_ETOOBIG;
+	entry = create_string(key->bytes, value);
+	if (!entry)
+		return -ENOMEM;
+	slot = kv__locate(&operation, access, key);
+	*before = slot ? kv__slot_entry(*slot) : NULL;
+	if (slot) {
+		kv__table_replace(&operation.site, slot, entry);
+		kv__count_memory(&operation, kv_entry_memory_bytes(entry),
+				 kv_entry_memory_bytes(*before));
+		return 0;
+	}
+	status = kv__put(&operation, access, key, NULL, entry);
+	if (status < 0)
+		kv__garbage_add_entry(access->garbage, entry);
+	return status;
+}
+
+/* Put back what exchange() replaced. Cannot fail. */
+static void take_back(const struct kv_access *access, const struct kv_key *key,
+		      struct kv_entry *before)
+{
+	struct kv_operation operation;
+	uint64_t *slot;
+
+	if (!before) {
+		kv_delete(access, key);
+		return;
+	}
+	slot = kv__locate(&operation, access, key);
+	rota_ignore(kv__put(&operation, access, key, slot, before), "replacing cannot fail");
+}
+
+int kv_string_set_all(const struct kv_access *access, const struct kv_key *keys,
+		      const struct rota_view *values, uint32_t values_step, uint32_t count)
+{
+	struct kv_entry *inline_[SET_ALL_INLINE], **before = inline_;
+	uint32_t done = 0;
+	int status = 0;
+
+	if (count > SET_ALL_INLINE)
+		before = rota_alloc(count * sizeof(before[0]));
+	if (!before)
+		return -ENOMEM;
+	while (done < count && status == 0) {
+		status = exchange(access, &keys[done], values[(size_t)done * values_step],
+				  &before[done]);
+		done += status == 0;
+	}
+	/* From the last to the first: a key that came twice has what came first to go back to. */
+	while (status < 0 && done > 0) {
+		done--;
+		take_back(access, &keys[done], before[done]);
+	}
+	for (uint32_t i = 0; i < done; i++)
+		if (before[i])
+			kv__garbage_add_entry(access->garbage, before[i]);
+	if (before != inline_)
+		rota_free(before);
 	return status;
 }
 

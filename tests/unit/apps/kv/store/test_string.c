@@ -7,6 +7,8 @@
 
 static char big[100000];
 
+#define SEVERAL 60
+
 static struct kv_entry *entry_of(struct t_store *t, const char *key)
 {
 	struct kv_key k = t_key(t, key);
@@ -230,6 +232,105 @@ static void test_string_memory_counter_agrees_with_entries(void **state)
 	t_close(&t);
 }
 
+/* What an allocation that fails must leave as it was: absent keys, small and large, expiring. */
+struct several {
+	struct kv_key keys[SEVERAL];
+	struct rota_view values[2 * SEVERAL]; /* every second one, as in a request */
+	char texts[SEVERAL][16];
+};
+
+static void prepare_several(struct t_store *t, struct several *several)
+{
+	for (unsigned i = 0; i < SEVERAL; i++) {
+		/* The last eight are keys that came before. */
+		snprintf(several->texts[i], 16, "key:%u", i < SEVERAL - 8 ? i : i - 8);
+		several->keys[i] = t_key(t, several->texts[i]);
+		several->values[2 * i] = rota_view_of(big, i % 5 ? i : 20000 + i);
+		several->values[2 * i + 1] = rota_view_of_string("not looked at");
+	}
+	for (unsigned i = 0; i < SEVERAL - 8; i += 2)
+		assert_int_equal(kv_string_set(&t->access, &several->keys[i],
+					       rota_view_of_string(several->texts[i]),
+					       i % 3 ? KV_NO_EXPIRY : 5000),
+				 0);
+}
+
+static void assert_unchanged(struct t_store *t, const struct several *several)
+{
+	for (unsigned i = 0; i < SEVERAL - 8; i++) {
+		const struct kv_entry *entry = entry_of(t, several->texts[i]);
+
+		if (i % 2) {
+			assert_null(entry);
+			continue;
+		}
+		t_assert_value(t, several->texts[i], rota_view_of_string(several->texts[i]));
+		assert_int_equal(kv_entry_expiry(entry), i % 3 ? KV_NO_EXPIRY : 5000);
+	}
+}
+
+static void assert_all_set(struct t_store *t, const struct several *several)
+{
+	for (unsigned i = 0; i < SEVERAL; i++) {
+		const struct kv_entry *entry = entry_of(t, several->texts[i]);
+		unsigned last = i >= SEVERAL - 16 && i < SEVERAL - 8 ? i + 8 : i;
+
+		t_assert_value(t, several->texts[i], several->values[2 * last]);
+		assert_int_equal(kv_entry_expiry(entry), KV_NO_EXPIRY);
+	}
+}
+
+static void test_string_set_all_out_of_memory_changes_nothing(void **state)
+{
+	int status = -ENOMEM;
+
+	(void)state;
+	memset(big, 'm', sizeof(big));
+	for (int failing = 1; status < 0; failing++) {
+		static struct several several;
+		uint64_t memory_before;
+		struct kv_statistics statistics;
+		struct t_store t;
+
+		t_open(&t, 1);
+		prepare_several(&t, &several);
+		kv_store_statistics(t.store, &statistics);
+		memory_before = statistics.memory_bytes;
+		t_until_failure = failing;
+		status = kv_string_set_all(&t.access, several.keys, several.values, 2, SEVERAL);
+		if (status < 0) {
+			assert_int_equal(status, -ENOMEM);
+			assert_unchanged(&t, &several);
+			kv_store_statistics(t.store, &statistics);
+			/* The table may have grown. */
+			assert_in_range(statistics.memory_bytes, memory_before,
+					memory_before + 4096);
+		}
+		t_assert_counts_agree(&t);
+		/* Every allocation was made: some of them may fail without harm. */
+		if (status == 0 && t_until_failure > 0)
+			assert_all_set(&t, &several);
+		else if (status == 0)
+			status = -ENOMEM;
+		t_close(&t);
+	}
+}
+
+static void test_string_set_all_too_big_changes_nothing(void **state)
+{
+	static struct several several;
+	struct t_store t;
+
+	(void)state;
+	t_open(&t, 4);
+	prepare_several(&t, &several);
+	several.values[2 * (SEVERAL - 1)].bytes = (size_t)KV_VALUE_BYTES_MAX + 1;
+	assert_int_equal(kv_string_set_all(&t.access, several.keys, several.values, 2, SEVERAL),
+			 -KV_ETOOBIG);
+	assert_unchanged(&t, &several);
+	t_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +343,8 @@ int main(void)
 		cmocka_unit_test(test_string_set_blob_takes_on_success_only),
 		cmocka_unit_test(test_string_blob_renamed_copied_persisted),
 		cmocka_unit_test(test_string_memory_counter_agrees_with_entries),
+		cmocka_unit_test(test_string_set_all_out_of_memory_changes_nothing),
+		cmocka_unit_test(test_string_set_all_too_big_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
