@@ -564,6 +564,29 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 	       ((const struct stream *)conn->session_state)->held.capacity;
 }
 
+void rota_net_set_idle_timeout(rota_ns timeout_ns)
+{
+	struct net *net = rota__reactor()->net;
+	struct rota_link *link;
+
+	if (!net)
+		return;
+	for (link = net->listeners.next; link != &net->listeners; link = link->next)
+		ROTA_CONTAINER_OF(link, struct rota_listener, link)
+			->options.limits.idle_timeout_ns = timeout_ns;
+	for (link = net->conns.next; link != &net->conns; link = link->next) {
+		struct rota_conn *conn = ROTA_CONTAINER_OF(link, struct rota_conn, link);
+
+		/* Afterwards the timer belongs to lingering. */
+		if (!conn->listener || conn->state != CONN_OPEN)
+			continue;
+		if (timeout_ns)
+			rota_timer_arm(&conn->timer, conn->active_at + timeout_ns);
+		else
+			rota_timer_disarm(&conn->timer);
+	}
+}
+
 void rota_conn_each(void (*visit)(struct rota_conn *conn, void *arg), void *arg)
 {
 	struct net *net = rota__reactor()->net;

@@ -412,6 +412,41 @@ static void idle_connections_are_closed_and_busy_ones_are_not(struct t_net *net)
 	rota_conn_close(idle);
 }
 
+static int64_t set_idle_timeout(void *arg)
+{
+	rota_net_set_idle_timeout(*(const rota_ns *)arg);
+	return 0;
+}
+
+static void idle_timeout_changes_for_those_that_are_there(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .idle_timeout_ns = 0 };
+	rota_ns forever = 0, short_time = 30 * ROTA_NS_PER_MS;
+	struct rota_conn *before, *after;
+
+	serve_limited(net, t_drain, &limits);
+	before = t_connect(net);
+	t_say(before, "x");
+	CHECK_EQUAL(rota_sleep_ms(100), 0);
+	CHECK_EQUAL(seen.ended, 0);
+	CHECK_EQUAL(rota_call_on(net->server, set_idle_timeout, &short_time), 0);
+	after = t_connect(net);
+	t_until(&seen.ended, 2);
+	CHECK_EQUAL(t_server_stats(net).idle_closes, 2);
+	rota_conn_close(before);
+	rota_conn_close(after);
+	/* And back: who comes now, or is there, may stay. */
+	memset(&seen, 0, sizeof(seen));
+	before = t_connect(net);
+	CHECK_EQUAL(rota_call_on(net->server, set_idle_timeout, &forever), 0);
+	after = t_connect(net);
+	CHECK_EQUAL(rota_sleep_ms(100), 0);
+	/* In real time the first may have been cut off before. */
+	CHECK_EQUAL(net->is_simulated ? seen.ended : 0, 0);
+	rota_conn_close(before);
+	rota_conn_close(after);
+}
+
 static int64_t say_goodbye(struct rota_conn *conn)
 {
 	t_say(conn, "bye\n");
@@ -612,6 +647,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(nobody_listens),
 	SCENARIO(unix_sockets_serve),
 	SCENARIO(idle_connections_are_closed_and_busy_ones_are_not),
+	SCENARIO(idle_timeout_changes_for_those_that_are_there),
 	SCENARIO(lingering_is_bounded),
 	SCENARIO(a_finishing_connection_is_not_kept_by_input),
 	SCENARIO(what_waits_when_a_listener_closes_is_served),

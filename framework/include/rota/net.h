@@ -198,6 +198,12 @@ ROTA_API size_t rota_conn_memory_bytes(const struct rota_conn *conn);
 /* Visit every connection of the current reactor; `visit` may abort sessions but not suspend. */
 ROTA_API void rota_conn_each(void (*visit)(struct rota_conn *conn, void *arg), void *arg);
 
+/*
+ * Change the idle time-out (0: none) of the current reactor's listeners, and with it of every
+ * connection that came by them. The idle time so far counts.
+ */
+ROTA_API void rota_net_set_idle_timeout(rota_ns timeout_ns);
+
 /* The session of a connection served by a protocol; NULL in task style. */
 ROTA_API struct rota_session *rota_conn_session(struct rota_conn *conn);
 
