@@ -3,6 +3,10 @@
  * Sessions: opening, closing, what they remember. Application layer of rota-kv; on the session's
  * reactor.
  */
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <rota/error.h>
 #include <rota/memory.h>
 
 #include "apps/kv/kv.h"
@@ -36,9 +40,25 @@ static bool is_kept_out(const struct kv_local *local, struct rota_session *sessi
 {
 	struct rota_address peer;
 
-	if (!local->server->config->is_protected || local->settings->password_bytes)
+	if (!local->settings->config.is_protected || local->settings->password_bytes)
 		return false;
 	return rota_conn_address(rota_session_conn(session), true, &peer) == 0 && !is_local(&peer);
+}
+
+/*
+ * Let the kernel ask a peer that is silent whether it is still there, as often as Redis does. A
+ * Unix socket's peer cannot vanish.
+ */
+static void keep_alive(struct rota_session *session, uint32_t seconds)
+{
+	int fd = rota_conn_fd(rota_session_conn(session));
+	int idle = (int)seconds, interval = idle / 3 ? idle / 3 : 1, count = 3, on = 1;
+
+	if (!seconds || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
 static void turn_away(struct kv_local *local, struct rota_session *session, const char *why)
@@ -56,7 +76,7 @@ int kv_client_open(struct rota_session *session)
 	struct kv_local *local = kv_local_here(server);
 
 	/* Who is turned away is no client: nothing it sends is looked at any more. */
-	if (clients_now(server) >= local->settings->maxclients) {
+	if (clients_now(server) >= local->settings->config.maxclients) {
 		turn_away(local, session, "ERR max number of clients reached");
 		return 0;
 	}
@@ -67,6 +87,7 @@ int kv_client_open(struct rota_session *session)
 			  "protected-mode no if the network is trusted.");
 		return 0;
 	}
+	keep_alive(session, local->settings->config.keepalive_s);
 	client->local = local;
 	client->created_s = kv_server_age_s(server, rota_now());
 	client->active_s = client->created_s;

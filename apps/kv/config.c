@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Directives: what each means, from the table in directives.def. Application layer of rota-kv;
- * start-up only. config_file.c reads files and command lines.
+ * one thread at a time. config_file.c reads files and command lines.
  */
 #include "apps/kv/config.h"
 
@@ -15,19 +15,25 @@
 #include <rota/error.h>
 #include <rota/memory.h>
 
+#include "apps/kv/number.h"
 #include "apps/kv/store/store.h"
 
-enum kind { USED, FIXED, IGNORED, NEVER };
+enum kind { LIVE, USED, FIXED, IGNORED, NEVER };
 
 struct directive {
 	const char *name;
-	const char *value;
+	const char *value; /* the default, with the other harmless ones of FIXED behind its NUL */
 	const char *hint;
+	uint16_t values_bytes; /* all that `value` points to */
 	enum kind kind;
 };
 
 #define KV_DIRECTIVE(name_, kind_, value_, hint_)                                                  \
-	{ .name = name_, .value = value_, .hint = hint_, .kind = kind_ },
+	{ .name = name_,                                                                           \
+	  .value = value_,                                                                         \
+	  .hint = hint_,                                                                           \
+	  .values_bytes = sizeof(value_),                                                          \
+	  .kind = kind_ },
 
 static const struct directive directives[] = {
 #include "apps/kv/directives.def"
@@ -51,6 +57,7 @@ int kv_config_init(struct kv_config *config, const struct rota_backend_ops *cons
 	*config = (struct kv_config){
 		.databases = KV_DATABASES_DEFAULT,
 		.maxclients = 10000,
+		.keepalive_s = 300,
 		.bulk_bytes_max = KV_VALUE_BYTES_MAX,
 		.request_bytes_max = UINT64_C(1) << 30,
 		.password = "",
@@ -109,9 +116,9 @@ static const char *keep(struct kv_config *config, char *const values[], unsigned
 	return text->text;
 }
 
-static int refuse(char *error, const char *name, const char *value, const char *hint)
+static int refuse(char *error, const char *hint)
 {
-	snprintf(error, KV_CONFIG_ERROR_BYTES, "%.64s %.64s: %s", name, value, hint);
+	snprintf(error, KV_CONFIG_ERROR_BYTES, "%s", hint);
 	return -EINVAL;
 }
 
@@ -132,34 +139,123 @@ static int set_common(struct kv_config *config, const char *name, const char *va
 	return -EINVAL;
 }
 
-int kv_config_set(struct kv_config *config, const char *name, char *const values[], unsigned count,
-		  char error[KV_CONFIG_ERROR_BYTES])
+static const struct directive *find_directive(const char *name)
 {
-	const struct directive *directive = NULL;
-	const char *value;
-	int status = 0;
-	size_t at;
+	for (size_t i = 0; i < DIRECTIVES_COUNT; i++)
+		if (!strcasecmp(directives[i].name, name))
+			return &directives[i];
+	return NULL;
+}
 
-	for (at = 0; at < DIRECTIVES_COUNT && !directive; at++)
-		if (!strcasecmp(directives[at].name, name))
-			directive = &directives[at];
-	if (!count)
-		return refuse(error, name, "", "it needs a value");
-	value = keep(config, values, count);
-	if (!value)
-		return refuse(error, name, "", "no memory to keep it");
-	if (!directive)
-		return set_common(config, name, value, error);
-	if (directive->kind == NEVER)
-		return refuse(error, name, value, directive->hint);
-	if (directive->kind == FIXED && strcasecmp(value, directive->value) != 0)
-		return refuse(error, name, value, directive->hint);
-	if (directive->kind == USED)
+/* Whether `value` is one of a fixed directive's harmless values. */
+static bool is_harmless(const struct directive *directive, const char *value)
+{
+	const char *end = directive->value + directive->values_bytes;
+
+	for (const char *at = directive->value; at < end; at += strlen(at) + 1)
+		if (!strcasecmp(at, value))
+			return true;
+	return false;
+}
+
+/* One directive of the table. `value` is all `values` in one text, kept. */
+static int set_directive(struct kv_config *config, const struct directive *directive,
+			 const char *value, char *const values[], unsigned count, char *error)
+{
+	int status = 0;
+
+	if (directive->kind == NEVER ||
+	    (directive->kind == FIXED && !is_harmless(directive, value)))
+		return refuse(error, directive->hint);
+	if (directive->kind == USED || directive->kind == LIVE)
 		status = strcmp(directive->name, "bind") != 0
 				 ? set_used(config, directive->name, value, error)
 				 : set_binds(config, values, count, error);
 	if (status == 0)
-		config->values_[at - 1] = value;
+		config->values_[directive - directives] = value;
+	return status;
+}
+
+int kv_config_set(struct kv_config *config, const char *name, char *const values[], unsigned count,
+		  char error[KV_CONFIG_ERROR_BYTES])
+{
+	const char *value = count ? keep(config, values, count) : NULL;
+	char reason[KV_CONFIG_ERROR_BYTES];
+	int status = -EINVAL;
+
+	if (!count) {
+		refuse(reason, "it needs a value");
+	} else if (!value) {
+		refuse(reason, "no memory to keep it");
+	} else {
+		const struct directive *directive = find_directive(name);
+
+		if (!directive)
+			return set_common(config, name, value, error);
+		status = set_directive(config, directive, value, values, count, reason);
+	}
+	if (status < 0)
+		snprintf(error, KV_CONFIG_ERROR_BYTES, "%.64s %.64s: %.340s", name,
+			 value ? value : "", reason);
+	return status;
+}
+
+/* ---- while the server runs ---- */
+
+int kv_config_copy(struct kv_config *copy, const struct kv_config *config)
+{
+	*copy = *config;
+	copy->texts_ = NULL;
+	copy->values_ = rota_calloc(DIRECTIVES_COUNT, sizeof(copy->values_[0]));
+	if (!copy->values_)
+		return -ENOMEM;
+	for (size_t i = 0; i < DIRECTIVES_COUNT; i++) {
+		char *value = (char *)(uintptr_t)config->values_[i];
+
+		/* The defaults are constants; what was given may go with `config`. */
+		copy->values_[i] = value == directives[i].value ? value : keep(copy, &value, 1);
+		if (!copy->values_[i]) {
+			kv_config_fini(copy);
+			return -ENOMEM;
+		}
+		if (!strcmp(directives[i].name, "requirepass"))
+			copy->password = copy->values_[i];
+	}
+	return 0;
+}
+
+/* Whether nothing differs that a running server cannot change. */
+static bool serves_alike(const struct kv_config *a, const struct kv_config *b)
+{
+	return a->server.port == b->server.port && a->server.unix_mode == b->server.unix_mode &&
+	       a->databases == b->databases && a->bulk_bytes_max == b->bulk_bytes_max &&
+	       a->request_bytes_max == b->request_bytes_max &&
+	       a->output_bytes_max == b->output_bytes_max;
+}
+
+int kv_config_change(struct kv_config *config, unsigned index, const char *value,
+		     char error[KV_CONFIG_ERROR_BYTES])
+{
+	static const char immutable[] = "can't set immutable config";
+	const struct directive *directive = &directives[index];
+	char *words[] = { (char *)(uintptr_t)value };
+	struct kv_config before = *config;
+	const char *kept;
+	int status;
+
+	if (!strcmp(value, config->values_[index]))
+		return 0;
+	/* Addresses are compared as they are written: they cannot be taken back from a listener. */
+	if (!strcmp(directive->name, "bind") || !strcmp(directive->name, "unixsocket"))
+		return refuse(error, immutable);
+	kept = keep(config, words, 1);
+	if (!kept)
+		return -ENOMEM;
+	status = set_directive(config, directive, kept, words, 1, error);
+	if (directive->kind == FIXED && status < 0)
+		return refuse(error, immutable);
+	if (status == 0 && !serves_alike(&before, config))
+		return refuse(error, immutable);
 	return status;
 }
 
@@ -189,30 +285,35 @@ bool kv_config_parse_bytes(const char *text, uint64_t *out)
 	return false;
 }
 
-static int set_number(const char *name, const char *value, uint64_t least, uint64_t most,
-		      uint64_t *out, char *error)
+static int refuse_range(uint64_t least, uint64_t most, char *error)
 {
-	char hint[96];
-	uint64_t number;
-
-	if (kv_config_parse_bytes(value, &number) && number >= least && number <= most) {
-		*out = number;
-		return 0;
-	}
-	snprintf(hint, sizeof(hint), "give a number from %llu to %llu", (unsigned long long)least,
-		 (unsigned long long)most);
-	return refuse(error, name, value, hint);
+	snprintf(error, KV_CONFIG_ERROR_BYTES, "argument must be between %llu and %llu inclusive",
+		 (unsigned long long)least, (unsigned long long)most);
+	return -EINVAL;
 }
 
-static int set_number32(const char *name, const char *value, uint32_t least, uint32_t most,
-			uint32_t *out, char *error)
+static int set_bytes(const char *value, uint64_t least, uint64_t most, uint64_t *out, char *error)
 {
-	uint64_t number;
-	int status = set_number(name, value, least, most, &number, error);
+	uint64_t bytes;
 
-	if (status == 0)
-		*out = (uint32_t)number;
-	return status;
+	if (!kv_config_parse_bytes(value, &bytes))
+		return refuse(error, "argument must be a memory value");
+	if (bytes < least || bytes > most)
+		return refuse_range(least, most, error);
+	*out = bytes;
+	return 0;
+}
+
+static int set_number(const char *value, uint32_t least, uint32_t most, uint32_t *out, char *error)
+{
+	int64_t number;
+
+	if (!kv_parse_integer(rota_view_of_string(value), &number))
+		return refuse(error, "argument couldn't be parsed into an integer");
+	if (number < (int64_t)least || number > (int64_t)most)
+		return refuse_range(least, most, error);
+	*out = (uint32_t)number;
+	return 0;
 }
 
 /*
@@ -230,11 +331,11 @@ static int set_output_limit(struct kv_config *config, const char *value, char *e
 		if (sscanf(at, "%15s %31s %31s %31s%n", class, hard, soft, seconds, &used) != 4 ||
 		    !kv_config_parse_bytes(hard, &bytes) ||
 		    !kv_config_parse_bytes(soft, &soft_bytes))
-			return refuse(error, "client-output-buffer-limit", value, hint);
+			return refuse(error, hint);
 		if (strcasecmp(class, "normal") != 0)
 			continue; /* there are no clients of other classes */
 		if (soft_bytes)
-			return refuse(error, "client-output-buffer-limit", value, hint);
+			return refuse(error, hint);
 		config->output_bytes_max = bytes;
 	}
 	return 0;
@@ -246,15 +347,15 @@ static int set_mode(struct kv_config *config, const char *value, char *error)
 	unsigned long mode = strtoul(value, &end, 8);
 
 	if (*end || end == value || mode > 0777)
-		return refuse(error, "unixsocketperm", value, "give permission bits such as 700");
+		return refuse(error, "give permission bits such as 700");
 	config->server.unix_mode = (uint32_t)mode;
 	return 0;
 }
 
-static int set_yes_no(const char *name, const char *value, bool *out, char *error)
+static int set_yes_no(const char *value, bool *out, char *error)
 {
 	if (strcasecmp(value, "yes") != 0 && strcasecmp(value, "no") != 0)
-		return refuse(error, name, value, "say yes or no");
+		return refuse(error, "argument must be 'yes' or 'no'");
 	*out = !strcasecmp(value, "yes");
 	return 0;
 }
@@ -268,21 +369,23 @@ static int set_used(struct kv_config *config, const char *name, const char *valu
 	if (!strcmp(name, "unixsocketperm"))
 		return set_mode(config, value, error);
 	if (!strcmp(name, "databases"))
-		return set_number32(name, value, 1, KV_DATABASES_MAX, &config->databases, error);
+		return set_number(value, 1, KV_DATABASES_MAX, &config->databases, error);
 	if (!strcmp(name, "maxclients"))
-		return set_number32(name, value, 1, UINT32_MAX, &config->maxclients, error);
+		return set_number(value, 1, UINT32_MAX, &config->maxclients, error);
 	if (!strcmp(name, "timeout"))
-		return set_number32(name, value, 0, INT32_MAX, &config->idle_timeout_s, error);
+		return set_number(value, 0, INT32_MAX, &config->idle_timeout_s, error);
+	if (!strcmp(name, "tcp-keepalive"))
+		return set_number(value, 0, INT32_MAX, &config->keepalive_s, error);
 	if (!strcmp(name, "proto-max-bulk-len"))
-		return set_number(name, value, 1 << 20, KV_VALUE_BYTES_MAX, &config->bulk_bytes_max,
-				  error);
+		return set_bytes(value, 1 << 20, KV_VALUE_BYTES_MAX, &config->bulk_bytes_max,
+				 error);
 	if (!strcmp(name, "client-query-buffer-limit"))
-		return set_number(name, value, 1 << 20, UINT64_C(1) << 40,
-				  &config->request_bytes_max, error);
+		return set_bytes(value, 1 << 20, UINT64_C(1) << 40, &config->request_bytes_max,
+				 error);
 	if (!strcmp(name, "client-output-buffer-limit"))
 		return set_output_limit(config, value, error);
 	if (!strcmp(name, "protected-mode"))
-		return set_yes_no(name, value, &config->is_protected, error);
+		return set_yes_no(value, &config->is_protected, error);
 	ROTA_ASSERT(!strcmp(name, "requirepass"));
 	config->password = value;
 	return 0;
@@ -317,7 +420,7 @@ static int set_binds(struct kv_config *config, char *const values[], unsigned co
 		const char *word = keep(config, &values[i], 1);
 
 		if (!word)
-			return refuse(error, "bind", values[i], "no memory to keep it");
+			return refuse(error, "no memory to keep it");
 		word += is_optional;
 		if (!strcmp(word, "::*"))
 			word = "::";

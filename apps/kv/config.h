@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The configuration: a file in the syntax of redis.conf, then the command line, which is the same
- * with "--" before each name. Application layer of rota-kv; start-up only, constant afterwards.
+ * with "--" before each name. CONFIG SET changes a copy. Application layer of rota-kv.
  *
  * The one idea: nothing is silently ignored that would have changed what the server does. A
  * directive is used, or asks for nothing that is missing here, or is an error that names its place
@@ -18,7 +18,8 @@ struct kv_config {
 	struct rota_server_options server;
 	uint32_t databases;
 	uint32_t maxclients;
-	uint32_t idle_timeout_s;    /* 0: none */
+	uint32_t idle_timeout_s;    /* timeout; 0: none */
+	uint32_t keepalive_s;       /* tcp-keepalive; 0: none */
 	uint64_t bulk_bytes_max;    /* proto-max-bulk-len */
 	uint64_t request_bytes_max; /* client-query-buffer-limit */
 	uint64_t output_bytes_max;  /* of normal clients; 0: unlimited */
@@ -68,7 +69,20 @@ ROTA_MUST_USE int kv_config_split(char *line, char *words[KV_CONFIG_WORDS_MAX]);
 /* "64", "1k" (1000), "1kb" (1024), "10mb", "2gb". Returns whether it is one. */
 bool kv_config_parse_bytes(const char *text, uint64_t *out);
 
-/* ---- looking: CONFIG GET ---- */
+/* ---- while the server runs: CONFIG SET and CONFIG GET ---- */
+
+/*
+ * Make `copy` the same; kv_config_fini releases what it owns. `config` must live longer. Returns 0
+ * or -ENOMEM.
+ */
+ROTA_MUST_USE int kv_config_copy(struct kv_config *copy, const struct kv_config *config);
+
+/*
+ * Change directive `index` in the configuration of a server that runs. What needs a restart can
+ * only be set to what it is. As kv_config_set, with the words of Redis in `error`.
+ */
+ROTA_MUST_USE int kv_config_change(struct kv_config *config, unsigned index, const char *value,
+				   char error[KV_CONFIG_ERROR_BYTES]);
 
 /* Directive `index` and its text, or NULL behind the last one. */
 const char *kv_config_directive(const struct kv_config *config, unsigned index, const char **value);

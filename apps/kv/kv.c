@@ -18,19 +18,19 @@
 
 /* ---- settings ---- */
 
-struct kv_settings *kv_settings_create(uint32_t maxclients, struct rota_view password,
-				       uint64_t version)
+struct kv_settings *kv_settings_create(const struct kv_config *config, uint64_t version)
 {
-	struct kv_settings *settings = rota_alloc(sizeof(*settings) + password.bytes + 1);
+	struct kv_settings *settings = rota_alloc(sizeof(*settings));
 
 	if (!settings)
 		return NULL;
 	settings->references = 1;
-	settings->maxclients = maxclients;
 	settings->version = version;
-	settings->password_bytes = password.bytes;
-	memcpy(settings->password, password.data, password.bytes);
-	settings->password[password.bytes] = '\0';
+	settings->password_bytes = strlen(config->password);
+	if (kv_config_copy(&settings->config, config) < 0) {
+		rota_free(settings);
+		return NULL;
+	}
 	return settings;
 }
 
@@ -45,8 +45,10 @@ void kv_settings_unref(struct kv_settings *settings)
 	/*
 	 * Release: what we read of it comes before the free; acquire: the free after what all read.
 	 */
-	if (settings && __atomic_fetch_sub(&settings->references, 1, __ATOMIC_ACQ_REL) == 1)
-		rota_free(settings);
+	if (!settings || __atomic_fetch_sub(&settings->references, 1, __ATOMIC_ACQ_REL) > 1)
+		return;
+	kv_config_fini(&settings->config);
+	rota_free(settings);
 }
 
 bool kv_password_matches(const struct kv_settings *settings, struct rota_view password)
@@ -57,7 +59,7 @@ bool kv_password_matches(const struct kv_settings *settings, struct rota_view pa
 	for (size_t i = 0; i < password.bytes; i++) {
 		size_t at = i < settings->password_bytes ? i : settings->password_bytes;
 
-		difference |= (unsigned char)(settings->password[at] ^ password.data[i]);
+		difference |= (unsigned char)(settings->config.password[at] ^ password.data[i]);
 	}
 	return !difference;
 }
@@ -122,7 +124,7 @@ static int make_shared(struct kv_server *server, struct rota_server *rota)
 	if (status < 0)
 		return status;
 	server->locals = rota_calloc(options.reactor_count + 1, sizeof(server->locals[0]));
-	settings = kv_settings_create(config->maxclients, rota_view_of_string(config->password), 1);
+	settings = kv_settings_create(config, 1);
 	if (!server->locals || !settings) {
 		kv_settings_unref(settings);
 		return -ENOMEM;

@@ -29,16 +29,14 @@ struct kv_command;
  */
 struct kv_settings {
 	uint32_t references; /* atomic */
-	uint32_t maxclients;
 	/* grows with each change: a late messenger must not bring back an old one */
 	uint64_t version;
 	size_t password_bytes; /* 0: none is required */
-	char password[];
+	struct kv_config config;
 };
 
-/* Settings with one reference, or NULL when there is no memory. `password` may be empty. */
-struct kv_settings *kv_settings_create(uint32_t maxclients, struct rota_view password,
-				       uint64_t version);
+/* A copy with one reference, to be changed and then handed out, or NULL when there is no memory. */
+struct kv_settings *kv_settings_create(const struct kv_config *config, uint64_t version);
 struct kv_settings *kv_settings_ref(struct kv_settings *settings);
 void kv_settings_unref(struct kv_settings *settings);
 

@@ -84,7 +84,7 @@ static void add_server(struct info *info)
 static void add_clients(struct info *info)
 {
 	add_u64(info, "connected_clients", info->counters.clients);
-	add(info, "maxclients:%u", info->call->client->local->settings->maxclients);
+	add(info, "maxclients:%u", info->call->client->local->settings->config.maxclients);
 	add(info, "blocked_clients:0");
 }
 

@@ -59,20 +59,6 @@ int kv_run_shutdown(struct kv_call *call)
 
 /* ---- CONFIG GET ---- */
 
-/* The text of a setting as it is now; `number` is room for those that change. */
-static const char *current_text(const struct kv_call *call, const char *name, const char *text,
-				char number[24])
-{
-	const struct kv_settings *settings = call->client->local->settings;
-
-	if (!strcmp(name, "requirepass"))
-		return settings->password;
-	if (strcmp(name, "maxclients") != 0)
-		return text;
-	snprintf(number, 24, "%u", settings->maxclients);
-	return number;
-}
-
 /* Whether one of the request's patterns matches. */
 static bool is_asked_for(const struct kv_call *call, const char *name)
 {
@@ -84,9 +70,8 @@ static bool is_asked_for(const struct kv_call *call, const char *name)
 
 int kv_run_config_get(struct kv_call *call)
 {
-	const struct kv_config *config = kv_call_server(call)->config;
+	const struct kv_config *config = &call->client->local->settings->config;
 	const char *name, *text;
-	char number[24];
 	size_t count = 0;
 
 	for (unsigned i = 0; (name = kv_config_directive(config, i, &text)); i++)
@@ -96,8 +81,7 @@ int kv_run_config_get(struct kv_call *call)
 		if (!is_asked_for(call, name))
 			continue;
 		rota_resp_write_bulk(call->output, rota_view_of_string(name));
-		rota_resp_write_bulk(call->output,
-				     rota_view_of_string(current_text(call, name, text, number)));
+		rota_resp_write_bulk(call->output, rota_view_of_string(text));
 	}
 	return 0;
 }
@@ -107,10 +91,12 @@ int kv_run_config_get(struct kv_call *call)
 /* What a CONFIG SET changes, carried from reactor to reactor. */
 struct change {
 	struct kv_server *server;
-	bool has_maxclients;
-	uint32_t maxclients;
-	const struct rota_view *password; /* NULL: as it is */
-	struct kv_settings *settings;     /* the new ones */
+	const struct rota_view *args; /* names and values in turn */
+	uint32_t count;
+	struct kv_settings *settings; /* the new ones */
+	/* of an error: what the argument names, and why it was refused */
+	const char *name;
+	char error[KV_CONFIG_ERROR_BYTES];
 };
 
 static void install(struct kv_local *local, struct kv_settings *settings)
@@ -120,23 +106,57 @@ static void install(struct kv_local *local, struct kv_settings *settings)
 	if (before->version >= settings->version)
 		return;
 	local->settings = kv_settings_ref(settings);
+	if (before->config.idle_timeout_s != settings->config.idle_timeout_s)
+		rota_net_set_idle_timeout(settings->config.idle_timeout_s * ROTA_NS_PER_S);
 	kv_settings_unref(before);
 }
 
-/* On reactor 0: the next version, out of the current one and the change. */
+/* The index of the setting with this name, or -1. */
+static int find_setting(const struct kv_config *config, struct rota_view wanted, const char **name)
+{
+	const char *text;
+
+	for (int i = 0; (*name = kv_config_directive(config, (unsigned)i, &text)); i++)
+		if (**name && kv_is_word(wanted, *name))
+			return i;
+	return -1;
+}
+
+/* One name and its value. Returns 0, or negative errno with name and error set. */
+static int change_setting(struct change *change, struct kv_config *config,
+			  const struct rota_view *pair)
+{
+	int index = find_setting(config, pair[0], &change->name);
+	char *value = rota_alloc(pair[1].bytes + 1);
+	int status;
+
+	if (!value)
+		return -ENOMEM;
+	memcpy(value, pair[1].data, pair[1].bytes);
+	value[pair[1].bytes] = '\0';
+	status = kv_config_change(config, (unsigned)index, value, change->error);
+	rota_free(value);
+	return status;
+}
+
+/* On reactor 0: the next version, out of the current one and the change; all of it or nothing. */
 static int64_t make_settings(void *arg)
 {
 	struct change *change = arg;
 	struct kv_local *local = kv_local_here(change->server);
 	const struct kv_settings *before = local->settings;
-	struct rota_view password = rota_view_of(before->password, before->password_bytes);
+	struct kv_settings *settings = kv_settings_create(&before->config, before->version + 1);
+	int status = settings ? 0 : -ENOMEM;
 
-	change->settings = kv_settings_create(
-		change->has_maxclients ? change->maxclients : before->maxclients,
-		change->password ? *change->password : password, before->version + 1);
-	if (!change->settings)
-		return -ENOMEM;
-	install(local, change->settings);
+	for (uint32_t i = 0; i < change->count && status == 0; i += 2)
+		status = change_setting(change, &settings->config, &change->args[i]);
+	if (status < 0) {
+		kv_settings_unref(settings);
+		return status;
+	}
+	settings->password_bytes = strlen(settings->config.password);
+	change->settings = settings;
+	install(local, settings);
 	return 0;
 }
 
@@ -173,62 +193,44 @@ static int refuse(struct kv_call *call, const char *name, const char *why)
 		call, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why);
 }
 
-/* The directive an argument names, with its text; NULL: there is none. */
-static const char *find_setting(const struct kv_call *call, struct rota_view wanted,
-				const char **text)
+/* Whether all names are known, and each comes once. False: the error has been replied. */
+static bool names_are_good(struct kv_call *call)
 {
-	const char *name;
+	const struct kv_config *config = &call->client->local->settings->config;
+	const char *name, *other;
 
-	for (unsigned i = 0; (name = kv_config_directive(kv_call_server(call)->config, i, text));
-	     i++)
-		if (*name && kv_is_word(wanted, name))
-			return name;
-	return NULL;
-}
+	for (uint32_t i = 2; i < call->count; i += 2) {
+		struct rota_view wanted = call->args[i];
+		int index = find_setting(config, wanted, &name);
 
-/* One name and value. False: the error has been replied. */
-static bool take_setting(struct kv_call *call, uint32_t at, struct change *change)
-{
-	struct rota_view value = call->args[at + 1];
-	const char *text = "", *name = find_setting(call, call->args[at], &text);
-	char buffer[24];
-	int64_t number;
-
-	if (!name) {
-		kv_reply_errorf(call,
-				"ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-				(int)rota_min_size(call->args[at].bytes, 128), call->args[at].data);
-		return false;
-	}
-	if (!strcmp(name, "requirepass")) {
-		change->password = &call->args[at + 1];
-	} else if (!strcmp(name, "maxclients")) {
-		if (!kv_parse_integer(value, &number) || number < 1 || number > UINT32_MAX)
-			return refuse(call, name,
-				      "argument must be between 1 and 4294967295 "
-				      "inclusive"),
-			       false;
-		change->has_maxclients = true;
-		change->maxclients = (uint32_t)number;
-	} else if (!kv_is_word(value, current_text(call, name, text, buffer))) {
-		/* To the value it has, anything can be set. */
-		return refuse(call, name, "can't set immutable config"), false;
+		if (index < 0) {
+			kv_reply_errorf(call,
+					"ERR Unknown option or number of arguments for CONFIG SET "
+					"- '%.*s'",
+					(int)rota_min_size(wanted.bytes, 128), wanted.data);
+			return false;
+		}
+		for (uint32_t j = 2; j < i; j += 2)
+			if (find_setting(config, call->args[j], &other) == index)
+				return refuse(call, name, "duplicate parameter"), false;
 	}
 	return true;
 }
 
 int kv_run_config_set(struct kv_call *call)
 {
-	struct change change = { .server = kv_call_server(call) };
-	int64_t status = 0;
+	struct change change = { .server = kv_call_server(call),
+				 .args = call->args + 2,
+				 .count = call->count - 2 };
+	int64_t status;
 
 	if (call->count % 2)
 		return kv_reply_error(call, KV_ERR_SYNTAX);
-	for (uint32_t i = 2; i < call->count; i += 2)
-		if (!take_setting(call, i, &change))
-			return 0;
-	if (change.password || change.has_maxclients)
-		status = apply(&change);
+	if (!names_are_good(call))
+		return 0;
+	status = apply(&change);
+	if (status == -EINVAL)
+		return refuse(call, change.name, change.error);
 	return status < 0 ? kv_reply_status(call, status) : kv_reply_ok(call);
 }
 

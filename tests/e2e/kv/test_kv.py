@@ -421,6 +421,33 @@ class About(Shared):
         self.assertGreaterEqual(int(fields["connected_clients"]), 1)
         self.assertNotIn("# Server", self.c("INFO", "keyspace").decode())
 
+    def test_config_set_of_several_is_all_or_nothing(self):
+        c = self.c
+        before = c("CONFIG", "GET", "*")
+        failed = "ERR CONFIG SET failed (possibly related to argument '%s') - %s"
+        self.error(c("CONFIG", "SET", "timeout", "50", "maxclients", "0"),
+                   failed % ("maxclients", "argument must be between 1 and 4294967295 inclusive"))
+        self.error(c("CONFIG", "SET", "timeout", "50", "TIMEOUT", "60"),
+                   failed % ("timeout", "duplicate parameter"))
+        self.error(c("CONFIG", "SET", "hz", "50", "databases", "3"),
+                   failed % ("databases", "can't set immutable config"))
+        self.error(c("CONFIG", "SET", "timeout", "50", "nosuch", "1"),
+                   "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'")
+        self.error(c("CONFIG", "SET", "timeout", "50", "hz"), "ERR syntax error")
+        self.assertEqual(c("CONFIG", "GET", "*"), before)
+        self.assertEqual(c("CONFIG", "SET", "timeout", "1000", "hz", "50"), "OK")
+        found = c("CONFIG", "GET", "time*", "hz", "h[z]", "nosuch")
+        self.assertEqual(sorted(found), sorted([b"timeout", b"1000", b"hz", b"50"]))
+        self.assertEqual(c("CONFIG", "SET", "timeout", "0"), "OK")
+
+    def test_config_set_timeout_reaches_those_that_are_there(self):
+        idle = self.server.client()
+        self.assertEqual(idle("PING"), "PONG")
+        self.assertEqual(self.c("CONFIG", "SET", "timeout", "1"), "OK")
+        self.assertTrue(idle.is_closed())
+        other = self.server.client()
+        self.assertEqual(other("CONFIG", "SET", "timeout", "0"), "OK")
+
     def test_config_get_and_set(self):
         c = self.c
         self.assertEqual(c("CONFIG", "GET", "save"), [b"save", b""])

@@ -50,8 +50,14 @@ static void test_read_what_redis_has_takes_it(void **state)
 					    "proto-max-bulk-len 1mb\n"
 					    "client-output-buffer-limit normal 64mb 0 0\n"
 					    "protected-mode no\n"
+					    "tcp-keepalive 60\n"
+					    "masterauth secret\n"
+					    "bio_cpulist 1,3\n"
+					    "replicaof no one\n"
+					    "shutdown-on-sigterm nosave\n"
 					    "hz 10"),
 			 0);
+	assert_int_equal(config.keepalive_s, 60);
 	assert_int_equal(config.server.port, 7000);
 	assert_int_equal(config.server.binds_count, 1);
 	assert_string_equal(config.password, "a \"bA");
@@ -86,6 +92,12 @@ static void test_read_what_is_missing_here_names_place_and_remedy(void **state)
 		"unixsocketperm 999",
 		"maxmemory-policy allkeys-lru",
 		"client-output-buffer-limit normal 1",
+		"maxmemory-clients 1gb",
+		"pidfile /run/kv.pid",
+		"shutdown-on-sigterm save",
+		"socket-mark-id 7",
+		"maxclients 1k",
+		"user default on",
 	};
 
 	(void)state;
@@ -140,6 +152,87 @@ static void test_arguments_wrong_say_which(void **state)
 	}
 }
 
+/* The index of a directive, and its text. */
+static unsigned index_of(const struct kv_config *config, const char *wanted, const char **text)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = kv_config_directive(config, i, text)); i++)
+		if (!strcmp(name, wanted))
+			return i;
+	fail_msg("no directive %s", wanted);
+	return 0;
+}
+
+static void assert_change(struct kv_config *config, const char *name, const char *value,
+			  const char *why)
+{
+	const char *text;
+	unsigned index = index_of(config, name, &text);
+
+	error[0] = '\0';
+	assert_int_equal(kv_config_change(config, index, value, error), why ? -EINVAL : 0);
+	assert_string_equal(error, why ? why : "");
+	if (why)
+		return;
+	index_of(config, name, &text);
+	assert_string_equal(text, value);
+}
+
+static void test_change_what_can_change_leaves_the_original(void **state)
+{
+	struct kv_config config, copy;
+	const char *text;
+
+	(void)state;
+	assert_int_equal(read_text(&config, "requirepass first\nport 7000\n"), 0);
+	assert_int_equal(kv_config_copy(&copy, &config), 0);
+	assert_string_equal(copy.password, "first");
+	assert_change(&copy, "requirepass", "second", NULL);
+	assert_change(&copy, "maxclients", "5", NULL);
+	assert_change(&copy, "timeout", "6", NULL);
+	assert_change(&copy, "tcp-keepalive", "7", NULL);
+	assert_change(&copy, "protected-mode", "no", NULL);
+	assert_change(&copy, "hz", "100", NULL);
+	assert_change(&copy, "port", "7000", NULL);
+	assert_change(&copy, "appendonly", "NO", NULL);
+	assert_change(&copy, "client-output-buffer-limit", "normal 0 0 0 slave 1gb 0 0", NULL);
+	assert_string_equal(copy.password, "second");
+	assert_int_equal(copy.maxclients, 5);
+	assert_int_equal(copy.idle_timeout_s, 6);
+	assert_int_equal(copy.keepalive_s, 7);
+	assert_false(copy.is_protected);
+	kv_config_fini(&copy);
+	assert_string_equal(config.password, "first");
+	assert_int_equal(config.maxclients, 10000);
+	index_of(&config, "hz", &text);
+	assert_string_equal(text, "10");
+	kv_config_fini(&config);
+}
+
+static void test_change_wrong_gives_the_words_of_redis(void **state)
+{
+	static const char immutable[] = "can't set immutable config";
+	static const char not_a_number[] = "argument couldn't be parsed into an integer";
+	struct kv_config config;
+
+	(void)state;
+	assert_int_equal(read_text(&config, "port 7000\n"), 0);
+	assert_change(&config, "port", "7001", immutable);
+	assert_change(&config, "bind", "::1", immutable);
+	assert_change(&config, "unixsocket", "/x", immutable);
+	assert_change(&config, "databases", "3", immutable);
+	assert_change(&config, "proto-max-bulk-len", "1mb", immutable);
+	assert_change(&config, "appendonly", "yes", immutable);
+	assert_change(&config, "timeout", "x", not_a_number);
+	assert_change(&config, "maxclients", "1k", not_a_number);
+	assert_change(&config, "maxclients", "0",
+		      "argument must be between 1 and 4294967295 inclusive");
+	assert_change(&config, "proto-max-bulk-len", "x", "argument must be a memory value");
+	assert_change(&config, "protected-mode", "maybe", "argument must be 'yes' or 'no'");
+	kv_config_fini(&config);
+}
+
 static void test_split_quotes_and_escapes_become_words(void **state)
 {
 	char line[] = "a \"b c\" 'd\\'e' \"\\n\\x42\" f\n";
@@ -178,6 +271,8 @@ int main(void)
 		cmocka_unit_test(test_read_what_is_missing_here_names_place_and_remedy),
 		cmocka_unit_test(test_arguments_override_the_file_and_its_binds),
 		cmocka_unit_test(test_arguments_wrong_say_which),
+		cmocka_unit_test(test_change_what_can_change_leaves_the_original),
+		cmocka_unit_test(test_change_wrong_gives_the_words_of_redis),
 		cmocka_unit_test(test_split_quotes_and_escapes_become_words),
 		cmocka_unit_test(test_parse_bytes_takes_units),
 	};
