@@ -300,7 +300,7 @@ int kv_run_command_getkeys(struct kv_call *call)
 	uint32_t count = call->count - 2, first, last, step;
 	unsigned children;
 
-	if (command && count > 1 && kv_command_children(command, &children))
+	if (command && kv_command_children(command, &children))
 		command = kv_subcommand_find(command, call->args[3]);
 	if (!command)
 		return kv_reply_error(call, "ERR Invalid command specified");

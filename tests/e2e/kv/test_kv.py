@@ -17,6 +17,7 @@ import threading
 import time
 import unittest
 
+import redis_commands
 from kv_server import Client, Error, Server
 
 PROGRAM = ""
@@ -365,6 +366,13 @@ class About(Shared):
         self.assertEqual(c("COMMAND", "GETKEYS", "MSET", "a", "1", "b", "2"), [b"a", b"b"])
         self.assertEqual(c("COMMAND", "DOCS", "get")[0], b"get")
         self.assertIn(b"set", c("COMMAND", "LIST"))
+
+    def test_commands_are_described_as_by_redis(self):
+        redis = {line.split("\t")[0]: line for line in redis_commands.table()}
+        ours = redis_commands.facts(self.c)
+        self.assertGreater(len(ours), 70)
+        for line in ours:
+            self.assertEqual(line, redis.get(line.split("\t")[0], "no command of Redis"))
 
     def info(self):
         text = self.c("INFO").decode()
