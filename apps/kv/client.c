@@ -51,10 +51,13 @@ static bool is_kept_out(const struct kv_local *local, struct rota_session *sessi
  */
 static void keep_alive(struct rota_session *session, uint32_t seconds)
 {
-	int fd = rota_conn_fd(rota_session_conn(session));
 	int idle = (int)seconds, interval = idle / 3 ? idle / 3 : 1, count = 3, on = 1;
+	int fd;
 
-	if (!seconds || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0)
+	if (!seconds)
+		return;
+	fd = rota_conn_fd(rota_session_conn(session));
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0)
 		return;
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));

@@ -105,6 +105,12 @@ void rota_session_finish(struct rota_session *session)
 	session->is_finishing = true;
 }
 
+bool rota_session_is_full(const struct rota_session *session)
+{
+	(void)session;
+	return false;
+}
+
 int rota_protocol_default_open(struct rota_session *session)
 {
 	(void)session;
