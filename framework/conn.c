@@ -50,7 +50,6 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 	}
 	conn->reactor = net->reactor;
 	conn->listener = listener;
-	conn->fd = fd;
 	conn->limits = limits;
 	conn->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 	conn->active_at = net->reactor->now;
@@ -105,7 +104,7 @@ static void start_lingering(struct rota_conn *conn)
 	const struct rota_backend_ops *engine = conn->reactor->engine;
 
 	conn->state = CONN_LINGERING;
-	if (!conn->is_shut && engine->shutdown(conn->reactor->backend, conn->fd, SHUT_WR) < 0)
+	if (!conn->is_shut && engine->shutdown(conn->reactor->backend, conn->send.fd, SHUT_WR) < 0)
 		conn->state = CONN_CLOSING; /* not connected any more */
 	conn->is_shut = true;
 	rota_timer_arm(&conn->timer, conn->active_at + conn->limits->linger_timeout_ns);
@@ -454,7 +453,6 @@ static void submit_send(struct rota_conn *conn)
 		gather->message = (struct msghdr){ .msg_iov = gather->pieces, .msg_iovlen = count };
 		conn->send.kind = ROTA_OP_SEND_MESSAGE;
 		conn->send.message = &gather->message;
-		conn->gather = gather;
 	}
 	conn->send_is_lent = true;
 	conn->reactor->net->stats.sends++;
@@ -485,10 +483,8 @@ static void send_completed(struct rota_op *op, const struct rota_completion *com
 	struct net *net = conn->reactor->net;
 
 	conn->send_is_lent = false;
-	if (conn->gather) {
-		rota__gather_release(net, conn->gather);
-		conn->gather = NULL;
-	}
+	if (op->kind == ROTA_OP_SEND_MESSAGE)
+		rota__gather_release(net, ROTA_CONTAINER_OF(op->message, struct gather, message));
 	if (completion->result < 0) {
 		rota__conn_abort(conn, completion->result, ROTA_CANCEL_CLIENT_GONE,
 				 "the client is gone");

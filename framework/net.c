@@ -539,7 +539,7 @@ int rota_poll_fd(int fd, unsigned events)
 
 int rota_conn_address(const struct rota_conn *conn, bool peer, struct rota_address *out)
 {
-	return conn->reactor->engine->address(conn->reactor->backend, conn->fd, peer, out);
+	return conn->reactor->engine->address(conn->reactor->backend, conn->send.fd, peer, out);
 }
 
 uint64_t rota_conn_id(const struct rota_conn *conn)
@@ -549,7 +549,7 @@ uint64_t rota_conn_id(const struct rota_conn *conn)
 
 int rota_conn_fd(const struct rota_conn *conn)
 {
-	return conn->fd;
+	return conn->send.fd;
 }
 
 size_t rota_conn_memory_bytes(const struct rota_conn *conn)

@@ -102,10 +102,8 @@ struct rota_conn {
 	bool in_is_borrowed;
 	struct rota_buffer spill;
 	size_t spill_start; /* consumed bytes at its start */
-	int fd;
 
 	const struct rota_conn_limits *limits; /* the listener's, or defaults */
-	struct gather *gather;                 /* lent with the send in flight */
 	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
 	/* the running handler's: what is cancelled when the client goes */
 	struct rota_scope *scope;
@@ -137,6 +135,9 @@ struct rota_conn {
 	bool is_held;   /* by whoever called rota_connect, until rota_conn_close */
 	_Alignas(16) char session_state[];
 };
+
+/* What an idle connection pays, with its session behind it. */
+_Static_assert(sizeof(struct rota_conn) == 400, "the connection has grown");
 
 struct rota_listener {
 	struct rota_op accept;

@@ -263,5 +263,5 @@ int rota_conn_shutdown_write(struct rota_conn *conn)
 	if (status < 0 || conn->is_shut)
 		return status;
 	conn->is_shut = true;
-	return conn->reactor->engine->shutdown(conn->reactor->backend, conn->fd, SHUT_WR);
+	return conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd, SHUT_WR);
 }

@@ -113,7 +113,7 @@ int kv_execute(struct rota_session *session, const struct rota_resp_request *req
 		if (ROTA_UNLIKELY(plan->command->run(call) == -EAGAIN))
 			return execute_apart(&batch, plan, i);
 	} while (++i < count && !call->client->ends_batch && !rota_session_is_full(session));
-	call->client->command = call->command;
+	kv_client_set_command(call->client, call->command);
 	kv_count(&call->client->local->counters.requests, (uint64_t)i);
 	leave(&batch);
 	return i;
@@ -354,7 +354,7 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 	struct kv_key key;
 	int status = 0;
 
-	call->client->command = call->command;
+	kv_client_set_command(call->client, call->command);
 	kv_count(&call->client->local->counters.requests, (uint64_t)index + 1);
 	if (batch->is_inside)
 		kv_gate_leave(call->access.store, call->access.reactor);

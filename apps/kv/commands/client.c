@@ -122,8 +122,8 @@ static bool describe(struct rota_buffer *out, struct rota_session *session)
 
 	format_address(conn, true, peer);
 	format_address(conn, false, own);
-	if (client->command)
-		kv_command_full_name(client->command, command);
+	if (kv_client_command(client))
+		kv_command_full_name(kv_client_command(client), command);
 	bytes = snprintf(line, sizeof(line), "id=%llu addr=%s laddr=%s fd=%d",
 			 (unsigned long long)rota_conn_id(conn), peer, own, rota_conn_fd(conn));
 	if (rota_buffer_append(out, line, (size_t)bytes) < 0 ||
@@ -159,7 +159,7 @@ int kv_run_client_info(struct kv_call *call)
 	bool ok;
 
 	rota_buffer_init(&text);
-	call->client->command = call->command;
+	kv_client_set_command(call->client, call->command);
 	ok = describe(&text, call->session);
 	return reply_text(call, &text, !ok);
 }
