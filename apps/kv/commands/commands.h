@@ -52,6 +52,7 @@ int kv_run_incrbyfloat(struct kv_call *call);
 int kv_run_info(struct kv_call *call);
 int kv_run_keys(struct kv_call *call);
 int kv_run_mget(struct kv_call *call);
+int kv_run_memory_usage(struct kv_call *call);
 int kv_run_mset(struct kv_call *call);
 int kv_run_msetnx(struct kv_call *call);
 int kv_run_persist(struct kv_call *call);

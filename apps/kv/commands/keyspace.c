@@ -16,6 +16,41 @@ const char *kv_type_name(enum kv_type type)
 	return names[type];
 }
 
+/* ---- memory ---- */
+
+/*
+ * Strings are one block or two, so there is nothing to sample. False: the error has been replied.
+ */
+static bool samples_are_good(struct kv_call *call)
+{
+	int64_t samples;
+
+	for (uint32_t i = 3; i < call->count; i += 2) {
+		if (!kv_is_word(call->args[i], "samples") || i + 1 == call->count)
+			return kv_reply_error(call, KV_ERR_SYNTAX), false;
+		if (!kv_call_integer(call, i + 1, &samples))
+			return false;
+		if (samples < 0)
+			return kv_reply_error(call, KV_ERR_SYNTAX), false;
+	}
+	return true;
+}
+
+int kv_run_memory_usage(struct kv_call *call)
+{
+	const struct kv_entry *entry;
+	int64_t bytes;
+
+	if (!samples_are_good(call))
+		return 0;
+	if (kv_call_lock(call) < 0)
+		return -EAGAIN;
+	entry = kv_find(&call->access, call->key);
+	bytes = entry ? (int64_t)kv_entry_memory_bytes(entry) : -1;
+	kv_call_unlock(call);
+	return bytes < 0 ? kv_reply_null(call) : kv_reply_integer(call, bytes);
+}
+
 /* ---- one and several keys ---- */
 
 /* Run `each` on every key of the request, under their locks, and reply how often it was true. */
