@@ -564,6 +564,11 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 	       ((const struct stream *)conn->session_state)->held.capacity;
 }
 
+size_t rota_conn_input_bytes(const struct rota_conn *conn)
+{
+	return rota__conn_input_bytes(conn);
+}
+
 void rota_net_set_idle_timeout(rota_ns timeout_ns)
 {
 	struct net *net = rota__reactor()->net;

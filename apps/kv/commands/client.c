@@ -107,7 +107,10 @@ static bool append_label(struct rota_buffer *out, const char *name, const struct
 	       (!label || rota_buffer_append(out, label->data, label->bytes) == 0);
 }
 
-/* One line about a session, with its newline. False: no memory. */
+/*
+ * One line about a session, with its newline. Clients look for these fields by name and fail
+ * without them, so a buffer that is not there is one with nothing in it. False: no memory.
+ */
 static bool describe(struct rota_buffer *out, struct rota_session *session)
 {
 	struct kv_client *client = kv_client_of(session);
@@ -118,6 +121,7 @@ static bool describe(struct rota_buffer *out, struct rota_session *session)
 	char line[LINE_BYTES];
 	uint32_t now_s = kv_server_age_s(client->local->server, rota_now());
 	uint32_t idle_s = now_s > client->active_s ? now_s - client->active_s : 0;
+	size_t pending = rota_output_pending_bytes(rota_session_output(session));
 	int bytes;
 
 	format_address(conn, true, peer);
@@ -130,10 +134,11 @@ static bool describe(struct rota_buffer *out, struct rota_session *session)
 	    !append_label(out, " name=", labels ? &labels->name : NULL))
 		return false;
 	bytes = snprintf(line, sizeof(line),
-			 " age=%u idle=%u flags=N db=%u sub=0 psub=0 ssub=0 multi=-1 omem=%zu "
-			 "tot-mem=%zu cmd=%s user=default redir=-1 resp=%d reactor=%u",
+			 " age=%u idle=%u flags=N db=%u sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu "
+			 "qbuf-free=0 argv-mem=0 multi-mem=0 obl=0 oll=%d omem=%zu tot-mem=%zu "
+			 "cmd=%s user=default redir=-1 resp=%d reactor=%u",
 			 now_s - client->created_s, idle_s, client->database,
-			 rota_output_pending_bytes(rota_session_output(session)),
+			 rota_conn_input_bytes(conn), pending > 0, pending,
 			 rota_conn_memory_bytes(conn), command, rota_resp_session_version(session),
 			 client->local->index);
 	return rota_buffer_append(out, line, (size_t)bytes) == 0 &&

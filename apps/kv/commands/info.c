@@ -59,6 +59,7 @@ static void add_u64(struct info *info, const char *name, uint64_t value)
 static void add_server(struct info *info)
 {
 	const struct kv_server *server = kv_call_server(info->call);
+	const char *engine = rota_server_engine_report(server->server);
 	int64_t now_us = rota_wall_ns() / ROTA_NS_PER_US;
 	uint32_t age_s = kv_server_age_s(server, rota_now());
 	struct utsname system;
@@ -69,7 +70,8 @@ static void add_server(struct info *info)
 	if (uname(&system) == 0)
 		add(info, "os:%s %s %s", system.sysname, system.release, system.machine);
 	add(info, "arch_bits:%zu", sizeof(void *) * 8);
-	add(info, "multiplexing_api:%s", rota_server_engine_report(server->server));
+	/* Its name only: clients take a value with commas and equal signs for a table. */
+	add(info, "multiplexing_api:%.*s", (int)strcspn(engine, ":"), engine);
 	add(info, "process_id:%ld", (long)getpid());
 	add(info, "run_id:%s", server->run_id);
 	add(info, "tcp_port:%u", rota_server_port(server->server));

@@ -195,6 +195,9 @@ ROTA_API int rota_conn_fd(const struct rota_conn *conn);
  */
 ROTA_API size_t rota_conn_memory_bytes(const struct rota_conn *conn);
 
+/* Bytes that were received and are not consumed yet. */
+ROTA_API size_t rota_conn_input_bytes(const struct rota_conn *conn);
+
 /* Visit every connection of the current reactor; `visit` may abort sessions but not suspend. */
 ROTA_API void rota_conn_each(void (*visit)(struct rota_conn *conn, void *arg), void *arg);
 
