@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include <rota/log.h>
 #include <rota/memory.h>
 
 #include "apps/kv/call.h"
@@ -228,11 +229,38 @@ static int shown_bytes(struct rota_view argument, size_t bytes_max)
 	return (int)strnlen(argument.data, rota_min_size(argument.bytes, bytes_max));
 }
 
+/*
+ * A web page can make a browser on this machine send us a POST request whose body would be
+ * commands. As in Redis, what begins like one ends the connection at once.
+ */
+static bool is_http(const struct kv_call *call)
+{
+	return kv_is_word(call->args[0], "post") || kv_is_word(call->args[0], "host:");
+}
+
+static void reject_http(struct kv_call *call)
+{
+	static struct rota_log_limit limit;
+	uint64_t repeats;
+
+	if (rota_log_limit_pass(&limit, &repeats))
+		rota_log(ROTA_LOG_WARNING,
+			 "closed a connection that speaks HTTP: is somebody attacking through a "
+			 "browser? (%llu more)",
+			 (unsigned long long)repeats);
+	rota_session_abort(call->session, "it speaks HTTP");
+	call->client->ends_batch = true;
+}
+
 static void reject_unknown(struct kv_call *call)
 {
 	char shown[256] = "";
 	size_t used = 0;
 
+	if (is_http(call)) {
+		reject_http(call);
+		return;
+	}
 	for (uint32_t i = 1; i < call->count && used < 128; i++)
 		used += (size_t)snprintf(shown + used, sizeof(shown) - used, "'%.*s' ",
 					 shown_bytes(call->args[i], 128 - used),
