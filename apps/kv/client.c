@@ -107,7 +107,7 @@ void kv_client_close(struct rota_session *session, int reason)
 	if (!client->local)
 		return; /* it was never opened, or turned away */
 	/* What cannot be parsed is answered with an error, and the end, before it comes here. */
-	if (reason == -ROTA_EPROTOCOL)
+	if (reason == -ROTA_EPROTOCOL || reason == -EMSGSIZE)
 		kv_count(&client->local->counters.errors, 1);
 	kv_count(&client->local->counters.clients, (uint64_t)-1);
 	if (client->labels) {

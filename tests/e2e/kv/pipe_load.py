@@ -74,7 +74,8 @@ def compare(client, count):
 
 def compare_batch(client, batch):
     values = client("MGET", *(key for key, _ in batch))
-    for (key, expected), value in zip(batch, values, strict=True):
+    assert len(values) == len(batch), f"{len(values)} values instead of {len(batch)}"
+    for (key, expected), value in zip(batch, values):
         assert value == expected, f"{key}: {value} instead of {expected}"
 
 

@@ -473,6 +473,27 @@ class About(Shared):
         other = self.server.client()
         self.assertEqual(other("CONFIG", "SET", "timeout", "0"), "OK")
 
+    def timer_of(self, client):
+        """Of the server's end of a connection: "02" is that of keep-alive, "00" none."""
+        ends = [f"0100007F:{port:04X}" for port in (self.server.port,
+                                                    client.socket.getsockname()[1])]
+        while True:
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                timers = [line.split()[5][:2] for line in table if line.split()[1:3] == ends]
+            # "01" is a reply that the kernel waits to see acknowledged.
+            if timers and timers[0] != "01":
+                return timers[0]
+
+    def test_silent_peers_are_asked_whether_they_are_there(self):
+        client = self.server.client()
+        self.assertEqual(client("PING"), "PONG")
+        self.assertEqual(self.timer_of(client), "02")
+        self.assertEqual(client("CONFIG", "SET", "tcp-keepalive", "0"), "OK")
+        other = self.server.client()
+        self.assertEqual(other("PING"), "PONG")
+        self.assertEqual(self.timer_of(other), "00")
+        self.assertEqual(client("CONFIG", "SET", "tcp-keepalive", "300"), "OK")
+
     def test_config_get_and_set(self):
         c = self.c
         self.assertEqual(c("CONFIG", "GET", "save"), [b"save", b""])
