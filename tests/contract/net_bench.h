@@ -81,21 +81,11 @@ struct rota_listener *t_serve_on(struct t_net *net, struct rota_reactor *reactor
 /* The server's counters. */
 struct rota_net_stats t_server_stats(struct t_net *net);
 
-/* Wait until *counter (atomic) is at least `least`. */
-void t_until(const uint32_t *counter, uint32_t least);
+/* Wait until *counter is at least `least`. */
+void t_until(const _Atomic uint32_t *counter, uint32_t least);
 
 /* Wait until the server has as many connections. */
 void t_until_connections(struct t_net *net, uint64_t count);
-
-static inline void t_count(uint32_t *counter)
-{
-	__atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
-}
-
-static inline uint32_t t_counted(const uint32_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
-}
 
 /* ---- clients ---- */
 

@@ -21,18 +21,18 @@
 #include "tests/contract/net_bench.h"
 #include "tests/support/t_alloc.h"
 
-/* Atomic; reset by each scenario. */
+/* Reset by each scenario. */
 static struct {
-	uint32_t opened, closed, answered;
-	uint32_t per_reactor[T_REACTORS_MAX];
-	int32_t reason;
+	_Atomic uint32_t opened, closed, answered;
+	_Atomic uint32_t per_reactor[T_REACTORS_MAX];
+	_Atomic int32_t reason;
 } seen;
 
 static int on_open(struct rota_session *session)
 {
 	(void)session;
-	t_count(&seen.opened);
-	t_count(&seen.per_reactor[rota_reactor_index(rota_reactor_current())]);
+	seen.opened++;
+	seen.per_reactor[rota_reactor_index(rota_reactor_current())]++;
 	return 0;
 }
 
@@ -52,8 +52,8 @@ static int64_t on_bytes(struct rota_session *session, struct rota_view bytes)
 static void on_close(struct rota_session *session, int reason)
 {
 	(void)session;
-	__atomic_store_n(&seen.reason, reason, __ATOMIC_SEQ_CST);
-	t_count(&seen.closed);
+	seen.reason = reason;
+	seen.closed++;
 }
 
 static const struct rota_protocol echo = {
@@ -76,7 +76,17 @@ static struct rota_listener *serve_limited(struct t_net *net, const struct rota_
 
 /* ---- many connections ---- */
 
-static uint32_t meeting; /* how many converse at once */
+static uint32_t meeting;       /* how many converse at once */
+static struct rota_future met; /* all of them have been answered; the clients' reactor */
+
+/* Clients stay until all are there. */
+static void wait_for_the_others(void)
+{
+	seen.answered++;
+	if (seen.answered == meeting)
+		rota_future_complete(&met, 0);
+	CHECK_EQUAL(rota_await(&met), 0);
+}
 
 static int64_t converse(void *arg)
 {
@@ -92,8 +102,7 @@ static int64_t converse(void *arg)
 		if (!HEAR(conn, text))
 			break;
 	}
-	t_count(&seen.answered);
-	t_until(&seen.answered, meeting);
+	wait_for_the_others();
 	rota_conn_close(conn);
 	return 0;
 }
@@ -103,6 +112,7 @@ static void meet(struct t_net *net, uint32_t count)
 	struct rota_scope scope;
 
 	meeting = count;
+	rota_future_init(&met);
 	rota_scope_open(&scope, ROTA_NEVER);
 	for (uint32_t i = 0; i < count; i++)
 		if (!CHECK_EQUAL(rota_spawn(&scope, converse, net), 0))
@@ -142,8 +152,7 @@ static int64_t hold(void *arg)
 		return -EIO;
 	t_say(conn, "++++");
 	n = rota_conn_peek(conn, 4, &view);
-	t_count(&seen.answered);
-	t_until(&seen.answered, meeting);
+	wait_for_the_others();
 	CHECK_WITHIN(n, 4, 5000);
 	CHECK(n < 4 || !memcmp(view.data, "+", 1));
 	rota_conn_close(conn);
@@ -156,6 +165,7 @@ static void views_that_are_kept_do_not_starve_others(struct t_net *net)
 
 	serve_limited(net, NULL);
 	meeting = 100;
+	rota_future_init(&met);
 	rota_scope_open(&scope, ROTA_NEVER);
 	for (uint32_t i = 0; i < meeting; i++)
 		CHECK_EQUAL(rota_spawn(&scope, i % 2 ? converse : hold, net), 0);
@@ -221,7 +231,7 @@ static void a_peer_that_never_reads_is_cut_off(struct t_net *net)
 	memset(plus, '+', sizeof(plus));
 	serve_limited(net, &limits);
 	fd = t_raw_connect(net);
-	for (int i = 0; i < 10000 && !t_counted(&seen.closed); i++)
+	for (int i = 0; i < 10000 && !seen.closed; i++)
 		if (t_raw_send(fd, plus, sizeof(plus)) < sizeof(plus))
 			break;
 	t_until(&seen.closed, 1);

@@ -14,10 +14,10 @@
 #include "framework/net_internal.h"
 #include "tests/contract/net_bench.h"
 
-/* What handlers do is counted here; reset by each scenario's serve(). Atomic. */
+/* What handlers do is counted here; reset by each scenario's serve(). */
 static struct {
-	uint32_t opened, closed, waiting, cancelled, gone, finished, calls;
-	int32_t reason; /* of the last on_close */
+	_Atomic uint32_t opened, closed, waiting, cancelled, gone, finished, calls;
+	_Atomic int32_t reason; /* of the last on_close */
 } seen;
 
 /* The server's reactor: handlers that wait, and the sessions they serve. */
@@ -55,13 +55,13 @@ static int wait_for_release(void)
 
 	rota_future_init(&waiter.released);
 	rota_list_push_back(&waiters, &waiter.link);
-	t_count(&seen.waiting);
+	seen.waiting++;
 	status = rota_await(&waiter.released);
 	rota_list_remove(&waiter.link);
 	if (status < 0) {
 		if (rota_why()->kind == ROTA_CANCEL_CLIENT_GONE)
-			t_count(&seen.gone);
-		t_count(&seen.cancelled);
+			seen.gone++;
+		seen.cancelled++;
 	}
 	return (int)status;
 }
@@ -152,12 +152,12 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 	} else if (!strncmp(word, "abort", 5)) {
 		rota_session_abort(session, "by the test");
 		CHECK_EQUAL(rota_sleep_ms(1), -ECANCELED);
-		t_count(&seen.cancelled);
+		seen.cancelled++;
 	} else {
 		rota_output_write(rota_session_output(session), line.data, line.bytes);
 		say(session, "\n");
 	}
-	t_count(&seen.finished);
+	seen.finished++;
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static int on_open(struct rota_session *session)
 {
 	const char *how = rota_session_arg(session);
 
-	t_count(&seen.opened);
+	seen.opened++;
 	last_session = session;
 	if (!strcmp(how, "refuse")) {
 		say(session, "no room\n");
@@ -185,7 +185,7 @@ static int64_t on_bytes(struct rota_session *session, struct rota_view bytes)
 	const char *end;
 	int64_t status;
 
-	t_count(&seen.calls);
+	seen.calls++;
 	if (!strcmp(how, "ponder") && wait_for_release() < 0)
 		return -ECANCELED;
 	if (!strcmp(how, "ponder"))
@@ -210,8 +210,8 @@ static int64_t on_bytes(struct rota_session *session, struct rota_view bytes)
 static void on_close(struct rota_session *session, int reason)
 {
 	(void)session;
-	__atomic_store_n(&seen.reason, reason, __ATOMIC_SEQ_CST);
-	t_count(&seen.closed);
+	seen.reason = reason;
+	seen.closed++;
 }
 
 static const struct rota_protocol words = {
@@ -339,7 +339,7 @@ static void bytes_that_came_while_suspended_are_offered(struct t_net *net)
 		rota_ignore(rota_sleep_ms(1), "checked below");
 	CHECK_EQUAL(release(net), 1);
 	t_until(&seen.waiting, 2);
-	while (release(net) == 0 || t_counted(&seen.calls) < 2)
+	while (release(net) == 0 || seen.calls < 2)
 		rota_ignore(rota_sleep_ms(1), "checked below");
 	HEAR(conn, "ten\n");
 	rota_conn_close(conn);

@@ -16,30 +16,25 @@ import sys
 import tempfile
 import unittest
 
+from outside import HANG_SECONDS, reserve_port
+
 BUILT = "build/release"
-SECONDS = 20
 CONNECTIONS = 10000
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
     """A program that has said it is ready; stopped by SIGTERM at the end of the block."""
 
     def __init__(self, program, *options, launcher=()):
-        self.port = free_port()
+        self.reserved, self.port = reserve_port()
         self.process = subprocess.Popen(
             [*launcher, f"{BUILT}/apps/{program}", *options, "--port", str(self.port)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        readable, _, _ = select.select([self.process.stdout], [], [], SECONDS)
+        readable, _, _ = select.select([self.process.stdout], [], [], HANG_SECONDS)
         self.ready = self.process.stdout.readline() if readable else ""
 
     def connect(self, source="127.0.0.1"):
-        return socket.create_connection(("127.0.0.1", self.port), SECONDS, (source, 0))
+        return socket.create_connection(("127.0.0.1", self.port), HANG_SECONDS, (source, 0))
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
@@ -47,11 +42,13 @@ class Server:
 
     def wait(self):
         try:
-            said = self.process.communicate(timeout=SECONDS)
+            said = self.process.communicate(timeout=HANG_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
             raise
+        finally:
+            self.reserved.close()
         return self.process.returncode, *said
 
     def __enter__(self):
@@ -76,7 +73,7 @@ def ask(connection, text, expected):
 def refused(*arguments, launcher=()):
     """Exit status, output and the lines of a program that should not start."""
     done = subprocess.run([*launcher, f"{BUILT}/apps/rota-echo", *arguments],
-                          capture_output=True, text=True, timeout=SECONDS, check=False)
+                          capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
     return done.returncode, done.stdout, done.stderr.splitlines()
 
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Send the same commands to redis-server and to rota-kv, and compare the replies byte for byte.
 
-    differential.py ROTA_KV [--seed N] [--commands N] [--port N] [--protocol 2|3]
+    differential.py ROTA_KV [--seed N] [--commands N] [--protocol 2|3]
 
-Starts both on ports from --port on. The commands are generated from the seed, which is printed;
+The commands are generated from the seed, which is printed;
 times are far away, so that no reply depends on when it was asked for. Without a redis-server on
 the machine it says so and passes: what it has taught is in the other tests.
 """
@@ -18,21 +18,27 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(1, os.path.dirname(sys.path[0]))
+from outside import HANG_SECONDS, reserve_port
+
 FAR_S = 4102444800  # 2100-01-01
 
 
 class Peer:
     """One server and a connection to it."""
 
-    def __init__(self, command, port, log):
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        for _ in range(200):
+    def __init__(self, command, log):
+        self.reserved, port = reserve_port()
+        self.process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
+        end = time.monotonic() + HANG_SECONDS
+        while True:
             try:
-                self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+                self.socket = socket.create_connection(("127.0.0.1", port), HANG_SECONDS)
                 break
             except OSError:
-                if self.process.poll() is not None:
-                    raise SystemExit(f"{command[0]} ended with {self.process.returncode}")
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.process.kill()
+                    raise SystemExit(f"{command[0]} ended with {self.process.wait()}")
                 time.sleep(0.02)
         self.buffer = b""
 
@@ -68,7 +74,9 @@ class Peer:
     def stop(self):
         self.socket.close()
         self.process.terminate()
-        return self.process.wait(20)
+        status = self.process.wait(HANG_SECONDS)
+        self.reserved.close()
+        return status
 
 
 def encode(words):
@@ -261,7 +269,6 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--commands", type=int, default=20000)
-    parser.add_argument("--port", type=int, default=26100)
     parser.add_argument("--protocol", type=int, default=2)
     parser.add_argument("--reactors", default="1")
     parser.add_argument("--backend", default="auto")
@@ -271,10 +278,10 @@ def main():
         print("1 passed, 0 failed")
         return 0
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as log:
-        redis = Peer(["redis-server", "--port", str(options.port), "--save", "", "--dir", folder,
-                      "--appendonly", "no"], options.port, log)
-        rota = Peer([options.program, "--port", str(options.port + 1), "--reactors",
-                     options.reactors, "--backend", options.backend], options.port + 1, log)
+        redis = Peer(["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", folder,
+                      "--appendonly", "no"], log)
+        rota = Peer([options.program, "--reactors", options.reactors, "--backend",
+                     options.backend], log)
         try:
             for peer in (redis, rota):
                 peer.send(encode([b"HELLO", b"%d" % options.protocol]))

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A rota-kv of a test's own, and a plain RESP client for it."""
 import os
-import re
 import select
 import signal
 import socket
 import subprocess
-import time
+import sys
 
-START_SECONDS = 20
-REPLY_SECONDS = 20
+sys.path.insert(1, os.path.dirname(sys.path[0]))
+from outside import HANG_SECONDS, reserve_port
 
 
 class Error(Exception):
@@ -18,7 +17,7 @@ class Error(Exception):
 
 class Client:
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS)
         self.file = self.socket.makefile("rb")
 
     @staticmethod
@@ -67,19 +66,17 @@ class Client:
 
 
 class Server:
-    """Started with options on a port the kernel chose; `with` stops it and checks the exit."""
+    """Started with options on a port of its own; `with` stops it and checks the exit."""
 
     def __init__(self, program, *options):
-        # A free port: bound and let go. --port 0 would mean no TCP.
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.reserved, self.port = reserve_port()
         self.process = subprocess.Popen([program, *options, "--port", str(self.port)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        ready, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
+        ready, _, _ = select.select([self.process.stdout], [], [], HANG_SECONDS)
         self.ready = self.process.stdout.readline() if ready else ""
         if "ready on" not in self.ready:
             self.process.kill()
+            self.reserved.close()
             raise RuntimeError(f"not ready: {self.ready}{self.process.stderr.read()}")
         self.clients = []
 
@@ -94,10 +91,12 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         try:
-            out, err = self.process.communicate(timeout=30)
+            out, err = self.process.communicate(timeout=HANG_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        finally:
+            self.reserved.close()
         return self.process.returncode, out, err
 
     def __enter__(self):

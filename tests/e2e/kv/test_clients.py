@@ -14,7 +14,7 @@ import unittest
 
 import redis
 
-from kv_server import Server
+from kv_server import HANG_SECONDS, Server
 
 PROGRAM = ""
 OPTIONS = []
@@ -31,7 +31,7 @@ class Shared(unittest.TestCase):
         assert status == 0, err
 
     def setUp(self):
-        self.redis = redis.Redis(port=self.server.port)
+        self.redis = redis.Redis("127.0.0.1", self.server.port)
         self.addCleanup(self.redis.close)
         self.assertTrue(self.redis.flushall())
 
@@ -88,14 +88,16 @@ class Module(Shared):
         self.assertEqual(list(self.redis.scan_iter(_type="hash")), [])
 
     def test_decoded_responses(self):
-        with redis.Redis(port=self.server.port, decode_responses=True) as r:
+        with redis.Redis("127.0.0.1", self.server.port, decode_responses=True) as r:
             r.set("schlüssel", "wörter ✓")
             self.assertEqual(r.get("schlüssel"), "wörter ✓")
             self.assertEqual(r.keys(), ["schlüssel"])
             self.assertEqual(r.config_get("maxcl*"), {"maxclients": "10000"})
 
     def test_a_pool_shared_by_threads(self):
-        pool = redis.BlockingConnectionPool(port=self.server.port, max_connections=8, timeout=20)
+        pool = redis.BlockingConnectionPool(host="127.0.0.1", port=self.server.port,
+                                            max_connections=8,
+                                            timeout=HANG_SECONDS)
         shared = redis.Redis(connection_pool=pool)
         failures = []
 
@@ -138,7 +140,7 @@ class Module(Shared):
         self.assertRaises(redis.ResponseError, r.incr, "k")
 
     def test_other_databases(self):
-        with redis.Redis(port=self.server.port, db=3) as third:
+        with redis.Redis("127.0.0.1", self.server.port, db=3) as third:
             third.set("k", "third")
             self.assertIsNone(self.redis.get("k"))
             self.assertTrue(self.redis.set("k", "first"))
@@ -150,7 +152,7 @@ class Module(Shared):
     def test_resp3(self):
         if "protocol" not in inspect.signature(redis.Redis.__init__).parameters:
             self.skipTest("the module speaks it from version 5 on")
-        with redis.Redis(port=self.server.port, protocol=3) as r:
+        with redis.Redis("127.0.0.1", self.server.port, protocol=3) as r:
             self.assertEqual(r.execute_command("HELLO")[b"proto"], 3)
             self.assertIsNone(r.get("none"))
             self.assertEqual(r.config_get("maxclients"), {"maxclients": "10000"})
@@ -159,7 +161,7 @@ class Module(Shared):
 class Tools(Shared):
     def run_tool(self, *words, **more):
         name, *arguments = words
-        run = subprocess.run([name, "-p", str(self.server.port), *arguments], timeout=60,
+        run = subprocess.run([name, "-p", str(self.server.port), *arguments], timeout=HANG_SECONDS,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                              check=False, **more)
         self.assertEqual(run.returncode, 0, run.stdout)
