@@ -263,7 +263,7 @@ int uring__probe(const struct uring_options *options, uint32_t *features,
 
 	text[0] = '\0';
 	if (!pretended || pretended >= URING_KERNEL(FLOOR_MAJOR, FLOOR_MINOR))
-		status = io_uring_queue_init_params(options->sq_entries, &trial.ring, &parameters);
+		status = uring__ring_map(&trial.ring, options->sq_entries, &parameters);
 	if (status < 0) {
 		say_setup_failed(options, status, text);
 		return status == -EINVAL ? -ENOSYS : status;
@@ -276,7 +276,7 @@ int uring__probe(const struct uring_options *options, uint32_t *features,
 	} else {
 		status = try_features(&trial, features, text);
 	}
-	io_uring_queue_exit(&trial.ring);
+	uring__ring_unmap(&trial.ring);
 	if (trial.memory != MAP_FAILED)
 		munmap(trial.memory, TEST_MEMORY_BYTES);
 	return status;
@@ -385,7 +385,6 @@ static int open_listener(struct sockaddr_un *address, socklen_t *address_bytes)
 	if (fd < 0)
 		return -errno;
 	address->sun_family = AF_UNIX;
-	*address_bytes = sizeof(*address);
 	if (bind(fd, (struct sockaddr *)address, sizeof(address->sun_family)) == 0 &&
 	    listen(fd, 1) == 0 && getsockname(fd, (struct sockaddr *)address, address_bytes) == 0)
 		return fd;
@@ -422,7 +421,7 @@ static int accept_one(struct trial *trial, int listener)
 static int test_multishot_accept(struct trial *trial)
 {
 	struct sockaddr_un address;
-	socklen_t address_bytes;
+	socklen_t address_bytes = sizeof(address);
 	int listener = open_listener(&address, &address_bytes);
 	int client, status = 0;
 

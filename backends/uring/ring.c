@@ -26,6 +26,29 @@ uint32_t uring__setup_flags(const struct uring_options *options)
 	return flags;
 }
 
+/*
+ * Rings begun to be unmapped, by any thread. liburing maps and unmaps with system calls of its own,
+ * so ThreadSanitizer cannot see that a ring mapped where another thread had one is other memory.
+ * This says it in its words: unmapping happens before whatever is mapped after it.
+ */
+static _Atomic uint32_t unmapped_count;
+
+int uring__ring_map(struct io_uring *ring, unsigned entries, struct io_uring_params *parameters)
+{
+	int status = io_uring_queue_init_params(entries, ring, parameters);
+
+	/* Partner: uring__ring_unmap's. After the mapping, so that it sees whose place it took. */
+	(void)atomic_load_explicit(&unmapped_count, memory_order_acquire);
+	return status;
+}
+
+void uring__ring_unmap(struct io_uring *ring)
+{
+	/* Before the place is free. All that came before counts, so acquire as well. */
+	atomic_fetch_add_explicit(&unmapped_count, 1, memory_order_acq_rel);
+	io_uring_queue_exit(ring);
+}
+
 int uring__ring_open(struct uring_engine *engine)
 {
 	struct io_uring_params parameters = {
@@ -36,7 +59,7 @@ int uring__ring_open(struct uring_engine *engine)
 	int status;
 
 	engine->stats.system_calls++;
-	status = io_uring_queue_init_params(engine->options.sq_entries, &engine->ring, &parameters);
+	status = uring__ring_map(&engine->ring, engine->options.sq_entries, &parameters);
 	if (status < 0)
 		return status;
 	engine->ring_open = true;
@@ -61,7 +84,7 @@ int uring__ring_open(struct uring_engine *engine)
 void uring__ring_close(struct uring_engine *engine)
 {
 	if (engine->ring_open)
-		io_uring_queue_exit(&engine->ring);
+		uring__ring_unmap(&engine->ring);
 	engine->ring_open = false;
 }
 

@@ -179,6 +179,11 @@ static inline struct uring_engine *uring__engine(struct rota_backend *backend)
 
 /* ring.c */
 
+/* io_uring_queue_init_params and io_uring_queue_exit; every ring comes and goes through these. */
+ROTA_MUST_USE int uring__ring_map(struct io_uring *ring, unsigned entries,
+				  struct io_uring_params *parameters);
+void uring__ring_unmap(struct io_uring *ring);
+
 ROTA_MUST_USE int uring__ring_open(struct uring_engine *engine);
 void uring__ring_close(struct uring_engine *engine);
 

@@ -29,13 +29,7 @@
 
 static const struct t_row rows[] = {
 	{ &rota_backend_uring, "", 1 },
-#ifndef __SANITIZE_THREAD__
-	/*
-	 * liburing maps its rings without the C library, so the sanitizer does not learn that a new
-	 * one at an old address is other memory.
-	 */
 	{ &rota_backend_uring, "", 2 },
-#endif
 	{ &rota_backend_uring, "multishot=off", 1 },
 	{ &rota_backend_epoll, "", 1 },
 	{ &rota_backend_epoll, "", 2 },

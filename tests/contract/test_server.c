@@ -29,10 +29,7 @@ static const struct row {
 	unsigned reactors;
 	bool is_simulated;
 } rows[] = {
-	{ "uring", 1, false },
-#ifndef __SANITIZE_THREAD__ /* see tests/contract/net_bench.c */
-	{ "uring", 2, false },
-#endif
+	{ "uring", 1, false },           { "uring", 2, false },
 	{ "epoll", 1, false },           { "epoll", 2, false },
 	{ "sim:seed=1", 1, true },       { "sim:seed=2", 2, true },
 	{ "sim:seed=3,rough", 1, true }, { "sim:seed=4,rough", 2, true },

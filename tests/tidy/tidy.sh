@@ -29,8 +29,8 @@ top_level="^($folders)/|^(build\.ninja|README\.md|LICENSE|setup)\$|^\."
 public='^framework/include/.*\.h$|^backends/backends\.h$|^protocols/([a-z0-9]+)/\1\.h$'
 # Where the machine, the compiler or a library's version may be asked for at compile time.
 conditional='/base\.h$|/context[^/]*$|/probe\.c$|/compat\.h$|/(sanitizer|valgrind)[^/]*\.h$'
-# Tests that must know under which sanitizer they run.
-conditional+='|/net_bench\.c$|/test_server\.c$|/test_stack\.c$'
+# A test that must know under which sanitizer it runs.
+conditional+='|/test_stack\.c$'
 # Files whose lines are data that somebody else wrote, or that no editor wraps.
 not_text='\.(png|svg|rdb|bin|gz)$|^tests/fuzz/(corpus|regression)/|^LICENSE$'
 
