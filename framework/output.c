@@ -277,8 +277,10 @@ void rota__output_consume(struct rota_output *output, size_t bytes)
 	}
 	while (bytes) {
 		struct chunk *chunk = output->first;
-		size_t part = rota_min_size(bytes, chunk->bytes);
+		size_t part;
 
+		ROTA_DCHECK(chunk); /* pending_bytes is the sum over all */
+		part = rota_min_size(bytes, chunk->bytes);
 		chunk->data += part;
 		chunk->bytes -= part;
 		bytes -= part;

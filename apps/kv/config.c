@@ -100,17 +100,20 @@ static const char *keep(struct kv_config *config, char *const values[], unsigned
 {
 	struct kv_config_text *text;
 	size_t bytes = 1;
+	char *at;
 
 	for (unsigned i = 0; i < count; i++)
 		bytes += strlen(values[i]) + 1;
 	text = rota_alloc(sizeof(*text) + bytes);
 	if (!text)
 		return NULL;
-	text->text[0] = '\0';
+	at = text->text;
 	for (unsigned i = 0; i < count; i++) {
-		strcat(text->text, i ? " " : "");
-		strcat(text->text, values[i]);
+		if (i)
+			*at++ = ' ';
+		at = stpcpy(at, values[i]);
 	}
+	*at = '\0';
 	text->next = config->texts_;
 	config->texts_ = text;
 	return text->text;

@@ -379,7 +379,6 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 	struct kv_call *call = &batch->call;
 	struct rota_view *args = copy_args(call->args, call->count);
 	bool was_refused = !(plan->command->flags & KV_SUSPENDS);
-	struct kv_key key;
 	int status = 0;
 
 	kv_client_set_command(call->client, call->command);
@@ -391,10 +390,10 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 	if (args) {
 		call->args = args;
 		if (call->key) {
-			key = *call->key;
-			key.bytes = args[plan->command->first_key];
-			key.seen_in_ = NULL; /* the pass ends: what it has seen may go */
-			call->key = &key;
+			struct kv_key *key = &batch->keys[plan->key];
+
+			key->bytes = args[plan->command->first_key];
+			key->seen_in_ = NULL; /* the pass ends: what it has seen may go */
 		}
 	}
 	if (!was_refused || !args) {

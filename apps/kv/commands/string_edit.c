@@ -195,9 +195,8 @@ int kv_run_incrbyfloat(struct kv_call *call)
 	entry = kv_find(&call->access, call->key);
 	if (entry && kv_entry_type(entry) != KV_TYPE_STRING)
 		kv_reply_error(call, KV_ERR_TYPE);
-	else if (entry && !kv_parse_float(kv_entry_value(entry), &delta))
-		kv_reply_error(call, "ERR value is not a valid float");
-	else if (!kv_parse_float(call->args[2], &delta))
+	else if ((entry && !kv_parse_float(kv_entry_value(entry), &delta)) ||
+		 !kv_parse_float(call->args[2], &delta))
 		kv_reply_error(call, "ERR value is not a valid float");
 	else
 		add_float(call, delta);

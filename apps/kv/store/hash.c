@@ -74,6 +74,7 @@ static inline __attribute__((always_inline)) uint64_t sip(const struct kv_hash_k
 	};
 	uint64_t word;
 
+	ROTA_DCHECK(data || !bytes);
 	for (; at != end; at += 8) {
 		word = load(at);
 		s.v3 ^= word;
