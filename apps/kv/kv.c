@@ -95,6 +95,31 @@ int kv_server_init(struct kv_server *server, const struct kv_config *config)
 	return make_run_id(server);
 }
 
+void kv_server_service(struct kv_server *server, struct rota_protocol *protocol,
+		       struct rota_service *service)
+{
+	const struct kv_config *config = server->config;
+
+	rota_resp_protocol_init(protocol, &server->resp);
+	*service = (struct rota_service){
+		.name = "rota-kv",
+		.protocol = protocol,
+		.arg = &server->resp,
+		.port = KV_DEFAULT_PORT,
+		.spread = ROTA_SPREAD_LEAST_LOADED,
+		.limits = {
+			.input_max_bytes = config->request_bytes_max,
+			/* One reply may be of any size, as in Redis; beyond one, sessions pause. */
+			.output_max_bytes = config->output_bytes_max ? config->output_bytes_max
+								     : SIZE_MAX / 2,
+			.idle_timeout_ns = config->idle_timeout_s * ROTA_NS_PER_S,
+		},
+		.start = kv_server_start,
+		.stop = kv_server_stop,
+		.notice = "data lives in memory only",
+	};
+}
+
 void kv_server_fini(struct kv_server *server)
 {
 	for (unsigned i = 0; i < server->locals_count; i++)
@@ -114,12 +139,12 @@ static int make_shared(struct kv_server *server, struct rota_server *rota)
 		.database_count = config->databases,
 		.reactor_count = rota_server_reactors_count(rota),
 	};
+	struct rota_backend *engine = rota_reactor_backend(rota_reactor_current());
 	struct kv_settings *settings;
 	int status;
 
-	if (getrandom(options.hash_seed, sizeof(options.hash_seed), 0) !=
-	    (ssize_t)sizeof(options.hash_seed))
-		return -errno;
+	/* The engine's, so that in the simulator the same seed makes the same shards. */
+	engine->ops->random(engine, options.hash_seed, sizeof(options.hash_seed));
 	status = kv_store_create(&server->store, &options);
 	if (status < 0)
 		return status;

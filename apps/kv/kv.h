@@ -20,6 +20,8 @@
 /* What clients are told they talk to: the commands and replies are those of this version. */
 #define KV_REDIS_VERSION "7.0.15"
 
+#define KV_DEFAULT_PORT 6379
+
 /* ---- settings that can change while the server runs ---- */
 
 /*
@@ -107,6 +109,10 @@ struct kv_server {
  */
 ROTA_MUST_USE int kv_server_init(struct kv_server *server, const struct kv_config *config);
 void kv_server_fini(struct kv_server *server);
+
+/* Fill in what rota_serve is to serve; both are lent to it, and `server` and `protocol` to them. */
+void kv_server_service(struct kv_server *server, struct rota_protocol *protocol,
+		       struct rota_service *service);
 
 /* The hooks of struct rota_service; `arg` is &server->resp. */
 int kv_server_start(struct rota_server *rota, unsigned reactor_index, void *arg);

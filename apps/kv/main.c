@@ -10,8 +10,6 @@
 #include "apps/kv/kv.h"
 #include "backends/backends.h"
 
-#define DEFAULT_PORT 6379
-
 /* jemalloc's, when the program is linked with it: what it would set aside for a size. */
 size_t nallocx(size_t bytes, int flags) __attribute__((weak));
 
@@ -35,37 +33,21 @@ static void print_help(void)
 	       "FILE is a configuration in the syntax of redis.conf, and its directives are\n"
 	       "options as well (--requirepass SECRET, --maxclients 5000 ...). Data lives in\n"
 	       "memory only. The default port is %d. Options of all rota programs:\n%s",
-	       DEFAULT_PORT, rota_server_options_help());
+	       KV_DEFAULT_PORT, rota_server_options_help());
 }
 
 static int serve(const struct kv_config *config)
 {
 	struct rota_protocol protocol;
+	struct rota_service service;
 	struct kv_server server;
 	int status = kv_server_init(&server, config);
-	struct rota_service service = {
-		.name = "rota-kv",
-		.protocol = &protocol,
-		.arg = &server.resp,
-		.port = DEFAULT_PORT,
-		.spread = ROTA_SPREAD_LEAST_LOADED,
-		.limits = {
-			.input_max_bytes = config->request_bytes_max,
-			/* One reply may be of any size, as in Redis; beyond one, sessions pause. */
-			.output_max_bytes = config->output_bytes_max ? config->output_bytes_max
-								     : SIZE_MAX / 2,
-			.idle_timeout_ns = config->idle_timeout_s * ROTA_NS_PER_S,
-		},
-		.start = kv_server_start,
-		.stop = kv_server_stop,
-		.notice = "data lives in memory only",
-	};
 
 	if (status < 0) {
 		fprintf(stderr, "rota-kv: no random numbers from the kernel\n");
 		return status;
 	}
-	rota_resp_protocol_init(&protocol, &server.resp);
+	kv_server_service(&server, &protocol, &service);
 	status = rota_serve(&service, &config->server);
 	kv_server_fini(&server);
 	return status;
