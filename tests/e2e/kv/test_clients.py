@@ -193,7 +193,7 @@ class Tools(Shared):
             lines = [stat.stdout.readline() for _ in range(5)]
             stat.kill()
         self.assertIn("keys", lines[1])
-        self.assertRegex(lines[4], r"^0 +\d+\.\d+M +\d+ +0 +\d+ \(\+\d+\) +\d+")
+        self.assertRegex(lines[4], r"^0 +\d+\.\d+[KMG] +\d+ +0 +\d+ \(\+\d+\) +\d+")
 
     def test_cli_speaks_resp3_and_reads_commands(self):
         said = self.run_tool("redis-cli", "-3", input="SET k v\nGET k\nCONFIG GET hz\n")
