@@ -14,7 +14,7 @@
 #include "tests/contract/scribble.h"
 
 /* No test needs so long, unless something never comes. */
-#define GIVE_UP_NS (60 * ROTA_NS_PER_S)
+#define GIVE_UP_NS (240 * ROTA_NS_PER_S)
 #define TURN_NS (50 * ROTA_NS_PER_MS)
 #define OUT_MAX 256
 

@@ -312,7 +312,7 @@ static void check_counters(struct model *m)
 
 static void converse(struct t_client *client)
 {
-	struct model *m = rota_calloc(1, sizeof(*m));
+	struct model *m = calloc(1, sizeof(*m));
 	bool is_well = true;
 
 	T_CHECK(m);
@@ -324,7 +324,7 @@ static void converse(struct t_client *client)
 			  (t_draw(client, 4) || expire(m));
 	if (is_well && ++kv.finished_count == T_PARTY_REACTORS * kv.party.clients_count)
 		check_counters(m);
-	rota_free(m);
+	free(m);
 }
 
 /* ---- the program ---- */
@@ -407,8 +407,8 @@ static void test_kv_many_seeds_every_reply_is_right(void **state)
 {
 	(void)state;
 	t_alloc_install();
-	t_party_repeat(SEEDS, run_kv);
-	assert_true(parked_count > SEEDS); /* or the refusals are not refused */
+	t_party_repeat(t_rounds(SEEDS), run_kv);
+	assert_true(parked_count > t_rounds(SEEDS)); /* or the refusals are not refused */
 	t_alloc_remove();
 }
 

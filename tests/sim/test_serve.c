@@ -128,11 +128,11 @@ static void test_serve_by_protocol_many_seeds_serve_drain_and_stop(void **state)
 {
 	(void)state;
 	memset(&counts, 0, sizeof(counts));
-	t_party_repeat(SEEDS, run_protocol);
-	assert_int_equal(counts.started, 2 * SEEDS * T_PARTY_REACTORS);
+	t_party_repeat(t_rounds(SEEDS), run_protocol);
+	assert_int_equal(counts.started, 2 * t_rounds(SEEDS) * T_PARTY_REACTORS);
 	assert_int_equal(counts.stopped, counts.started);
 	/* who stays, at least; of the others' connections an early stop refuses some */
-	assert_true(counts.closed >= 2 * SEEDS * T_PARTY_REACTORS);
+	assert_true(counts.closed >= 2 * t_rounds(SEEDS) * T_PARTY_REACTORS);
 }
 
 /* ---- a task per connection ---- */
@@ -162,11 +162,11 @@ static void test_serve_by_tasks_many_seeds_serve_drain_and_stop(void **state)
 {
 	(void)state;
 	memset(&counts, 0, sizeof(counts));
-	t_party_repeat(SEEDS, run_handler);
-	assert_int_equal(counts.started, 2 * SEEDS * T_PARTY_REACTORS);
+	t_party_repeat(t_rounds(SEEDS), run_handler);
+	assert_int_equal(counts.started, 2 * t_rounds(SEEDS) * T_PARTY_REACTORS);
 	assert_int_equal(counts.stopped, counts.started);
 	assert_int_equal(counts.closed, counts.opened);
-	assert_true(counts.closed >= 2 * SEEDS * T_PARTY_REACTORS);
+	assert_true(counts.closed >= 2 * t_rounds(SEEDS) * T_PARTY_REACTORS);
 }
 
 /* Memory that is not given back fails the test. */

@@ -29,7 +29,7 @@
 
 #include "backends/uring/uring.h"
 
-#define T_TIMEOUT_S 10
+#define T_TIMEOUT_S 240
 #define T_BATCH 64
 
 /* An operation and what came of it. */
