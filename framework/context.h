@@ -100,7 +100,10 @@ ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 
 #define ROTA_CONTEXT_INLINE_ static inline __attribute__((always_inline))
 
-/* Each defines rota__context_jump_, rota__context_jump_for_good_ and rota__context_signal_sp. */
+/*
+ * Each defines rota__context_jump_, rota__context_jump_for_good_, rota__context_signal_sp, and how
+ * large a guard must be so that no frame steps over it: ROTA_CONTEXT_GUARD_BYTES.
+ */
 #if defined(ROTA_CONTEXT_UCONTEXT)
 #include "framework/context_ucontext.h"
 #elif defined(__x86_64__)

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <ucontext.h>
 
+/* As large as any machine's compilers want it. */
+#define ROTA_CONTEXT_GUARD_BYTES ((size_t)64 * 1024)
+
 ROTA_CONTEXT_INLINE_ void rota__context_jump_(struct rota_context *from, struct rota_context *to)
 {
 	ucontext_t saved;

@@ -10,6 +10,9 @@
  */
 #include <ucontext.h>
 
+/* Compilers probe every page of a large frame; more is for frames of code built without. */
+#define ROTA_CONTEXT_GUARD_BYTES ((size_t)16 * 1024)
+
 _Static_assert(offsetof(struct rota_context, sp) == 0 && offsetof(struct rota_context, fp) == 8 &&
 		       offsetof(struct rota_context, resume) == 16 &&
 		       offsetof(struct rota_context, base) == 24,

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <rota/error.h>
 #include <rota/log.h>
 #include <rota/memory.h>
 
+#include "framework/context.h"
 #include "framework/stack.h"
 #include "framework/stack_internal.h"
 
@@ -26,7 +28,6 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#define GUARD_BYTES_MIN ((size_t)16 * 1024)
 /* Idle stacks of a class that keep their page whatever happens: 1 MiB. A guess. */
 #define WARM_KEPT 256u
 /*
@@ -65,7 +66,7 @@ static uint64_t slot_bit(unsigned index)
 static void init_shelf(struct rota_stack_shelf *shelf, size_t stack_bytes, size_t page_bytes)
 {
 	size_t pages = (rota_round_up(stack_bytes, page_bytes) +
-			rota_round_up(GUARD_BYTES_MIN, page_bytes)) /
+			rota_round_up(ROTA_CONTEXT_GUARD_BYTES, page_bytes)) /
 		       page_bytes;
 
 	rota_list_init(&shelf->warm);
@@ -87,6 +88,7 @@ void rota__stack_pool_init(struct rota_stack_pool *pool, rota_stack_describe_fn 
 		init_shelf(&pool->shelves[class], class_bytes[class], page_bytes);
 	pool->describe = describe;
 	pool->guard = ROTA_STACK_GUARD_MARKER;
+	pool->marker_works = false;
 	pool->failure_reported = false;
 	pool->next_here = NULL;
 }
@@ -283,16 +285,32 @@ static struct rota_stack_slab *map_slab(struct rota_stack_pool *pool,
 	return slab;
 }
 
+/*
+ * Mark a guard. Returns 0, or negative errno: -EINVAL before Linux 6.13, when the process has
+ * locked its memory, and where advice is taken and forgotten, as emulators do: then the kernel can
+ * write there. One try tells for all.
+ */
+static int mark_guard(struct rota_stack_pool *pool, void *low, size_t bytes)
+{
+	if (madvise(low, bytes, MADV_GUARD_INSTALL))
+		return -errno;
+	if (!pool->marker_works && getrandom(low, 1, GRND_NONBLOCK) >= 0)
+		return -EINVAL;
+	pool->marker_works = true;
+	return 0;
+}
+
 static int install_guard(struct rota_stack_pool *pool, void *low, size_t bytes)
 {
 	if (pool->guard == ROTA_STACK_GUARD_MARKER) {
-		if (!madvise(low, bytes, MADV_GUARD_INSTALL))
+		int status = mark_guard(pool, low, bytes);
+
+		if (status == 0)
 			return 0;
-		if (errno != EINVAL) {
-			report_failure(pool, "madvise(MADV_GUARD_INSTALL)", errno);
+		if (status != -EINVAL) {
+			report_failure(pool, "madvise(MADV_GUARD_INSTALL)", -status);
 			return -ENOMEM;
 		}
-		/* Before Linux 6.13, or the process has locked its memory. */
 		pool->guard = ROTA_STACK_GUARD_MAPPING;
 	}
 	if (mprotect(low, bytes, PROT_NONE)) {

@@ -57,6 +57,7 @@ struct rota_stack_pool {
 	struct rota_stack_shelf shelves[ROTA_STACK_CLASS_COUNT];
 	rota_stack_describe_fn describe;
 	enum rota_stack_guard guard;
+	bool marker_works;     /* one has been tried */
 	bool failure_reported; /* said once why no stack could be had */
 	/* the pools of one thread, see rota__stack_thread_init */
 	struct rota_stack_pool *next_here;

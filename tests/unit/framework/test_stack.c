@@ -101,6 +101,12 @@ static void *acquire(struct rota_stack_pool *pool, enum rota_stack_class class)
 	return rota__stack_acquire(pool, class, OBJECT_BYTES, &low, &bytes);
 }
 
+/* Sanitizers, Valgrind and emulators (tests/run.sh names them) have some as well. */
+static bool memory_is_ours(void)
+{
+	return !SANITIZED && !RUNNING_ON_VALGRIND && !getenv("ROTA_EMULATED");
+}
+
 static size_t resident_bytes(void)
 {
 	FILE *file = fopen("/proc/self/statm", "r");
@@ -336,7 +342,8 @@ static void suspend_once(struct object *object)
 
 static void test_stack_suspended_task_costs_one_page(void **state)
 {
-	const size_t count = SANITIZED || RUNNING_ON_VALGRIND ? 1000 : 50000;
+	/* with mprotect guards the kernel allows no more than some 30000 */
+	const size_t count = memory_is_ours() ? 20000 : 1000;
 	struct object **tasks = calloc(count, sizeof(*tasks));
 	struct rota_stack_pool pool;
 	struct rota_context self;
@@ -359,7 +366,7 @@ static void test_stack_suspended_task_costs_one_page(void **state)
 	}
 	rota__stack_pool_fini(&pool);
 	free(tasks);
-	if (!SANITIZED && !RUNNING_ON_VALGRIND)
+	if (memory_is_ours())
 		assert_in_range((after - before) / count, 4000, 4505);
 }
 
@@ -396,7 +403,7 @@ static void burst_ends(unsigned order, size_t survivors_one_in)
 		;
 	after = resident_bytes();
 	assert_int_equal(shelf->in_use, survivors);
-	if (!SANITIZED && !RUNNING_ON_VALGRIND)
+	if (memory_is_ours())
 		assert_in_range(after, 0, before + (survivors * 4 + 256) * 4200 + 1024 * KIB);
 	/* All stacks can be had again and hold what is written to them. */
 	for (unsigned i = 0; i < COUNT; i++) {
@@ -493,7 +500,7 @@ static int run_child(void (*body)(void))
 		/* cmocka catches these; the child is to end as any program would. */
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
-		alarm(20);
+		alarm(240);
 		body();
 		_exit(0);
 	}
@@ -523,6 +530,7 @@ static unsigned count_in_text(const char *what)
 
 static enum rota_stack_class child_class;
 static enum rota_stack_guard child_guard;
+static size_t child_slot_bytes;
 
 /*
  * A task with `body` on a stack of child_class, in a process that reports overflows; other tasks
@@ -538,6 +546,7 @@ static void run_task(void (*body)(struct object *object))
 	rota__stack_pool_init(&others, describe);
 	rota__stack_pool_init(&pool, describe);
 	pool.guard = child_guard;
+	child_slot_bytes = pool.shelves[child_class].slot_bytes;
 	if (rota__stack_faults_install() || rota__stack_faults_install() ||
 	    rota__stack_thread_init(&others) || rota__stack_thread_init(&pool))
 		_exit(90);
@@ -633,8 +642,8 @@ static void fault_elsewhere(void)
 
 static void write_into_other_guard(struct object *object)
 {
-	/* Slots are 84 KiB apart: just below the next one's stack. */
-	((volatile char *)object->low)[84 * 1024 - 100] = 1;
+	/* Just below the next slot's stack. */
+	((volatile char *)object->low)[child_slot_bytes - 100] = 1;
 }
 
 static void fault_in_other_guard(void)
@@ -663,7 +672,7 @@ static void test_stack_other_faults_are_not_called_overflow(void **state)
 	child_guard = ROTA_STACK_GUARD_MARKER;
 	for (unsigned i = 0; i < 3; i++) {
 		assert_died_of_fault(run_child(bodies[i]));
-		assert_string_equal(child_text, "");
+		assert_int_equal(count_in_text("rota: "), 0);
 	}
 }
 
