@@ -2,19 +2,24 @@
 # SPDX-License-Identifier: MIT
 # Run one test program, bounded in time; called by the build's `run` rule.
 #
-#   tests/run.sh run|link STAMP SECONDS PROGRAM [ARGUMENT]...
+#   tests/run.sh run|link|emulate STAMP SECONDS PROGRAM [ARGUMENT]...
 #
 # The output goes to a log beside STAMP (.log for .ok). A program that passes is announced by its
 # counts, and its log becomes STAMP; one that fails shows all it said. `link` only proves that the
-# program could be built.
+# program could be built; `emulate` runs one for aarch64, but not what starts others.
 set -u
 
 mode=$1 stamp=$2 seconds=$3
 shift 3
 log=${stamp%.ok}.log
 rm -f "$stamp"
-if [ "$mode" = link ]; then
+if [ "$mode" = link ] || [[ $mode = emulate && $1 = *.py ]]; then
 	exec touch "$stamp"
+fi
+if [ "$mode" = emulate ]; then
+	export ROTA_EMULATED=1
+	set -- qemu-aarch64 -L /usr/aarch64-linux-gnu \
+		-E LD_LIBRARY_PATH=build/aarch64/root/usr/lib/aarch64-linux-gnu "$@"
 fi
 
 # An address sanitizer report ends the program; the others say where they come from.

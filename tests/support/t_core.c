@@ -3,6 +3,7 @@
  * Reactors for tests. The kept log is guarded by a lock; everything else belongs to the test's
  * thread.
  */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include <rota/log.h>
 
 #include "backends/backends.h"
+#include "framework/stack.h"
 #include "tests/support/t_core.h"
 
 const struct rota_backend_ops *t_engine;
@@ -84,9 +86,28 @@ bool t_is_simulated(void)
 /* There only in programs built for the thread sanitizer. */
 extern void *__tsan_create_fiber(unsigned flags) __attribute__((weak));
 
+/* Before Linux 6.13 each stack takes two of the mappings a process may have. */
+static bool guards_are_mappings(void)
+{
+	struct rota_stack_pool pool;
+	void *object, *low;
+	size_t bytes;
+
+	rota__stack_pool_init(&pool, NULL);
+	object = rota__stack_acquire(&pool, ROTA_STACK_16K, 64, &low, &bytes);
+	T_CHECK(object);
+	rota__stack_release(&pool, object);
+	rota__stack_pool_fini(&pool);
+	return pool.guard == ROTA_STACK_GUARD_MAPPING;
+}
+
 unsigned t_many(unsigned count)
 {
-	return __tsan_create_fiber && count > 1500 ? 1500 : count;
+	static unsigned most; /* 0: not known yet */
+
+	if (!most)
+		most = __tsan_create_fiber ? 1500 : guards_are_mappings() ? 20000 : UINT_MAX;
+	return count < most ? count : most;
 }
 
 unsigned t_rounds(unsigned count)

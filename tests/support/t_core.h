@@ -39,7 +39,10 @@ int t_run_group(const char *name, const struct CMUnitTest *tests, size_t count);
 /* Time is virtual and ready tasks run in seeded order. */
 bool t_is_simulated(void);
 
-/* `count` tasks, or as many as the thread sanitizer can keep: it has a table of fixed size. */
+/*
+ * `count` tasks, or as many as there can be: the thread sanitizer has a table of fixed size, and
+ * before Linux 6.13 stacks use up the process's mappings.
+ */
 unsigned t_many(unsigned count);
 
 /*

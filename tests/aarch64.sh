@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Make ready for `ninja test-aarch64` on a Debian of another machine: put the arm64 libraries that
+# programs are linked with into build/aarch64/root. They come from Debian, by an apt of their own,
+# so that arm64 needn't become an architecture of this machine.
+#
+# Compiler and emulator are ordinary packages: gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+set -eu
+cd "$(dirname "$0")/.."
+
+root=$PWD/build/aarch64/root apt=$PWD/build/aarch64/apt
+mkdir -p "$root" "$apt"/{state/lists/partial,cache/archives/partial,packages}
+: >"$apt/status"
+get() {
+	apt-get -qq -o APT::Architecture=arm64 -o APT::Sandbox::User=root \
+		-o Dir::State="$apt/state" -o Dir::State::status="$apt/status" \
+		-o Dir::Cache="$apt/cache" "$@"
+}
+get update || echo "aarch64: not all package lists are here; trying with the others" >&2
+cd "$apt/packages"
+get download libcmocka-dev libcmocka0 liburing-dev liburing2
+for package in *.deb; do
+	dpkg -x "$package" "$root"
+done
