@@ -138,6 +138,20 @@ static void *drive(void *arg)
 }
 
 /*
+ * The first reactor runs on the caller's thread, which gets its CPUs back: its next server would
+ * otherwise find one CPU only.
+ */
+static void drive_first(struct driver *driver)
+{
+	cpu_set_t before;
+	int error = pthread_getaffinity_np(pthread_self(), sizeof(before), &before);
+
+	drive(driver);
+	if (!error && driver->reactor->cpu >= 0)
+		pthread_setaffinity_np(pthread_self(), sizeof(before), &before);
+}
+
+/*
  * Start all threads but the first reactor's. Returns how many reactors have a thread, the first one
  * included; when those are not all, none will run, and crew->open_status says why.
  */
@@ -176,7 +190,7 @@ int rota_backend_default_drive(struct rota_reactor *const reactors[], unsigned c
 		crew.drivers[i].nudge.run = nudged;
 	}
 	started = start_threads(&crew);
-	drive(&crew.drivers[0]);
+	drive_first(&crew.drivers[0]);
 	for (unsigned i = 1; i < started; i++)
 		pthread_join(crew.drivers[i].thread, NULL);
 	for (unsigned i = 0; i < started && status == 0; i++)

@@ -258,7 +258,7 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	reactor->offsets = &rota__offsets;
 	reactor->is_simulated = options->engine->features & ROTA_BACKEND_SIMULATED;
 	reactor->tasks_max = options->tasks_max ? options->tasks_max : DEFAULT_TASKS_MAX;
-	reactor->cpu = options->cpu;
+	reactor->cpu = options->is_pinned ? options->cpu : -1;
 	reactor->index = options->index;
 	reactor->stop_message.run = stop_arrived;
 	rota_list_init(&reactor->sweeps);

@@ -69,7 +69,7 @@ struct rota_reactor {
 	struct rota_scope root;
 	bool is_open;
 	bool is_stopping;
-	int cpu;
+	int cpu; /* -1: not pinned */
 	unsigned index;
 	uint32_t slot;        /* in the process's table of reactors */
 	char *engine_options; /* owned copy */

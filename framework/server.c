@@ -142,7 +142,8 @@ static int create_reactors(struct rota_server *server)
 			.engine = server->choice.engine,
 			.engine_options = server->choice.options,
 			.index = i,
-			.cpu = pins ? cpus[i % (unsigned)count] : -1,
+			.is_pinned = pins,
+			.cpu = cpus[i % (unsigned)count],
 		};
 		int status = rota_reactor_create(&reactor, &server->reactors[i]);
 

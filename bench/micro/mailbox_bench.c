@@ -103,7 +103,7 @@ static void turn_both_asleep(void)
 
 static void measure_calls(struct bench_run *run, void (*turn)(void))
 {
-	struct rota_reactor_options options = { .engine = &rota_backend_epoll, .cpu = -1 };
+	struct rota_reactor_options options = { .engine = &rota_backend_epoll };
 	struct rota_message start = { .run = start_calling };
 
 	pair.run = run;
@@ -145,7 +145,7 @@ static void count_message(struct rota_message *message)
 
 static void post_and_take(struct bench_run *run)
 {
-	const struct rota_reactor_options options = { .engine = &rota_backend_epoll, .cpu = -1 };
+	const struct rota_reactor_options options = { .engine = &rota_backend_epoll };
 	static struct rota_message messages[BATCH];
 	struct rota_reactor *reactor;
 

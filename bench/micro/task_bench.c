@@ -22,7 +22,7 @@ struct job {
 
 static void run_in_task(struct bench_run *run, rota_task_fn fn, int64_t arg)
 {
-	const struct rota_reactor_options options = { .engine = &rota_backend_epoll, .cpu = -1 };
+	const struct rota_reactor_options options = { .engine = &rota_backend_epoll };
 	struct job job = { run, arg };
 	int64_t status = rota_run(&options, fn, &job);
 

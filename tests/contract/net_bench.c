@@ -104,9 +104,9 @@ unsigned t_net_run(const struct t_row *row, const char *options, void (*run)(str
 	if (net.is_simulated && !(world = make_world(options)))
 		return 0; /* no memory, as the test wanted */
 	for (unsigned i = 0; i < row->reactors && status == 0; i++) {
-		struct rota_reactor_options reactor = {
-			.engine = row->engine, .engine_options = options, .index = i, .cpu = -1
-		};
+		struct rota_reactor_options reactor = { .engine = row->engine,
+							.engine_options = options,
+							.index = i };
 
 		status = rota_reactor_create(&reactor, &net.reactors[i]);
 	}

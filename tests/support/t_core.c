@@ -117,7 +117,7 @@ unsigned t_rounds(unsigned count)
 
 struct rota_reactor_options t_reactor_options(void)
 {
-	return (struct rota_reactor_options){ .engine = t_engine, .cpu = -1 };
+	return (struct rota_reactor_options){ .engine = t_engine };
 }
 
 int64_t t_run(rota_task_fn fn, void *arg)

@@ -22,12 +22,14 @@ struct rota_reactor;
 /* Reactors a process can have at once. */
 #define ROTA_REACTORS_MAX 256
 
+/* All but the engine may be left zero. */
 struct rota_reactor_options {
 	const struct rota_backend_ops *engine; /* required */
-	/* as in rota_backend_config; borrowed during create */
+	/* as in rota_backend_config; borrowed during create; NULL: the defaults */
 	const char *engine_options;
 	unsigned index; /* 0-based, among the reactors that work together */
-	/* pin its thread there when it is driven; -1: wherever */
+	/* pin its thread to `cpu` while it is driven; false: it runs wherever */
+	bool is_pinned;
 	int cpu;
 	uint32_t tasks_max; /* spawning beyond fails with -ENOMEM; 0: 16 Mi */
 };
@@ -98,7 +100,7 @@ ROTA_API struct rota_scope *rota_reactor_scope(struct rota_reactor *reactor);
 /* The reactor whose turn it is on this thread, or NULL. */
 ROTA_API struct rota_reactor *rota_reactor_current(void);
 
-/* Its index and CPU as in the options; any thread. */
+/* Its index and, if it is pinned, its CPU as in the options; -1: not pinned. Any thread. */
 ROTA_API unsigned rota_reactor_index(const struct rota_reactor *reactor);
 ROTA_API int rota_reactor_cpu(const struct rota_reactor *reactor);
 

@@ -95,7 +95,7 @@ static int64_t look_at_myself(void *arg)
 
 static void test_offsets_found_by_section_lead_to_the_running_task(void **state)
 {
-	struct rota_reactor_options options = { .engine = &rota_backend_epoll, .cpu = -1 };
+	struct rota_reactor_options options = { .engine = &rota_backend_epoll };
 	uint64_t address = section_address("/proc/self/exe", ".rota.offsets");
 	struct table *table;
 	uint64_t base = 0;

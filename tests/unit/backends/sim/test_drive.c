@@ -20,9 +20,7 @@ static void test_drive_runs_reactors_until_all_have_stopped(void **state)
 	assert_int_equal(rota_sim_world_create(&sim.options, &sim.world), 0);
 	rota_sim_world_use(sim.world);
 	for (unsigned i = 0; i < 3; i++) {
-		struct rota_reactor_options options = { .engine = &rota_backend_sim,
-							.index = i,
-							.cpu = -1 };
+		struct rota_reactor_options options = { .engine = &rota_backend_sim, .index = i };
 
 		assert_int_equal(rota_reactor_create(&options, &reactors[i]), 0);
 		rota_reactor_stop(reactors[i]);
@@ -47,8 +45,7 @@ static void test_drive_tells_when_an_engine_does_not_open(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		struct rota_reactor_options options = { .engine = &rota_backend_sim,
 							.engine_options = i ? "nonsense" : "",
-							.index = i,
-							.cpu = -1 };
+							.index = i };
 
 		assert_int_equal(rota_reactor_create(&options, &reactors[i]), 0);
 	}
@@ -70,7 +67,7 @@ static int64_t sleep_for_a_day(void *arg)
 
 static void test_task_sleeps_for_a_day_of_virtual_time(void **state)
 {
-	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
 	struct t_sim sim;
 
 	(void)state;
@@ -94,7 +91,7 @@ static int64_t wait_for_nobody(void *arg)
 
 static void test_drive_deadlock_is_reported_and_torn_down(void **state)
 {
-	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
 	struct t_sim sim;
 
 	(void)state;
@@ -122,7 +119,7 @@ static int64_t yield_until_cancelled(void *arg)
 
 static void test_drive_out_of_steps_is_torn_down(void **state)
 {
-	struct rota_reactor_options options = { .engine = &rota_backend_sim, .cpu = -1 };
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
 	struct t_sim sim;
 
 	(void)state;
