@@ -3,7 +3,8 @@
  * The engine's drive() slot: reactors as the simulator's actors. Called on the world's thread.
  *
  * The one idea: all engines are opened before the first step and closed after the last, because in
- * between any reactor may wake any other.
+ * between any reactor may wake any other. They work together or not at all, as on threads: when one
+ * engine does not open, none runs, and when one breaks, all are told to stop.
  */
 #include <rota/error.h>
 #include <rota/log.h>
@@ -15,49 +16,80 @@
 /* A guess: tasks that end when cancelled need some ten steps, even with a thousand of them. */
 #define TEAR_DOWN_STEPS_MAX 100000
 
+struct crew {
+	struct rota_reactor *const *reactors;
+	unsigned count;
+	int status; /* of the first whose engine broke */
+	struct member {
+		struct rota_reactor *reactor;
+		struct crew *crew;
+	} members[];
+};
+
+static void stop_all(const struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->count; i++)
+		rota_reactor_stop(crew->reactors[i]);
+}
+
+/*
+ * One turn. With a broken engine, too: what does not wait for I/O can still end, and who calls this
+ * reactor gets an answer.
+ */
 static int step_reactor(void *arg)
 {
-	return rota_reactor_run_once(arg, ROTA_NEVER);
+	struct member *member = arg;
+	struct crew *crew = member->crew;
+	int status = rota_reactor_run_once(member->reactor, ROTA_NEVER);
+
+	if (status >= 0)
+		return status;
+	if (crew->status == 0) {
+		crew->status = status;
+		stop_all(crew);
+	}
+	return 1;
 }
 
 static bool reactor_has_stopped(void *arg)
 {
-	return rota_reactor_has_stopped(arg);
+	const struct member *member = arg;
+
+	return rota_reactor_has_stopped(member->reactor);
 }
 
-static bool all_have_stopped(struct rota_reactor *const reactors[], unsigned count)
+/* Open their engines, in order. Returns 0, or negative errno with those before closed again. */
+static int open_all(const struct crew *crew)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (!rota_reactor_has_stopped(reactors[i]))
-			return false;
-	return true;
-}
-
-/*
- * Open their engines, in order. Returns 0 with `*opened` == count, or the negative errno of the
- * first that failed; the ones before it have been told to stop then.
- */
-static int open_all(struct rota_reactor *const reactors[], unsigned count, unsigned *opened)
-{
-	for (*opened = 0; *opened < count; ++*opened) {
-		int status = rota_reactor_open(reactors[*opened]);
+	for (unsigned i = 0; i < crew->count; i++) {
+		int status = rota_reactor_open(crew->reactors[i]);
 
 		if (status >= 0)
 			continue;
-		for (unsigned i = 0; i < *opened; i++)
-			rota_reactor_stop(reactors[i]);
+		while (i--)
+			rota_reactor_close(crew->reactors[i]);
 		return status;
 	}
 	return 0;
 }
 
-static void name_the_running(const struct rota_sim_actor actors[], unsigned count)
+/* Only after the last has stopped: until then the others may wake it. */
+static void close_all(const struct crew *crew)
 {
-	for (unsigned i = 0; i < count; i++) {
-		if (reactor_has_stopped(actors[i].arg))
+	for (unsigned i = 0; i < crew->count; i++)
+		if (!rota_reactor_has_stopped(crew->reactors[i]))
+			return;
+	for (unsigned i = 0; i < crew->count; i++)
+		rota_reactor_close(crew->reactors[i]);
+}
+
+static void name_the_running(const struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->count; i++) {
+		if (rota_reactor_has_stopped(crew->reactors[i]))
 			continue;
 		rota_log(ROTA_LOG_ERROR, "sim: reactor %u has a task that ignores cancellation",
-			 rota_reactor_index(actors[i].arg));
+			 rota_reactor_index(crew->reactors[i]));
 	}
 }
 
@@ -67,42 +99,52 @@ static void name_the_running(const struct rota_sim_actor actors[], unsigned coun
  * and whoever owns the reactors can destroy them. A task that doesn't end even so (it shields
  * itself from cancellation, or yields for ever) leaves its reactor running, which the log says.
  */
-static void tear_down(const struct rota_sim_actor actors[], unsigned count)
+static void tear_down(const struct crew *crew, const struct rota_sim_actor actors[])
 {
 	struct rota_sim_world *world = rota_sim_world_of(actors[0].backend);
 	uint64_t steps_max = world->options.steps_max;
 
-	for (unsigned i = 0; i < count; i++)
-		rota_reactor_stop(actors[i].arg);
+	stop_all(crew);
 	world->options.steps_max = world->steps + TEAR_DOWN_STEPS_MAX;
-	if (rota_sim_drive(actors, count) < 0)
-		name_the_running(actors, count);
+	if (rota_sim_drive(actors, crew->count) < 0)
+		name_the_running(crew);
 	world->options.steps_max = steps_max;
+}
+
+static int drive_opened(struct crew *crew, struct rota_sim_actor actors[])
+{
+	int status;
+
+	for (unsigned i = 0; i < crew->count; i++) {
+		crew->members[i] = (struct member){ crew->reactors[i], crew };
+		actors[i] = (struct rota_sim_actor){
+			.step = step_reactor,
+			.has_stopped = reactor_has_stopped,
+			.arg = &crew->members[i],
+			.backend = rota_reactor_backend(crew->reactors[i]),
+		};
+	}
+	status = rota_sim_drive(actors, crew->count);
+	if (status < 0)
+		tear_down(crew, actors);
+	close_all(crew);
+	return crew->status < 0 ? crew->status : status;
 }
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count)
 {
 	struct rota_sim_actor *actors = rota_calloc(count, sizeof(*actors));
-	unsigned opened;
-	int open_status, status;
+	struct crew *crew = rota_calloc(1, sizeof(*crew) + count * sizeof(struct member));
+	int status = -ENOMEM;
 
-	if (!actors)
-		return -ENOMEM;
-	open_status = open_all(reactors, count, &opened);
-	for (unsigned i = 0; i < opened; i++)
-		actors[i] = (struct rota_sim_actor){
-			.step = step_reactor,
-			.has_stopped = reactor_has_stopped,
-			.arg = reactors[i],
-			.backend = rota_reactor_backend(reactors[i]),
-		};
-	status = rota_sim_drive(actors, opened);
-	if (status < 0)
-		tear_down(actors, opened);
-	/* Only after the last has stopped: until then the others may wake it. */
-	if (all_have_stopped(reactors, opened))
-		for (unsigned i = 0; i < opened; i++)
-			rota_reactor_close(reactors[i]);
+	if (actors && crew) {
+		crew->reactors = reactors;
+		crew->count = count;
+		status = open_all(crew);
+		if (status == 0)
+			status = drive_opened(crew, actors);
+	}
+	rota_free(crew);
 	rota_free(actors);
-	return open_status < 0 ? open_status : status;
+	return status;
 }

@@ -264,8 +264,9 @@ struct rota_backend_ops {
 	 * Drive the reactors until each of them has stopped: the threads seam. Called once, on the
 	 * thread that calls rota_reactor_drive; needs no open instance. The default starts
 	 * one thread per reactor but the first, which runs on the caller's thread; the simulator
-	 * steps them all on the caller's. Returns 0, or negative errno: when a thread could not be
-	 * started or an engine not opened, none of them has run.
+	 * steps them all on the caller's. They work together or not at all: when a thread could not
+	 * be started or an engine not opened, none of them runs; when a turn fails, all are told to
+	 * stop and turned on until they have. Returns 0, or the first negative errno.
 	 */
 	int (*drive)(struct rota_reactor *const reactors[], unsigned count);
 

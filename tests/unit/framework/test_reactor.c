@@ -411,8 +411,6 @@ static void drive_with_one_that_does_not_open(unsigned count, unsigned opens)
 static void test_reactor_drive_with_one_engine_that_does_not_open_runs_none(void **state)
 {
 	(void)state;
-	if (t_is_simulated())
-		skip(); /* its drive() looks for its own engine */
 	for (unsigned count = 1; count <= 4; count++)
 		for (unsigned opens = 0; opens < count; opens++)
 			for (unsigned round = 0; round < t_rounds(10); round++)
@@ -439,8 +437,6 @@ static int poll_some(struct rota_backend *self, struct rota_completion *out, uns
 static void test_reactor_drive_with_engines_that_break_stops_all(void **state)
 {
 	(void)state;
-	if (t_is_simulated())
-		skip(); /* its drive() looks for its own engine */
 	for (unsigned polls = 0; polls < 40; polls++) {
 		struct rota_backend_ops engine = *t_engine;
 		struct rota_reactor *reactors[3];
