@@ -4,6 +4,7 @@
  * that first.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rota/error.h>
@@ -25,6 +26,11 @@
 /* Between two slabs of idle stacks given back: 50 us of work every 10 ms. */
 #define TRIM_AGAIN_NS (10 * ROTA_NS_PER_MS)
 #define DEFAULT_TASKS_MAX (16u << 20)
+/*
+ * Turns that a stopping reactor with a broken engine makes, in case it works again and for what
+ * waits for other reactors. A guess: about a second when driven by threads.
+ */
+#define BROKEN_TURNS_MAX 1000
 
 __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("initial-exec")));
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
@@ -36,6 +42,7 @@ static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
 static bool has_work(const struct rota_reactor *reactor);
+static void engine_broke(struct rota_reactor *reactor, int error);
 static void free_memory(struct rota_reactor *reactor);
 static void assert_nothing_is_left(const struct rota_reactor *reactor);
 
@@ -71,8 +78,10 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	if (completions > 0)
 		run_completions(reactor, (unsigned)completions);
 	rota__current_reactor = NULL;
-	if (completions < 0)
+	if (ROTA_UNLIKELY(completions < 0)) {
+		engine_broke(reactor, completions);
 		return completions;
+	}
 	return completions > 0 || messages > 0 || has_work(reactor) ||
 	       reactor->stats.switches != switches;
 }
@@ -173,6 +182,23 @@ static void run_completions(struct rota_reactor *reactor, unsigned count)
 		}
 		completion->op->complete(completion->op, completion);
 	}
+}
+
+/*
+ * What does not wait for I/O ends also with a broken engine. But what is lent to it does not come
+ * back, and the memory can neither be used nor given back: then there is no way on.
+ */
+static void engine_broke(struct rota_reactor *reactor, int error)
+{
+	if (!reactor->is_stopping || !reactor->ops_lent ||
+	    ++reactor->broken_turns < BROKEN_TURNS_MAX)
+		return;
+	rota_log(
+		ROTA_LOG_ERROR,
+		"reactor %u cannot stop: its engine %s is broken (%s: %s) and keeps %u operation%s",
+		reactor->index, reactor->engine->name, rota_error_name(error), rota_strerror(error),
+		reactor->ops_lent, reactor->ops_lent == 1 ? "" : "s");
+	abort();
 }
 
 /* Something to do before the reactor may wait. */

@@ -154,7 +154,8 @@ ROTA_API void rota_stack_census_log(const struct rota_reactor *reactor);
 /*
  * Drive `count` reactors until each has stopped: the engine's drive() (threads, or the simulator).
  * They work together or not at all: when one engine does not open, none runs, and when one breaks,
- * all are told to stop. Returns 0 or the first negative errno.
+ * all are told to stop. If a broken engine still has operations a second later, those never come
+ * back: the process says so and aborts. Returns 0 or the first negative errno.
  */
 ROTA_API ROTA_MUST_USE int rota_reactor_drive(struct rota_reactor *const reactors[],
 					      unsigned count);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <poll.h>
@@ -19,6 +20,7 @@
 #include <rota/error.h>
 #include <rota/mailbox.h>
 #include <rota/memory.h>
+#include <rota/net.h>
 
 #include "framework/reactor_internal.h"
 #include "tests/support/t_alloc.h"
@@ -457,6 +459,46 @@ static void test_reactor_drive_with_engines_that_break_stops_all(void **state)
 	}
 }
 
+static int64_t handle_nobody(struct rota_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+	return 0;
+}
+
+static int64_t listen_for_ever(void *arg)
+{
+	struct rota_listener_options options = { .handler = handle_nobody, .name = "test" };
+	struct rota_listener *listener;
+
+	(void)arg;
+	T_EQUAL(rota_address_parse(&options.address, "127.0.0.1", 0), 0);
+	T_EQUAL(rota_listener_open(&options, &listener), 0);
+	return rota_sleep_until(ROTA_NEVER);
+}
+
+static void break_with_an_operation_lent(void)
+{
+	struct rota_backend_ops engine = *t_engine;
+	struct rota_reactor_options options = t_reactor_options();
+
+	engine.poll = poll_some;
+	polls_left = 5;
+	options.engine = &engine;
+	rota_ignore(rota_run(&options, listen_for_ever, NULL), "it does not come back");
+}
+
+/* An accept is under way, and an engine that does not poll can't give it back. */
+static void test_reactor_with_a_broken_engine_that_keeps_an_operation_aborts(void **state)
+{
+	char words[64];
+
+	(void)state;
+	snprintf(words, sizeof(words), "engine %s is broken (EBADF: Bad file descriptor) and keeps",
+		 t_engine->name);
+	t_expect_death(break_with_an_operation_lent, words);
+}
+
 /* ---- counters ---- */
 
 static int64_t look_at_counters(void *arg)
@@ -530,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_reactor_drive_returns_when_all_have_stopped),
 		cmocka_unit_test(test_reactor_drive_with_one_engine_that_does_not_open_runs_none),
 		cmocka_unit_test(test_reactor_drive_with_engines_that_break_stops_all),
+		cmocka_unit_test(test_reactor_with_a_broken_engine_that_keeps_an_operation_aborts),
 		cmocka_unit_test(test_reactor_counts_what_it_does),
 		cmocka_unit_test(test_reactor_stopped_by_a_plain_thread_may_be_destroyed_at_once),
 	};
