@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load client of bench/limit: echo or RESP over many connections, closed loop or fixed rate,
- * every reply checked, and the server's CPU time read from outside. One thread, one io_uring; no
- * framework code.
+ * The load client of bench/limit: echo, RESP or memcached's commands over many connections, closed
+ * loop or fixed rate, every reply checked, and the server's CPU time read from outside. One thread,
+ * one io_uring; no framework code.
  *
  * The one idea: what a connection sends is a stream whose every byte is known beforehand. Echo
  * streams are slices of one periodic table (lost, doubled, swapped or foreign bytes all show up in
- * one memcmp), RESP values are slices of the same table chosen by their key. So the client copies
+ * one memcmp), values are slices of the same table chosen by their key. So the client copies
  * and remembers almost nothing, and stays cheaper than any server it measures.
  *
- * At a fixed rate, request k of connection c is due at start + (k * connections + c) / rate, and
- * its latency counts from then, whether or not it could be sent in time: there is no coordinated
- * omission.
+ * At a fixed rate, burst k of connection c is due at start + (k * connections + c) * burst / rate,
+ * and its latency counts from then, whether or not it could be sent in time: there is no
+ * coordinated omission.
  */
 #include <liburing.h>
 
@@ -41,9 +41,9 @@ struct connection {
 	uint64_t sent_bytes, received_bytes; /* echo: places in the periodic stream */
 	uint64_t unsent_bytes;               /* echo: issued and not given to the kernel */
 	uint32_t table_offset;               /* echo: where this connection's stream begins */
-	uint32_t carried_bytes;              /* RESP: of a reply cut by the end of a buffer */
+	uint32_t carried_bytes;              /* keys: of a reply cut by the end of a buffer */
 	char *carry;
-	char *sending, *gathered; /* RESP: lent to the kernel; being filled */
+	char *sending, *gathered; /* keys: lent to the kernel; being filled */
 	uint32_t sending_bytes, sending_done, gathered_bytes;
 	bool send_armed;
 };
@@ -55,8 +55,7 @@ static char *buffers;
 static struct connection *connections;
 static char *table;                 /* TABLE_BYTES random bytes, twice */
 static uint32_t window, window_max; /* most outstanding requests per connection, now and ever */
-static uint32_t request_bytes_max, set_header_bytes, reply_header_bytes, get_reply_bytes;
-static char set_header[64], get_header[64], reply_header[32];
+static struct dialect dialect;
 /* arriving: requests become due at the fixed rate */
 static bool issuing, arriving, prefilling;
 static uint64_t now, start_ns, next_arrival, prefill_next;
@@ -133,33 +132,29 @@ static const char *value_of(uint32_t key)
 	return table + key * 2654435761u % TABLE_BYTES;
 }
 
-static void write_request(struct connection *connection, struct pending *pending)
+static void gather_request(struct connection *connection, struct pending *pending)
 {
 	char *at = connection->gathered + connection->gathered_bytes;
 	uint64_t random = random_next();
-	uint32_t key = (uint32_t)((random >> 32) * options.keys >> 32), digits;
 
+	pending->key = (uint32_t)((random >> 32) * options.keys >> 32);
 	pending->is_get = (uint32_t)(random & 0xffffff) % (options.sets + options.gets) >=
 			  options.sets;
 	if (prefilling) {
-		key = (uint32_t)prefill_next++;
+		pending->key = (uint32_t)prefill_next++;
 		pending->is_get = false;
 	}
-	pending->key = digits = key;
-	/* equally long */
-	memcpy(at, pending->is_get ? get_header : set_header, set_header_bytes);
-	for (char *digit = at + set_header_bytes - 3; digits; digits /= 10)
-		*digit-- = (char)('0' + digits % 10);
-	at += set_header_bytes;
-	if (!pending->is_get) {
-		memcpy(at, reply_header, reply_header_bytes);
-		at += reply_header_bytes;
-		memcpy(at, value_of(key), options.value_bytes);
-		at += options.value_bytes;
-		memcpy(at, "\r\n", 2);
-		at += 2;
-	}
+	at = write_request(&dialect, at, pending->key,
+			   pending->is_get ? NULL : value_of(pending->key));
 	connection->gathered_bytes = (uint32_t)(at - connection->gathered);
+}
+
+/* When this request of the connection is due: with its whole burst. */
+static uint64_t due_of(uint64_t number, uint32_t index)
+{
+	uint64_t burst = number / options.burst * options.connections + index;
+
+	return due_ns(start_ns, burst * options.burst, options.rate);
 }
 
 /* Issue as many requests as phase, window and schedule allow, and send them together. */
@@ -175,14 +170,12 @@ static void issue(uint32_t index)
 		if (options.rate > 0 && !prefilling) {
 			if (connection->issued == connection->arrived)
 				break;
-			pending->since_ns = due_ns(start_ns,
-						   connection->issued * options.connections + index,
-						   options.rate);
+			pending->since_ns = due_of(connection->issued, index);
 		} else {
 			pending->since_ns = now;
 		}
-		if (options.resp)
-			write_request(connection, pending);
+		if (options.protocol != PROTOCOL_ECHO)
+			gather_request(connection, pending);
 		else
 			connection->unsent_bytes += options.payload_bytes;
 		connection->issued++;
@@ -213,32 +206,29 @@ static void check_echo(struct connection *connection, const char *data, uint64_t
 		replied(connection);
 }
 
-/* Returns the length of the reply that begins at `data`, 0 if too little of it is there to know. */
-static uint32_t reply_length(const struct pending *pending, const char *data, uint64_t data_bytes)
-{
-	if (data_bytes < 2)
-		return 0;
-	return pending->is_get && data[1] != '-' ? get_reply_bytes : 5;
-}
-
 static void check_reply(const struct pending *pending, const char *reply, uint32_t reply_bytes)
 {
-	if (reply_bytes == get_reply_bytes && pending->is_get &&
-	    !memcmp(reply, reply_header, reply_header_bytes) &&
-	    !memcmp(reply + reply_bytes - 2, "\r\n", 2)) {
-		if (options.check_value &&
-		    memcmp(reply + reply_header_bytes, value_of(pending->key), options.value_bytes))
-			die("reply", "GET answered another value than SET wrote");
-	} else if (pending->is_get && !memcmp(reply, "$-1\r\n", 5)) {
-		missed++;
-	} else if (pending->is_get || memcmp(reply, "+OK\r\n", 5)) {
-		fprintf(stderr, "load: %s answered with: %.*s\n", pending->is_get ? "GET" : "SET",
-			5, reply);
+	const char *value = options.check_value ? value_of(pending->key) : NULL;
+
+	if (!pending->is_get) {
+		if (text_is(&dialect.stored, reply, pending->key))
+			return;
+		fprintf(stderr, "load: SET answered with: %.*s\n", (int)reply_bytes, reply);
 		exit(1);
 	}
+	if (reply_bytes == dialect.missing.length && text_is(&dialect.missing, reply, pending->key))
+		missed++;
+	else if (reply_bytes != dialect.hit_bytes || !is_hit(&dialect, reply, pending->key, value))
+		die("GET", "answered with neither the value nor its absence");
 }
 
-static void check_resp(struct connection *connection, const char *data, uint64_t data_bytes)
+static uint32_t carried_length(const struct connection *connection, const struct pending *pending)
+{
+	return reply_length(&dialect, pending->is_get, connection->carry,
+			    connection->carried_bytes);
+}
+
+static void check_replies(struct connection *connection, const char *data, uint64_t data_bytes)
 {
 	while (data_bytes) {
 		const struct pending *pending =
@@ -248,7 +238,8 @@ static void check_resp(struct connection *connection, const char *data, uint64_t
 		if (connection->answered == connection->issued)
 			die("reply", "more replies than requests");
 		if (!connection->carried_bytes &&
-		    (length = reply_length(pending, data, data_bytes)) && length <= data_bytes) {
+		    (length = reply_length(&dialect, pending->is_get, data, data_bytes)) &&
+		    length <= data_bytes) {
 			check_reply(pending, data, length);
 			data += length;
 			data_bytes -= length;
@@ -258,7 +249,7 @@ static void check_resp(struct connection *connection, const char *data, uint64_t
 		/*
 		 * Cut by the end of a buffer: gather it, first the two bytes that tell its length.
 		 */
-		length = reply_length(pending, connection->carry, connection->carried_bytes);
+		length = carried_length(connection, pending);
 		length = (length ? length : 2) - connection->carried_bytes;
 		if (length > data_bytes)
 			length = (uint32_t)data_bytes;
@@ -266,12 +257,12 @@ static void check_resp(struct connection *connection, const char *data, uint64_t
 		connection->carried_bytes += length;
 		data += length;
 		data_bytes -= length;
-		if (connection->carried_bytes >= reply_header_bytes && pending->is_get &&
-		    connection->carry[1] != '-' &&
-		    memcmp(connection->carry, reply_header, reply_header_bytes))
-			die("reply", "GET answered a value of another length, or an error");
-		if (connection->carried_bytes ==
-		    reply_length(pending, connection->carry, connection->carried_bytes)) {
+		length = carried_length(connection, pending);
+		if (length == dialect.hit_bytes &&
+		    connection->carried_bytes >= dialect.hit.length &&
+		    !text_is(&dialect.hit, connection->carry, pending->key))
+			die("GET", "answered with a value of another length, or an error");
+		if (connection->carried_bytes == length) {
 			check_reply(pending, connection->carry, connection->carried_bytes);
 			connection->carried_bytes = 0;
 			replied(connection);
@@ -289,10 +280,10 @@ static void on_receive(uint32_t index, const struct io_uring_cqe *cqe, int *retu
 		uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 		const char *data = buffers + (size_t)buffer * BUFFER_BYTES;
 
-		if (options.resp)
-			check_resp(connection, data, (uint64_t)cqe->res);
-		else
+		if (options.protocol == PROTOCOL_ECHO)
 			check_echo(connection, data, (uint64_t)cqe->res);
+		else
+			check_replies(connection, data, (uint64_t)cqe->res);
 		io_uring_buf_ring_add(buffer_ring, (void *)(uintptr_t)data, BUFFER_BYTES,
 				      (unsigned short)buffer, io_uring_buf_ring_mask(BUFFER_COUNT),
 				      (*returned)++);
@@ -310,11 +301,11 @@ static void on_send(uint32_t index, int result)
 	if (result < 0)
 		die("send", strerror(-result));
 	connection->send_armed = false;
-	if (options.resp) {
-		connection->sending_done += (uint32_t)result;
-	} else {
+	if (options.protocol == PROTOCOL_ECHO) {
 		connection->sent_bytes += (uint64_t)result;
 		connection->unsent_bytes -= (uint64_t)result;
+	} else {
+		connection->sending_done += (uint32_t)result;
 	}
 	send_more(index);
 }
@@ -372,10 +363,12 @@ static void turn(void)
 	io_uring_cq_advance(&ring, count);
 	io_uring_buf_ring_advance(buffer_ring, returned);
 	if (arriving)
-		for (; due_ns(start_ns, next_arrival, options.rate) <= now; next_arrival++) {
-			uint32_t index = (uint32_t)(next_arrival % options.connections);
+		while (due_ns(start_ns, next_arrival, options.rate) <= now) {
+			uint64_t burst = next_arrival / options.burst;
+			uint32_t index = (uint32_t)(burst % options.connections);
 
-			connections[index].arrived++;
+			connections[index].arrived += options.burst;
+			next_arrival += options.burst;
 			issue(index);
 		}
 	if (now > last_reply_ns + STALL_NS && issued != answered)
@@ -398,12 +391,12 @@ static void connect_all(int *fds)
 			die("connect", strerror(errno));
 		connection->table_offset = (uint32_t)(i * 7919ull % TABLE_BYTES);
 		connection->pending = checked(calloc(window_max, sizeof(*connection->pending)));
-		if (options.resp) {
+		if (options.protocol != PROTOCOL_ECHO) {
 			connection->sending = checked(
-				malloc((size_t)window_max * request_bytes_max));
+				malloc((size_t)window_max * dialect.request_bytes_max));
 			connection->gathered = checked(
-				malloc((size_t)window_max * request_bytes_max));
-			connection->carry = checked(malloc(get_reply_bytes + 8));
+				malloc((size_t)window_max * dialect.request_bytes_max));
+			connection->carry = checked(malloc(dialect.reply_bytes_max));
 		}
 	}
 	if ((status = io_uring_register_files(&ring, fds, options.connections)) < 0)
@@ -446,12 +439,8 @@ static void prepare_stream(void)
 	table = checked(malloc(2 * TABLE_BYTES));
 	for (uint32_t i = 0; i < TABLE_BYTES; i++)
 		table[i] = table[i + TABLE_BYTES] = (char)('a' + random_next() % 26);
-	set_header_bytes = (uint32_t)sprintf(set_header, "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n",
-					     0);
-	sprintf(get_header, "*2\r\n$3\r\nGET\r\n$16\r\nkey:%012d\r\n", 0);
-	reply_header_bytes = (uint32_t)sprintf(reply_header, "$%u\r\n", options.value_bytes);
-	get_reply_bytes = reply_header_bytes + options.value_bytes + 2;
-	request_bytes_max = set_header_bytes + get_reply_bytes;
+	if (options.protocol != PROTOCOL_ECHO)
+		dialect_init(&dialect, options.protocol, options.value_bytes);
 	window_max = options.prefill && options.depth < PREFILL_DEPTH ? PREFILL_DEPTH
 								      : options.depth;
 	connections = checked(calloc(options.connections, sizeof(*connections)));

@@ -27,15 +27,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/limit/dialect.h"
+
 /* prime: no payload length divides it, so swapped messages differ */
 #define TABLE_BYTES 65521u
 #define HISTOGRAM_SUB_BITS 6 /* 64 steps per octave: values are within 1.6 % */
 #define HISTOGRAM_BUCKETS ((64 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS)
 
 struct options {
-	bool resp, check_value, prefill, json;
+	enum protocol protocol;
+	bool check_value, prefill, json;
 	uint16_t port;
 	uint32_t connections, depth, payload_bytes;
+	uint32_t burst; /* at a fixed rate: requests due together on a connection */
 	uint32_t sets, gets, keys, value_bytes;
 	uint64_t duration_ns, warmup_ns;
 	/* requests per second over all connections; 0: closed loop */
@@ -80,6 +84,7 @@ static inline uint64_t monotonic_ns(void)
 	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+/* When the burst that begins with request number `arrival` is due. */
 static inline uint64_t due_ns(uint64_t start_ns, uint64_t arrival, double rate)
 {
 	return start_ns + (uint64_t)((double)arrival * 1e9 / rate);
@@ -216,21 +221,40 @@ static inline void print_report(const struct report *report)
 static inline void usage(const char *program)
 {
 	fprintf(stderr,
-		"usage: %s --port N [--protocol echo|resp] [--connections N] [--depth N]\n"
-		"       [--payload BYTES] [--ratio SETS:GETS] [--keys N] [--value BYTES]\n"
+		"usage: %s --port N [--protocol echo|resp|memcached|memcached-meta]\n"
+		"       [--connections N] [--depth N] [--burst N] [--payload BYTES]\n"
+		"       [--ratio SETS:GETS] [--keys N] [--value BYTES]\n"
 		"       [--prefill] [--check-value]\n"
 		"       [--duration SECONDS] [--warmup SECONDS] [--rate REQUESTS_PER_SECOND]\n"
 		"       [--pid SERVER] [--cpu N] [--json]\n"
-		"--duration 0 with --prefill only writes the keys.\n",
+		"--duration 0 with --prefill only writes the keys. At a fixed rate, --burst\n"
+		"requests (at most --depth) of a connection are due together.\n",
 		program);
 	exit(2);
+}
+
+static inline enum protocol protocol_named(const char *name, const char *program)
+{
+	static const char *const names[] = {
+		[PROTOCOL_ECHO] = "echo",
+		[PROTOCOL_RESP] = "resp",
+		[PROTOCOL_MEMCACHED] = "memcached",
+		[PROTOCOL_MEMCACHED_META] = "memcached-meta",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(name, names[i]))
+			return (enum protocol)i;
+	usage(program);
+	return PROTOCOL_ECHO;
 }
 
 static inline void check_options(const struct options *options, const char *program)
 {
 	if (!options->port || !options->connections || options->connections > 32768 ||
-	    !options->depth || options->depth > 65536 || !options->payload_bytes ||
-	    !options->keys || !options->value_bytes || options->value_bytes >= TABLE_BYTES ||
+	    !options->depth || options->depth > 65536 || !options->burst ||
+	    options->burst > options->depth || !options->payload_bytes || !options->keys ||
+	    !options->value_bytes || options->value_bytes >= TABLE_BYTES ||
 	    !(options->sets + options->gets) || options->rate < 0)
 		usage(program);
 }
@@ -245,15 +269,16 @@ static inline void set_option(struct options *options, int name, const char *pro
 		options->port = whole < 65536 ? (uint16_t)whole : 0;
 		break;
 	case 'P':
-		options->resp = !strcmp(optarg, "resp");
-		if (!options->resp && strcmp(optarg, "echo"))
-			usage(program);
+		options->protocol = protocol_named(optarg, program);
 		break;
 	case 'c':
 		options->connections = whole;
 		break;
 	case 'd':
 		options->depth = whole;
+		break;
+	case 'u':
+		options->burst = whole;
 		break;
 	case 'b':
 		options->payload_bytes = whole;
@@ -320,28 +345,21 @@ static inline void pin_to(int cpu)
 static inline void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option names[] = {
-		{ "port", 1, NULL, 'p' },
-		{ "protocol", 1, NULL, 'P' },
-		{ "connections", 1, NULL, 'c' },
-		{ "depth", 1, NULL, 'd' },
-		{ "payload", 1, NULL, 'b' },
-		{ "ratio", 1, NULL, 'r' },
-		{ "keys", 1, NULL, 'k' },
-		{ "value", 1, NULL, 'v' },
-		{ "prefill", 0, NULL, 'f' },
-		{ "check-value", 0, NULL, 'V' },
-		{ "duration", 1, NULL, 't' },
-		{ "warmup", 1, NULL, 'w' },
-		{ "rate", 1, NULL, 'R' },
-		{ "pid", 1, NULL, 'i' },
-		{ "cpu", 1, NULL, 'C' },
-		{ "json", 0, NULL, 'j' },
-		{ NULL, 0, NULL, 0 },
+		{ "port", 1, NULL, 'p' },        { "protocol", 1, NULL, 'P' },
+		{ "connections", 1, NULL, 'c' }, { "depth", 1, NULL, 'd' },
+		{ "burst", 1, NULL, 'u' },       { "payload", 1, NULL, 'b' },
+		{ "ratio", 1, NULL, 'r' },       { "keys", 1, NULL, 'k' },
+		{ "value", 1, NULL, 'v' },       { "prefill", 0, NULL, 'f' },
+		{ "check-value", 0, NULL, 'V' }, { "duration", 1, NULL, 't' },
+		{ "warmup", 1, NULL, 'w' },      { "rate", 1, NULL, 'R' },
+		{ "pid", 1, NULL, 'i' },         { "cpu", 1, NULL, 'C' },
+		{ "json", 0, NULL, 'j' },        { NULL, 0, NULL, 0 },
 	};
 	int name;
 
 	*options = (struct options){ .connections = 64,
 				     .depth = 1,
+				     .burst = 1,
 				     .payload_bytes = 64,
 				     .sets = 1,
 				     .gets = 10,
@@ -352,7 +370,7 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 				     .cpu = -1 };
 	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1)
 		set_option(options, name, argv[0]);
-	options->prefill = options->prefill && options->resp;
+	options->prefill = options->prefill && options->protocol != PROTOCOL_ECHO;
 	check_options(options, argv[0]);
 	raise_file_limit();
 	if (options->cpu >= 0)
