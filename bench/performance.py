@@ -2,153 +2,151 @@
 # SPDX-License-Identifier: MIT
 """Measure rota against its targets and write docs/performance.md, all of it.
 
-    ninja performance                             everything, about a quarter of an hour
-    bench/performance.py --only echo,kv           these sections anew, the others as they were
-    bench/performance.py --only none              only write the page again
+    ninja performance                               everything, about half an hour
+    bench/performance.py --only 'kv P=16,micro'     these rows and sections anew, the others as they
+                                                    were
+    bench/performance.py --only none                only write the page again
+    bench/performance.py --peer 'valkey=valkey-server --port {port} --save ""'
+                                                    one more key-value server, if it speaks RESP;
+                                                    with {threads} in it also beside two reactors
 
-Sections: echo, kv, kv-large, kv-reactors, instructions, calls, idle, key, micro. What was measured
-is kept in build/performance.json. CPU per request comes from paired rounds (bench/limit/paired.py),
-everything else from bench/probes.py. A server that is not built or not installed is left out, and
-the page says so. Only the standard library; nothing else should run on the machine meanwhile.
+Sections: echo, kv, kv-large, reactors, latency-echo, latency-kv, user-space, calls, idle, key,
+micro, profiles. What was measured is kept in build/performance.json. Servers that are not installed
+are left out, and the page says so. Only the standard library; nothing else should run on the
+machine meanwhile.
 """
 import argparse
 import glob
 import json
 import os
 import platform
-import shutil
+import re
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'limit'))
 
+import callgrind   # noqa: E402
 import paired      # noqa: E402
 import probes      # noqa: E402
 import report      # noqa: E402
+import rows        # noqa: E402
+import servers     # noqa: E402
+import verdicts    # noqa: E402
 
-BUILD = 'build/release'
 RESULTS = 'build/performance.json'
 PAGE = 'docs/performance.md'
-CLIENT = f'{BUILD}/bench/limit-load'
-ONE = '--reactors 1 --port {port}'
+TARGETS = 'bench/targets.tsv'
 PING = b'*1\r\n$4\r\nPING\r\n'
+LARGE_ROUNDS_SHARE = 4      # no target speaks of a million keys: a quarter of the rounds
+MICRO = glob.escape(f'{servers.BUILD}/bench/micro') + '/*_bench'
 
-ECHO_SERVERS = {
-    'limit-uring': f'{BUILD}/bench/limit-uring --port {{port}}',
-    'limit-epoll': f'{BUILD}/bench/limit-epoll --port {{port}}',
-    'rota protocol, uring': f'{BUILD}/bench/echo-protocol --backend uring {ONE}',
-    'rota protocol, epoll': f'{BUILD}/bench/echo-protocol --backend epoll {ONE}',
-    'rota task, uring': f'{BUILD}/apps/rota-echo --backend uring {ONE}',
-    'rota task, epoll': f'{BUILD}/apps/rota-echo --backend epoll {ONE}',
-    'libuv': f'{BUILD}/bench/libuv-echo --port {{port}}',
+
+def echo_row(conns, depth):
+    return rows.Row(f'echo {conns}x{depth}', f'echo:conns={conns},depth={depth},payload=64', depth)
+
+
+def key_row(name, depth, keys=10_000, ratio='1:10'):
+    return rows.Row(name, f'resp:conns=64,depth={depth},value=64,keys={keys},ratio={ratio}', depth)
+
+
+ROWS = {
+    'echo': [echo_row(64, 1), echo_row(64, 16), echo_row(1000, 1)],
+    'kv': [key_row(f'kv P={depth}', depth) for depth in (1, 16, 64)],
+    'kv-large': [key_row(f'kv-large P={depth}', depth, 1_000_000) for depth in (1, 16, 64)],
+    'reactors': [key_row(f'reactors P={depth}', depth) for depth in (1, 16, 64)],
+    'latency-echo': [rows.Row('latency echo', echo_row(64, 1).workload)],
+    'latency-kv': [rows.Row('latency kv', key_row('', 1).workload)],
 }
-KV_SERVERS = {
-    'limit-uring': f'{BUILD}/bench/limit-uring --mode resp --port {{port}}',
-    'limit-epoll': f'{BUILD}/bench/limit-epoll --mode resp --port {{port}}',
-    'rota-kv, uring': f'{BUILD}/apps/rota-kv --backend uring {ONE}',
-    'rota-kv, epoll': f'{BUILD}/apps/rota-kv --backend epoll {ONE}',
-    'redis': "redis-server --port {port} --save '' --appendonly no --bind 127.0.0.1 "
-             '--maxclients 19000',
-}
-# Answers no RESP, so only its memory is measured.
-MEMCACHED = 'memcached -u nobody -l 127.0.0.1 -p {port} -t 1 -c 19000 -m 4096'
+# What callgrind looks at: a load, and the servers under it.
+USER_SPACE = [
+    (echo_row(64, 1), [name for name in servers.ECHO if name != 'libuv']),
+    (key_row('GET P=1', 1, ratio='0:1'), ['limit-uring', 'rota-kv, uring', 'redis']),
+    (key_row('SET P=1', 1, ratio='1:0'), ['limit-uring', 'rota-kv, uring', 'redis']),
+    (key_row('kv P=16', 16), ['limit-uring', 'rota-kv, uring']),
+    (key_row('kv P=64', 64), ['limit-uring', 'rota-kv, uring']),
+]
 
 
-def available(servers, notes):
-    """Those that can be started; what is missing goes to `notes`."""
-    here = {}
-    for name, command in servers.items():
-        if shutil.which(command.split()[0]):
-            here[name] = command
-        else:
-            notes.append(f'{name} is left out: there is no {command.split()[0]}')
-    return here
+# ---- paired rounds ----
 
-
-# ---- CPU per request ----
-
-def workloads(rows):
-    chosen = []
-    for name, text in rows.items():
-        chosen.append(paired.Workload(text))
-        chosen[-1].row = name
-    return chosen
-
-
-def paired_section(servers, rows, arguments, **changes):
-    """The rows of paired.compare, each with the name of its row of the page."""
-    notes = []
-    here = available(servers, notes)
-    options = argparse.Namespace(
-        load=CLIENT, load_cpu=1, server_cpus='0', port=arguments.port, rounds=arguments.rounds,
-        seconds=arguments.seconds, warmup=0.15, confidence=0.95, margin=0.0, steal_max=5.0,
-        json=False)
-    vars(options).update(changes)
-    chosen = workloads(rows)
-    measured = paired.compare(here, chosen, options)
-    names = {workload.text: workload.row for workload in chosen}
-    for row in measured:
-        row['row'] = names[row['workload']]
-    return {'rows': measured, 'notes': notes, 'rounds': options.rounds,
-            'seconds': options.seconds, 'commands': here}
+def wanted(section, arguments):
+    return [row for row in ROWS[section]
+            if section in arguments.only or row.name in arguments.only]
 
 
 def measure_echo(arguments):
-    rows = {f'echo {conns}x{depth}': f'echo:conns={conns},depth={depth},payload=64'
-            for conns, depth in ((64, 1), (64, 16), (1000, 1))}
-    return paired_section(ECHO_SERVERS, rows, arguments)
-
-
-def kv_rows(prefix, keys):
-    return {f'{prefix} P={depth}':
-            f'resp:conns=64,depth={depth},value=64,keys={keys},ratio=1:10'
-            for depth in (1, 16, 64)}
+    return rows.section(servers.ECHO, wanted('echo', arguments), rows.measure_cost, arguments)
 
 
 def measure_kv(arguments):
-    return paired_section(KV_SERVERS, kv_rows('kv', 10_000), arguments)
+    return rows.section(servers.key_servers(arguments.peers), wanted('kv', arguments),
+                        rows.measure_cost, arguments)
 
 
 def measure_kv_large(arguments):
-    return paired_section(KV_SERVERS, kv_rows('kv-large', 1_000_000), arguments)
+    fewer = max(3, arguments.rounds // LARGE_ROUNDS_SHARE)
+    return rows.section(servers.key_servers(arguments.peers), wanted('kv-large', arguments),
+                        rows.measure_cost, arguments, rounds=fewer)
 
 
-def measure_kv_reactors(arguments):
-    command = f'{BUILD}/apps/rota-kv --backend uring --port {{port}}'
-    servers = {'1 reactor': f'{command} --reactors 1', '2 reactors': f'{command} --reactors 2'}
-    return paired_section(servers, kv_rows('kv-reactors', 10_000), arguments,
-                          server_cpus='0,1')
+def measure_reactors(arguments):
+    every = {**servers.KEYS, **arguments.peers}
+    commands = {f'{name} x{threads}': servers.with_threads(command, threads)
+                for name, command in every.items()
+                if '{threads}' in command and name != 'rota-kv, epoll' for threads in (1, 2)}
+    return rows.section(commands, wanted('reactors', arguments), rows.measure_fixed, arguments,
+                        server_cpus='0,1', load_cpu=-1)
 
 
-# ---- probes ----
+def measure_latency_echo(arguments):
+    commands = {name: command for name, command in servers.ECHO.items() if 'task' not in name}
+    return rows.section(commands, wanted('latency-echo', arguments), rows.measure_latency,
+                        arguments)
 
-def probe_each(servers, probe, notes):
-    """{name: probe(words)} for every server that is here; why not, in `notes`."""
+
+def measure_latency_kv(arguments):
+    return rows.section(servers.key_servers(arguments.peers), wanted('latency-kv', arguments),
+                        rows.measure_latency, arguments)
+
+
+# ---- one server at a time ----
+
+def probe_each(commands, probe, notes):
+    """{name: probe(name, words)} for every server that is here; why not, in `notes`."""
     found = {}
-    for name, command in available(servers, notes).items():
+    for name, command in servers.available(commands, notes).items():
         try:
-            found[name] = probe(name, paired.shlex.split(command))
+            found[name] = probe(name, servers.words_of(command))
         except (probes.Unavailable, OSError, subprocess.SubprocessError) as reason:
             notes.append(f'{name}: {reason}')
         print(f'  {name}: {found.get(name)}', flush=True)
     return found
 
 
-def measure_instructions(arguments):
-    notes = []
-    options = ['--connections', '64', '--depth', '1', '--payload', '64']
-    echo = {name: command for name, command in ECHO_SERVERS.items() if name != 'libuv'}
-    figures = {'echo 64x1': probe_each(
-        echo, lambda _, words: probes.instructions(words, arguments.port, CLIENT, options),
-        notes)}
-    for depth in (1, 16, 64):
-        options = ['--protocol', 'resp', '--prefill', '--connections', '64', '--keys', '10000',
-                   '--depth', str(depth)]
-        servers = {name: KV_SERVERS[name] for name in ('limit-uring', 'rota-kv, uring')}
-        figures[f'kv P={depth}'] = probe_each(
-            servers, lambda _, words: probes.instructions(words, arguments.port, CLIENT, options),
-            notes)
+def load_options(workload):
+    """The load client's words for a workload that callgrind looks at."""
+    load = paired.Workload(workload)
+    prefill = ['--prefill'] if load.protocol == 'resp' else []
+    return ['--protocol', load.protocol, *prefill, *load.options]
+
+
+def count_each(commands, workload, arguments, notes):
+    return probe_each(
+        commands,
+        lambda _, words: callgrind.measure(words, arguments.port, servers.CLIENT,
+                                           load_options(workload)), notes)
+
+
+def measure_user_space(arguments):
+    notes, figures = [], {}
+    every = {'echo': servers.ECHO, 'resp': servers.key_servers({})}
+    for row, names in USER_SPACE:
+        commands = every[paired.Workload(row.workload).protocol]
+        print(row.name)
+        figures[row.name] = count_each({name: commands[name] for name in names}, row.workload,
+                                       arguments, notes)
     return {'figures': figures, 'notes': notes}
 
 
@@ -157,60 +155,121 @@ def measure_calls(arguments):
     for depth in (1, 16):
         options = ['--connections', '4', '--payload', '64', '--depth', str(depth)]
         figures[f'echo 4x{depth}'] = probe_each(
-            ECHO_SERVERS,
-            lambda _, words: probes.system_calls(words, arguments.port, CLIENT, options), notes)
-    return {'figures': figures, 'notes': notes}
+            servers.ECHO, lambda _, words: probes.system_calls(
+                words, arguments.port, servers.CLIENT, options), notes)
+    return {'figures': figures, 'notes': list(dict.fromkeys(notes))}
 
 
 def measure_idle(arguments):
-    requests = dict.fromkeys(ECHO_SERVERS, b'x')
-    requests.update(dict.fromkeys(KV_SERVERS, PING), memcached=b'version\r\n')
-    servers = {**{name: ECHO_SERVERS[name] for name in ECHO_SERVERS if 'limit' not in name},
-               **{name: KV_SERVERS[name] for name in KV_SERVERS if 'limit' not in name},
-               'memcached': MEMCACHED}
-    if 'rota-kv, uring' in servers:
-        for name in ('rota-kv, uring', 'rota-kv, epoll'):
-            servers[name] += ' --maxclients 19000'
+    echo = {name: command for name, command in servers.ECHO.items()
+            if not name.startswith(servers.LIMIT)}
+    keys = servers.key_servers(arguments.peers, raw=False)
+    requests = {**dict.fromkeys(echo, b'x'), **dict.fromkeys(keys, PING),
+                'memcached': b'version\r\n'}
     notes = []
     figures = probe_each(
-        servers,
+        {**echo, **keys},
         lambda name, words: probes.idle_connection(words, arguments.port, requests[name]), notes)
     return {'figures': figures, 'notes': notes}
 
 
 def measure_key(arguments):
-    servers = {'rota-kv': KV_SERVERS['rota-kv, uring'], 'redis': KV_SERVERS['redis'],
-               'memcached': MEMCACHED}
+    commands = servers.key_servers(arguments.peers, raw=False)
+    commands['rota-kv'] = commands['rota-kv, with expiry'] = commands.pop('rota-kv, uring')
+    del commands['rota-kv, epoll']
+    fills = {'memcached': probes.fill_memcached, 'rota-kv, with expiry': probes.fill_expiring}
     notes = []
+    pairs = probe_each(
+        commands, lambda name, words: probes.memory_per_key(
+            words, arguments.port, servers.CLIENT, fills.get(name, probes.fill_resp)), notes)
+    return {'figures': {kind: {name: pair[at] for name, pair in pairs.items()
+                               if pair[at] is not None}
+                        for at, kind in enumerate(('resident', 'allocated'))},
+            'notes': notes}
 
-    def probe(name, words):
-        fill = probes.fill_memcached if name == 'memcached' else probes.fill_resp
-        return probes.memory_per_key(words, arguments.port, CLIENT, fill)
 
-    return {'figures': probe_each(servers, probe, notes), 'notes': notes}
+# ---- micro-benchmarks ----
+
+def run_micro(program, *options):
+    return subprocess.run(['taskset', '-c', '0,1' if 'mailbox' in program else '0', program,
+                           '--benchmark_format=json', *options],
+                          capture_output=True, text=True, timeout=900)
 
 
-def measure_micro(_arguments):
-    figures, notes = {}, []
-    for program in sorted(glob.glob(f'{BUILD}/bench/micro/*_bench')):
-        done = subprocess.run(
-            ['taskset', '-c', '0', program, '--benchmark_format=json',
-             '--benchmark_repetitions=5', '--benchmark_min_time=0.05'],
-            capture_output=True, text=True, timeout=600)
+def add_micro(figures, one, known_keys):
+    """A benchmark's time, and the figures of its own under "name: figure"."""
+    unit = {'ns': 1, 'us': 1e3, 'ms': 1e6, 's': 1e9}[one['time_unit']]
+    figures.setdefault(one['run_name'], []).append(one['cpu_time'] * unit)
+    for key, value in one.items():
+        if key not in known_keys and isinstance(value, (int, float)):
+            figures.setdefault(f'{one["run_name"]}: {key}', []).append(value)
+
+
+def measure_micro(arguments):
+    figures, notes, programs = {}, [], {}
+    library = {'family_index', 'per_family_instance_index', 'repetitions', 'repetition_index',
+               'threads', 'iterations', 'real_time', 'cpu_time'}
+    for program in sorted(glob.glob(MICRO)):
+        done = run_micro(program, f'--benchmark_repetitions={arguments.repetitions}',
+                         '--benchmark_min_time=0.05')
         if done.returncode:
             notes.append(f'{os.path.basename(program)} ended with status {done.returncode}')
             continue
         for one in json.loads(done.stdout)['benchmarks']:
-            if one['run_type'] == 'iteration':
-                unit = {'ns': 1, 'us': 1e3, 'ms': 1e6, 's': 1e9}[one['time_unit']]
-                figures.setdefault(one['run_name'], []).append(one['cpu_time'] * unit)
+            if one.get('error_occurred'):
+                notes.append(f'{one["run_name"]}: {one["error_message"]}')
+            elif one['run_type'] == 'iteration':
+                add_micro(figures, one, library)
+                programs[one['run_name']] = program
+    return {'figures': figures, 'notes': list(dict.fromkeys(notes)), 'programs': programs}
+
+
+# ---- profiles of what is not reached ----
+
+def profile_micro(results, name):
+    benchmark = name.partition(': ')[0]
+    escaped = re.sub(r'([][().+*?^$|\\])', r'\\\1', benchmark)
+    return callgrind.profile_of_program([results['micro']['programs'][benchmark],
+                                         f'--benchmark_filter=^{escaped}$',
+                                         '--benchmark_min_time=0.001'])
+
+
+def profile_row(section, row, server, arguments):
+    """Functions of one request, where the row's server is under the row's load."""
+    every = {**servers.ECHO, **servers.key_servers(arguments.peers)}
+    every['rota-kv, uring x2'] = servers.with_threads(servers.KEYS['rota-kv, uring'], 2)
+    workload = next(one.workload for one in ROWS[section] if one.name == row)
+    return callgrind.measure(servers.words_of(every[server]), arguments.port, servers.CLIENT,
+                             load_options(workload))['functions']
+
+
+def measure_profiles(arguments):
+    """Per row and server that missed a target: where its instructions in user space are."""
+    results, figures, notes = read_results(), {}, []
+    for verdict in verdicts.judge(results, verdicts.read_targets(TARGETS)):
+        title = f'{verdict.row}, {verdict.server}' if verdict.row else verdict.server
+        if verdict.said != verdicts.MISSED or title in figures:
+            continue
+        print(f'  {title}', flush=True)
+        try:
+            if verdict.section == 'micro':
+                figures[title] = profile_micro(results, verdict.server)
+            elif verdict.section == 'user-space':
+                figures[title] = \
+                    results['user-space']['figures'][verdict.row][verdict.server]['functions']
+            elif verdict.section in ROWS:
+                figures[title] = profile_row(verdict.section, verdict.row, verdict.server,
+                                             arguments)
+        except (probes.Unavailable, OSError, subprocess.SubprocessError) as reason:
+            notes.append(f'{title}: {reason}')
     return {'figures': figures, 'notes': notes}
 
 
 SECTIONS = {'echo': measure_echo, 'kv': measure_kv, 'kv-large': measure_kv_large,
-            'kv-reactors': measure_kv_reactors, 'instructions': measure_instructions,
+            'reactors': measure_reactors, 'latency-echo': measure_latency_echo,
+            'latency-kv': measure_latency_kv, 'user-space': measure_user_space,
             'calls': measure_calls, 'idle': measure_idle, 'key': measure_key,
-            'micro': measure_micro}
+            'micro': measure_micro, 'profiles': measure_profiles}
 
 
 # ---- the whole ----
@@ -225,7 +284,7 @@ def machine():
 
     return {'cpu': first('/proc/cpuinfo', 'model name'), 'cores': os.cpu_count(),
             'memory': first('/proc/meminfo', 'MemTotal'), 'kernel': platform.release(),
-            'load': os.getloadavg()[1]}
+            'load': os.getloadavg()[1], 'date': time.strftime('%Y-%m-%d %H:%M')}
 
 
 def read_results():
@@ -235,40 +294,55 @@ def read_results():
         return json.load(file)
 
 
+def keep(name, measured, before):
+    """Add to what is kept; rows that were not measured this time stay."""
+    results = read_results()
+    if 'rows' in measured:
+        for row in measured['rows'].values():
+            row['machine'] = before
+        measured['rows'] = {**results.get(name, {}).get('rows', {}), **measured['rows']}
+    results[name] = {**measured, 'machine': before}
+    with open(RESULTS, 'w') as file:
+        json.dump(results, file, indent=1)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', default=','.join(SECTIONS), help='sections, with commas')
+    parser.add_argument('--only', help='sections and rows, with commas')
     parser.add_argument('--rounds', type=int, default=40)
-    parser.add_argument('--seconds', type=float, default=0.5, help='of one server in one round')
-    parser.add_argument('--port', type=int, default=21100, help='the first of ten')
+    parser.add_argument('--seconds', type=float, default=0.2, help='of one server in one round')
+    parser.add_argument('--latency-requests', type=int, default=120_000,
+                        help='of one server in one round of latency')
+    parser.add_argument('--repetitions', type=int, default=12, help='of a micro-benchmark')
+    parser.add_argument('--peer', action='append', default=[], metavar="'NAME=COMMAND with {port}'")
+    parser.add_argument('--port', type=int, default=21100, help='the first of twenty')
     arguments = parser.parse_args()
-    arguments.only = [name for name in arguments.only.split(',') if name != 'none']
-    unknown = set(arguments.only) - set(SECTIONS)
-    if unknown:
-        parser.error(f'no such section: {", ".join(sorted(unknown))}')
+    names = set(SECTIONS) | {row.name for section in ROWS.values() for row in section}
+    arguments.only = set(SECTIONS) if arguments.only is None else \
+        set(arguments.only.split(',')) - {'none'}
+    if arguments.only - names:
+        parser.error(f'no such section or row: {", ".join(sorted(arguments.only - names))}')
     return arguments
 
 
 def main():
     arguments = parse_arguments()
+    arguments.peers = servers.parse_peers(arguments.peer)
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
-    results = read_results()
     paired.end_by_signals()
     paired.set_slice()
     subprocess.run(['bench/peers/build.sh', 'libuv', 'bench/peers/libuv_echo.c',
-                    f'{BUILD}/bench/libuv-echo'], check=True)
-    for name in arguments.only:
+                    f'{servers.BUILD}/bench/libuv-echo'], check=True)
+    for name, measure in SECTIONS.items():
+        if name not in arguments.only and \
+                arguments.only.isdisjoint(row.name for row in ROWS.get(name, [])):
+            continue
         print(f'== {name}', flush=True)
         before = machine()
-        measured = SECTIONS[name](arguments)
-        measured.update(machine=before, date=time.strftime('%Y-%m-%d %H:%M'))
-        results = read_results()
-        results[name] = measured
-        with open(RESULTS, 'w') as file:
-            json.dump(results, file, indent=1)
+        keep(name, measure(arguments), before)
     with open(PAGE, 'w') as page:
-        page.write(report.page(results, report.read_targets('bench/targets.tsv')))
+        page.write(report.page(read_results(), verdicts.read_targets(TARGETS)))
     print(f'wrote {PAGE}')
 
 

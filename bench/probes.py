@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What bench/performance.py measures besides CPU time per request: user-space instructions, system
-calls, memory per idle connection and per key. Each probe starts a server of its own, on a core of
-its own, and ends it. Only the standard library; valgrind and perf where they are installed.
+"""What bench/performance.py measures at one server alone: system calls, memory per idle connection
+and per key. Each probe starts a server of its own, on a core of its own, and ends it. Only the
+standard library, and perf where it is installed.
 """
 import contextlib
 import json
@@ -13,13 +13,15 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 
 READY_SECONDS = 20
 SERVER_CPUS, LOAD_CPU = {0}, 1
 IDLE_SECONDS = 6           # Redis gives a client's query buffer back after two
 BACKLOG_PAUSE = 512        # connections opened between two looks at whether they are served
+SOURCES = 16               # loopback addresses that idle connections come from
+IP_BIND_ADDRESS_NO_PORT = 24
+KEY_BYTES, VALUE_BYTES = 16, 32
 
 
 class Unavailable(Exception):
@@ -85,32 +87,6 @@ def load(client, port, options, seconds):
     return json.loads(done.stdout) if done.stdout.strip() else {}
 
 
-# ---- instructions ----
-
-def instructions_once(words, port, client, options, seconds):
-    with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, 'callgrind')
-        with running(['valgrind', '--quiet', '--tool=callgrind',
-                      f'--callgrind-out-file={out}', *words], port):
-            requests = load(client, port, options, seconds)['requests']
-        with open(out) as file:
-            total = re.search(r'^(?:summary|totals): (\d+)', file.read(), re.M)
-    return int(total.group(1)), requests
-
-
-def instructions(words, port, client, options):
-    """User-space instructions per request: the slope between a short and a long run, so that
-    start-up and connecting do not count.
-    """
-    if not shutil.which('valgrind'):
-        raise Unavailable('no valgrind')
-    short = instructions_once(words, port, client, options, 1)
-    long = instructions_once(words, port, client, options, 5)
-    if long[1] <= short[1]:
-        raise Unavailable('the long run served no more than the short one')
-    return (long[0] - short[0]) / (long[1] - short[1])
-
-
 # ---- system calls ----
 
 def system_calls(words, port, client, options, seconds=2):
@@ -138,11 +114,13 @@ def resident_bytes(pid):
         return int(re.search(r'^RssAnon:\s+(\d+) kB', file.read(), re.M).group(1)) * 1024
 
 
-def kernel_socket_bytes():
-    """What TCP holds in the kernel for all of the machine's sockets."""
+def kernel_bytes():
+    """Kernel memory that connections are in, of the whole machine: slab, and TCP's buffers."""
+    with open('/proc/meminfo') as file:
+        slab = int(re.search(r'^Slab:\s+(\d+) kB', file.read(), re.M).group(1)) * 1024
     with open('/proc/net/sockstat') as file:
         pages = int(re.search(r'^TCP:.* mem (\d+)', file.read(), re.M).group(1))
-    return pages * os.sysconf('SC_PAGE_SIZE')
+    return slab + pages * os.sysconf('SC_PAGE_SIZE')
 
 
 def round_trip(connection, request):
@@ -151,70 +129,100 @@ def round_trip(connection, request):
         raise Unavailable('it closed a connection')
 
 
+def connect_from(number, port):
+    """Connection `number` to `port`. Loopback has many addresses, each with ports of its own, so
+    that connections of an earlier probe that the kernel still remembers are not in the way.
+    """
+    connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+    connection.bind((f'127.0.0.{2 + number % SOURCES}', 0))
+    connection.settimeout(10)
+    connection.connect(('127.0.0.1', port))
+    return connection
+
+
+def open_idle(connections, count, port, request):
+    """Open connections until there are `count`, each of which has been answered once."""
+    first = len(connections)
+    while len(connections) < count:
+        connections.append(connect_from(len(connections), port))
+        if len(connections) % BACKLOG_PAUSE == 0:
+            round_trip(connections[-1], request)
+    for connection in connections[first:]:
+        round_trip(connection, request)
+
+
 def idle_connection(words, port, request, counts=(2000, 18000)):
-    """Bytes of process memory per connection that has been answered once and is idle now, as the
-    slope between two counts; the server's whole memory at the first beside.
+    """Bytes per connection that has been answered once and is idle now: of the process, and of the
+    kernel for both sides, as slopes between two counts; and the process at the first of them.
     """
     if raise_file_limit() < counts[-1] + 64:
         raise Unavailable(f'{counts[-1]} descriptors are not allowed here')
-    connections, resident = [], []
+    connections, seen = [], []
     with running(words, port) as process:
         try:
             for count in counts:
-                while len(connections) < count:
-                    connections.append(socket.create_connection(('127.0.0.1', port), 10))
-                    if len(connections) % BACKLOG_PAUSE == 0 or len(connections) == count:
-                        round_trip(connections[-1], request)
-                for connection in connections[-count:]:
-                    round_trip(connection, request)
+                open_idle(connections, count, port, request)
                 time.sleep(IDLE_SECONDS)
-                resident.append(resident_bytes(process.pid))
+                seen.append((resident_bytes(process.pid), kernel_bytes()))
         finally:
             for connection in connections:  # by a reset: TIME_WAIT would use up the ports
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                       struct.pack('ii', 1, 0))
                 connection.close()
-    return (resident[1] - resident[0]) / (counts[1] - counts[0]), resident[0]
+    grown = counts[-1] - counts[0]
+    return ((seen[1][0] - seen[0][0]) / grown, (seen[1][1] - seen[0][1]) / grown, seen[0][0])
 
 
-def fill_resp(client, port, keys, value_bytes):
+def fill_resp(client, port, keys):
     load(client, port, ['--protocol', 'resp', '--prefill', '--keys', str(keys),
-                        '--value', str(value_bytes), '--connections', '16'], 0)
+                        '--value', str(VALUE_BYTES), '--connections', '16'], 0)
 
 
-def fill_memcached(_client, port, keys, value_bytes):
-    value = b'x' * value_bytes
+def fill_expiring(_client, port, keys):
+    form = (b'*5\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$' + b'%d\r\n%s\r\n' %
+            (VALUE_BYTES, b'x' * VALUE_BYTES) + b'$2\r\nEX\r\n$6\r\n100000\r\n')
+    with socket.create_connection(('127.0.0.1', port), 10) as connection:
+        replies = connection.makefile('rb')
+        for first in range(0, keys, 1000):
+            several = range(first, min(first + 1000, keys))
+            connection.sendall(b''.join(form % key for key in several))
+            if replies.read(5 * len(several)) != b'+OK\r\n' * len(several):
+                raise Unavailable('it takes no SET with EX')
+
+
+def fill_memcached(_client, port, keys):
+    form = b'set key:%012d 0 0 ' + b'%d noreply\r\n%s\r\n' % (VALUE_BYTES, b'x' * VALUE_BYTES)
     with socket.create_connection(('127.0.0.1', port), 10) as connection:
         for first in range(0, keys, 1000):
-            connection.sendall(b''.join(
-                b'set key:%012d 0 0 %d noreply\r\n%s\r\n' % (key, value_bytes, value)
-                for key in range(first, min(first + 1000, keys))))
+            connection.sendall(b''.join(form % key
+                                        for key in range(first, min(first + 1000, keys))))
         round_trip(connection, b'version\r\n')
 
 
 def allocated_bytes(port):
     """What a Redis-like server says it has allocated, or None."""
     with socket.create_connection(('127.0.0.1', port), 10) as connection:
-        connection.sendall(b'*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n')
         connection.settimeout(2)
+        connection.sendall(b'*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n')
         found = re.search(rb'used_memory:(\d+)', connection.recv(65536))
     return int(found.group(1)) if found else None
 
 
-def memory_per_key(words, port, client, fill, key_bytes=16, value_bytes=32):
+def memory_per_key(words, port, client, fill):
     """Bytes per key over key and value: (resident, allocated or None), means over 0.7 to 1.4
     million keys, so that no doubling of a table favours anybody.
     """
-    says = fill is fill_resp
+    says = fill is not fill_memcached
     resident, allocated = [], []
     with running(words, port) as process:
         before = resident_bytes(process.pid), allocated_bytes(port) if says else None
         for keys in range(700_000, 1_400_001, 100_000):
-            fill(client, port, keys, value_bytes)
+            fill(client, port, keys)
             time.sleep(0.3)
             resident.append((resident_bytes(process.pid) - before[0]) / keys)
             if before[1] is not None:
                 allocated.append((allocated_bytes(port) - before[1]) / keys)
-    payload = key_bytes + value_bytes
+    payload = KEY_BYTES + VALUE_BYTES
     return (sum(resident) / len(resident) - payload,
             sum(allocated) / len(allocated) - payload if allocated else None)

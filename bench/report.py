@@ -1,19 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Writes the page of bench/performance.py from what was measured: one function per section, and
-the verdicts. A target counts as reached, or as not reached, only if the whole confidence interval
-lies on one side of it.
+"""Writes the page of bench/performance.py from what was measured: one function per kind of section,
+and what each section shows and does not show.
 """
 import statistics
 
-import paired
-
-CONFIDENCE = 0.95
-ROUNDS_MIN = 8      # with fewer, the interval is narrower than what is known
-# Which of the measured servers a row's target speaks of, and where its figures are.
-SUBJECTS = {'echo epoll': ('echo', 'rota protocol, epoll'),
-            'echo': ('echo', 'rota protocol, uring'),
-            'kv-large': ('kv-large', 'rota-kv, uring'),
-            'kv': ('kv', 'rota-kv, uring')}
+import verdicts
+from verdicts import figure, ratio_of, ratio_text
 
 HEAD = '''# Performance
 
@@ -25,20 +17,68 @@ microseconds: median of the rounds, 10th and 90th percentile. One server runs at
 one core, the load client on the other; the order turns from round to round. A ratio is the median
 of the rounds' own ratios with its 95 % bootstrap interval. *Reached* and *not reached* are said
 only when the whole interval lies on that side of the target; otherwise the row is *not decidable*
-in this noise. In a closed loop below 95 % busy, batches are smaller and ratios nearer to 1. The
-raw loops (`limit-…`, bench/limit) answer without any framework, RESP with constants: no key-value
-server can reach them, and how near one comes is the measure.
+in this noise.
+
+A closed loop on a server that has time to spare makes the faster one look worse: it finds fewer
+requests per turn. So each row is tried in a closed loop first. Servers that are above 95 % busy in
+it are compared in a closed loop; where some are not, these and ours are compared at one fixed rate,
+70 % of what the slowest of them managed, or less if the client cannot keep that. At a fixed rate a pipelining client's requests are due
+together, as many as the depth says; a rate that was not kept decides nothing. All processes of a
+run have a scheduling slice of 0.1 ms, so that a wake-up is not kept waiting by other programs.
+
+The raw loops (`limit-…`, bench/limit) answer without any framework, keys with constants: no
+key-value server can reach them, and how near one comes is the measure. memcached is spoken to in
+its meta commands: it answers each classic `get` with a system call of its own, however many came
+together.
 '''
 
-
-def read_targets(path):
-    targets = []
-    with open(path) as file:
-        for line in file:
-            if not line.startswith('#') and line.strip():
-                row, other, relation, number, text = line.rstrip('\n').split('\t')
-                targets.append((row, other, relation, float(number), text))
-    return targets
+# Section: its title, what is said about it, and how it is shown.
+ABOUT = {
+    'echo': ('Echo, 64 bytes',
+             '"rota protocol" is a protocol table served by workers, "rota task" a task per '
+             'connection. Connections x depth.'),
+    'kv': ('SET:GET 1:10, 64-byte values, 10 000 keys', 'One reactor, 64 connections.'),
+    'kv-large': ('SET:GET 1:10, 64-byte values, 1 000 000 keys',
+                 'One reactor, 64 connections; the keys do not fit the caches. A quarter of the '
+                 'rounds.'),
+    'reactors': ('Two reactors on two cores',
+                 'The servers have both cores, with one thread (x1) and with two (x2), all at one '
+                 'fixed rate; the load client may use both cores as well. This shows what a second '
+                 'reactor costs for the same work: locks, cache lines that move between cores, and '
+                 'smaller batches, for each reactor has half of the connections. It does not show '
+                 'how throughput grows with cores, because the client takes one of the two; and '
+                 'the client disturbs both threads of x2, while x1 has a core to itself.'),
+    'latency-echo': ('Latency of echo at 70 % of capacity',
+                     'Open loop: single requests on 64 connections, due one by one at a fixed '
+                     'rate, and counted from when they were due. All servers get the same rate, '
+                     '70 % of what the slowest manages in a closed loop: who chooses a server '
+                     'has a load, not a percentage. So a faster server has more room, and that '
+                     'is part of the result. Percentiles are medians over the rounds.'),
+    'latency-kv': ('Latency of key-value requests at 70 % of capacity',
+                   'As above, SET:GET 1:10, 10 000 keys.'),
+    'user-space': ('In user space, per request',
+                   'Counted by callgrind, as the slope between a short and a long run of the same '
+                   'program under the same load: instructions; calls of malloc and its kin; and, '
+                   'for rota on io_uring, calls of `io_uring_enter` per turn of the reactor. SET '
+                   'overwrites.'),
+    'calls': ('System calls per request',
+              'Four busy connections, counted by the kernel. A faster server is called more often '
+              'at depth 1: it waits for every request that the client has not sent yet.'),
+    'idle': ('Memory of an idle connection',
+             'Anonymous resident memory of the process, slope from 2 000 to 18 000 connections '
+             'that were each answered once, 6 s after the last answer. Kernel memory (slab and TCP '
+             'buffers, client side included) is that of the whole machine.'),
+    'key': ('Memory per key, over key and value',
+            'Keys of 16 and values of 32 bytes; mean over 0.7 to 1.4 million keys, bytes. '
+            '"Allocated" is what the server says (INFO, used_memory).'),
+    'micro': ('Micro-benchmarks',
+              'Nanoseconds of CPU time per operation, if the name has no unit; medians of the '
+              'repetitions.'),
+    'profiles': ('Profiles of what is not reached',
+                 'The functions that the instructions in user space are in, per request (per cent '
+                 'of all for micro-benchmarks): their own, and with what they call. Counted by '
+                 'callgrind, depth and connections as in the row. Rows of memory have none.'),
+}
 
 
 def table(head, rows, numbers_from=1):
@@ -49,189 +89,153 @@ def table(head, rows, numbers_from=1):
     return '\n'.join(lines) + '\n'
 
 
-def figure(number):
-    return f'{number:.3f}' if number < 1 else f'{number:.2f}' if number < 100 else f'{number:.0f}'
-
-
-def ratio_of(costs, base):
-    ratios = [mine / theirs for mine, theirs in zip(costs, base)]
-    low, high = paired.interval(ratios, CONFIDENCE)
-    return statistics.median(ratios), low, high
-
-
-def ratio_text(ratio):
-    return f'{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]'
-
-
-def circumstances(section):
-    machine = section['machine']
-    return (f'{section["date"]}; {machine["cpu"]}, {machine["cores"]} cores, '
-            f'{machine["memory"]}; Linux {machine["kernel"]}; load average before it began '
-            f'{machine["load"]:.1f}.')
+def circumstances(machine):
+    return (f'{machine["date"]}; {machine["cpu"]}, {machine["cores"]} cores, {machine["memory"]}; '
+            f'Linux {machine["kernel"]}; load average before it began {machine["load"]:.1f}.\n')
 
 
 def notes(section):
-    return ''.join(f'* {note}\n' for note in section['notes'])
+    return ''.join(f'* {note}\n' for note in section.get('notes', []))
 
 
-# ---- CPU per request ----
+# ---- paired rounds ----
 
-def paired_tables(section):
-    text = f'{section["rounds"]} rounds of {section["seconds"]} s per server. '
-    text += circumstances(section) + '\n'
-    rows = {}
-    for row in section['rows']:
-        rows.setdefault(row['row'], []).append(row)
-    for name, servers in rows.items():
-        base = servers[0]
-        cells = []
-        for one in servers:
-            ratio = '1' if one is base else ratio_text(ratio_of(one['rounds_us'],
-                                                                base['rounds_us']))
-            cells.append([one['server'], figure(one['server_us']),
-                          f'{figure(one["server_us_low"])}..{figure(one["server_us_high"])}',
-                          ratio, f'{one["server_busy_percent"]:.0f} %',
-                          f'{one["p50_us"]:.0f}', f'{one["p99_us"]:.0f}'])
-        text += f'\n**{name}** (`{base["workload"]}`)'
-        if base['discarded_rounds']:
-            text += f', {base["discarded_rounds"]} rounds repeated because the host took the CPU'
-        text += '\n\n' + table(['server', 'µs/request', 'p10..p90', f'ratio to {base["server"]}',
-                                'busy', 'p50 µs', 'p99 µs'], cells)
-    text += '\n' + ''.join(f'    {command}\n' for command in section['commands'].values())
-    if section['notes']:
-        text += '\n' + notes(section)
-    return text
+def comparison_head(comparison):
+    how = f'fixed rate of {comparison["rate"]:.0f}/s' if 'rate' in comparison else 'closed loop'
+    text = f'{how}, {comparison["rounds"]} rounds of {comparison["seconds"]} s'
+    repeated = comparison['servers'][0]['discarded_rounds']
+    if repeated:
+        text += f', {repeated} more repeated because the host took the CPU'
+    return f'{text} (`{comparison["workload"]}`):\n\n'
+
+
+def kept_text(comparison, one):
+    return f'{one["requests_per_second"]:.0f}' + \
+        ('' if verdicts.kept(comparison, one) else ', not kept')
+
+
+def cost_table(comparison):
+    base, cells = comparison['servers'][0], []
+    for one in comparison['servers']:
+        ratio = '1' if one is base else ratio_text(ratio_of(one['rounds_us'], base['rounds_us']))
+        cells.append([one['server'], figure(one['server_us']),
+                      f'{figure(one["server_us_low"])}..{figure(one["server_us_high"])}', ratio,
+                      f'{one["server_busy_percent"]:.0f} %', kept_text(comparison, one),
+                      f'{one["p50_us"]:.0f}', f'{one["p99_us"]:.0f}'])
+    return table(['server', 'µs/request', 'p10..p90', f'ratio to {base["server"]}', 'busy',
+                  'requests/s', 'p50 µs', 'p99 µs'], cells)
+
+
+def spread(values):
+    ordered = sorted(values)
+    return f'{statistics.median(ordered):.0f} ({ordered[0]:.0f}..{ordered[-1]:.0f})'
+
+
+def latency_table(comparison):
+    cells = [[one['server'], f'{one["p50_us"]:.0f}', spread(one['rounds_p99_us']),
+              spread(one['rounds_p999_us']), figure(one['server_us']),
+              f'{one["server_busy_percent"]:.0f} %', kept_text(comparison, one)]
+             for one in comparison['servers']]
+    return table(['server', 'p50 µs', 'p99 µs (range)', 'p99.9 µs (range)', 'µs/request', 'busy',
+                  'requests/s'], cells)
+
+
+def capacity_text(capacity):
+    every = ', '.join(f'{name} {rate:.0f}/s ({busy:.0f} % busy)'
+                      for name, (rate, busy) in capacity.items())
+    return f'Tried in a closed loop: {every}.\n\n'
+
+
+def paired_section(section, one_table):
+    text = ''
+    for name, row in section['rows'].items():
+        text += f'**{name}**\n\n{circumstances(row["machine"])}{capacity_text(row["capacity"])}'
+        for comparison in row['comparisons']:
+            text += comparison_head(comparison) + one_table(comparison) + '\n'
+    text += ''.join(f'    {command}\n' for command in section['commands'])
+    return text + ('\n' + notes(section) if section['notes'] else '')
 
 
 # ---- everything else ----
 
-def instructions_table(section):
+def user_space_section(section):
     text = ''
-    for row, figures in section['figures'].items():
-        cells = [[name, f'{count:.0f}'] for name, count in figures.items()]
-        text += f'**{row}**\n\n' + table(['server', 'instructions'], cells) + '\n'
-    return text + notes(section) + '\n' + circumstances(section) + '\n'
+    for row, servers in section['figures'].items():
+        cells = [[name, f'{one["instructions"]:.0f}', f'{max(one["allocations"], 0):.3f}',
+                  '' if one['calls_per_turn'] is None else f'{one["calls_per_turn"]:.2f}']
+                 for name, one in servers.items()]
+        text += f'**{row}**\n\n' + \
+            table(['server', 'instructions', 'allocations', 'calls per turn'], cells) + '\n'
+    return text
 
 
-def calls_table(section):
-    rows = list(section['figures'])
-    names = list(dict.fromkeys(name for row in rows for name in section['figures'][row]))
-    cells = [[name] + [f'{section["figures"][row].get(name, float("nan")):.3f}' for row in rows]
+def calls_section(section):
+    rows = section['figures']
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = [[name] + [f'{row[name]:.3f}' if name in row else '' for row in rows.values()]
              for name in names]
-    return table(['server'] + rows, cells) + '\n' + notes(section) + '\n' + \
-        circumstances(section) + '\n'
+    return table(['server', *rows], cells)
 
 
-def idle_table(section):
-    cells = [[name, f'{slope:.0f}', f'{first / 1e6:.1f}']
-             for name, (slope, first) in section['figures'].items()]
-    return table(['server', 'bytes per connection', 'MB resident with 2 000'], cells) + '\n' + \
-        notes(section) + '\n' + circumstances(section) + '\n'
+def idle_section(section):
+    cells = [[name, f'{process:.0f}', f'{kernel:.0f}', f'{first / 1e6:.1f}']
+             for name, (process, kernel, first) in section['figures'].items()]
+    return table(['server', 'bytes per connection', 'kernel, both sides',
+                  'MB resident with 2 000'], cells)
 
 
-def key_table(section):
-    cells = [[name, f'{resident:.1f}', '' if allocated is None else f'{allocated:.1f}']
-             for name, (resident, allocated) in section['figures'].items()]
-    return table(['server', 'resident', 'allocated, as it says'], cells) + '\n' + \
-        notes(section) + '\n' + circumstances(section) + '\n'
+def key_section(section):
+    kinds = section['figures']
+    cells = [[name] + [f'{kind[name]:.1f}' if name in kind else '' for kind in kinds.values()]
+             for name in kinds['resident']]
+    return table(['server', *kinds], cells)
 
 
-def micro_table(section, targets):
-    aims = {other: text for row, other, _, _, text in targets if row == 'micro'}
-    cells = [[name, figure(statistics.median(times)), figure(min(times)), aims.get(name, '')]
-             for name, times in section['figures'].items()]
-    return table(['benchmark', 'median ns', 'least', 'target'], cells) + '\n' + \
-        notes(section) + '\n' + circumstances(section) + '\n'
+def micro_section(section, targets):
+    aims = {target.other: target.text for target in targets if target.row == 'micro'}
+    cells = [[name, figure(statistics.median(values)),
+              f'{figure(min(values))}..{figure(max(values))}', aims.get(name, '')]
+             for name, values in section['figures'].items()]
+    return table(['benchmark', 'median', 'range', 'target'], cells)
 
 
-# ---- verdicts ----
-
-def verdict(low, high, relation, number):
-    good, bad = (high <= number, low > number) if relation != 'min' else \
-        (low >= number, high < number)
-    return 'reached' if good else '**not reached**' if bad else 'not decidable'
-
-
-def subject_of(row):
-    for prefix in SUBJECTS:
-        if row.startswith(prefix + ' '):
-            section, subject = SUBJECTS[prefix]
-            return section, subject, row.replace('echo epoll', 'echo')
-    return None, None, row
+def profiles_section(section):
+    text = '' if section['figures'] else 'None: no target is missed for sure.\n'
+    for title, functions in section['figures'].items():
+        shares = all(below <= 1.001 for _, _, below in functions)
+        cells = [[f'`{name}`', *(f'{number:.1%}' if shares else f'{number:.1f}'
+                                 for number in (own, below))]
+                 for name, own, below in functions]
+        text += f'**{title}**\n\n' + table(['function', 'own', 'with what it calls'], cells) + '\n'
+    return text
 
 
-def judge_paired(results, target):
-    row, other, relation, number, text = target
-    section, subject, measured = subject_of(row)
-    costs = {one['server']: one['rounds_us'] for one in results.get(section, {}).get('rows', [])
-             if one['row'] == measured}
-    if subject not in costs or other not in costs:
-        return [row, text, 'not measured', '']
-    pair = (costs[subject], costs[other])
-    ratio = ratio_of(*(pair if relation == 'max' else pair[::-1]))
-    said = 'not decidable' if len(pair[0]) < ROUNDS_MIN else \
-        verdict(ratio[1], ratio[2], relation, number)
-    return [row, text, ratio_text(ratio), said]
-
-
-def judge_probe(results, target):
-    """`most` targets: one figure, or several whose extremes are the interval."""
-    row, name, relation, number, text = target
-    figures = results.get(row, {}).get('figures', {})
-    if row == 'instructions':
-        figures = figures.get('echo 64x1', {})
-        if name in figures and 'limit-uring' in figures:
-            figures = {name: figures[name] - figures['limit-uring']}
-    elif row == 'calls':
-        figures = figures.get('echo 4x1', {})
-    if name not in figures:
-        return [f'{row}: {name}', text, 'not measured', '']
-    seen = figures[name]
-    if row == 'micro':
-        low, high, best = min(seen), max(seen), statistics.median(seen)
+def section_text(name, section, targets):
+    if 'rows' in section:
+        return paired_section(section, latency_table if name.startswith('latency') else cost_table)
+    if name == 'micro':
+        text = micro_section(section, targets)
     else:
-        best = seen[0] if isinstance(seen, list) else seen
-        low = high = best
-    return [f'{row}: {name}', text, figure(best), verdict(low, high, relation, number)]
+        text = {'user-space': user_space_section, 'calls': calls_section, 'idle': idle_section,
+                'key': key_section, 'profiles': profiles_section}[name](section)
+    return f'{text}\n{notes(section)}\n{circumstances(section["machine"])}'
 
 
-def verdicts(results, targets):
-    cells = [judge_probe(results, target) if target[2] == 'most'
-             else judge_paired(results, target) for target in targets]
+def verdict_table(results, targets):
+    cells = []
+    for one in verdicts.judge(results, targets):
+        name = one.target.row if verdicts.subject_of(one.target.row) else \
+            f'{one.target.row}: {one.target.other}'
+        cells.append([name, one.target.text, one.measured, one.said])
     return table(['row', 'target', 'measured', 'verdict'], cells, numbers_from=4)
 
 
-SECTIONS = (
-    ('echo', 'Echo, 64 bytes', paired_tables,
-     '"rota protocol" is a protocol table served by workers, "rota task" a task per connection.'),
-    ('kv', 'SET:GET 1:10, 64-byte values, 10 000 keys', paired_tables,
-     'One reactor, 64 connections.'),
-    ('kv-large', 'SET:GET 1:10, 64-byte values, 1 000 000 keys', paired_tables,
-     'One reactor, 64 connections; the keys do not fit the caches.'),
-    ('kv-reactors', 'Two reactors', paired_tables,
-     'On a machine with two cores the load client shares one of them with a reactor, so this '
-     'shows what sharing the store costs, not how it scales.'),
-    ('instructions', 'User-space instructions per request', instructions_table,
-     'Counted by callgrind, as the slope between a short and a long run.'),
-    ('calls', 'System calls per request', calls_table,
-     'Four busy connections, counted by the kernel. A faster server is called more often: '
-     'it waits for every request that the client has not sent yet.'),
-    ('idle', 'Memory of an idle connection', idle_table,
-     'Anonymous resident memory, slope from 2 000 to 18 000 connections that were each answered '
-     'once. Kernel memory is not in it.'),
-    ('key', 'Memory per key, over key and value', key_table,
-     'Keys of 16 and values of 32 bytes; mean over 0.7 to 1.4 million keys, bytes.'),
-)
-
-
 def page(results, targets):
-    text = HEAD + '\n## Verdicts\n\n' + verdicts(results, targets)
-    for name, title, render, about in SECTIONS:
+    text = HEAD + '\n## Verdicts\n\n' + verdict_table(results, targets)
+    for name, (title, about) in ABOUT.items():
         text += f'\n## {title}\n\n{about}\n\n'
-        text += render(results[name]) if name in results else 'Not measured.\n'
-    text += '\n## Micro-benchmarks\n\n'
-    if 'micro' in results:
-        text += micro_table(results['micro'], targets)
-    else:
-        text += 'Not measured.\n'
-    return text.replace('\n\n\n', '\n\n').rstrip('\n') + '\n'
+        text += section_text(name, results[name], targets) if name in results \
+            else 'Not measured.\n'
+    while '\n\n\n' in text:
+        text = text.replace('\n\n\n', '\n\n')
+    return text.rstrip('\n') + '\n'

@@ -12,10 +12,13 @@ bootstrap confidence interval. Only the standard library.
               --server 'epoll=build/release/bench/limit-epoll --port {port}' \\
               echo:conns=64,depth=1 echo:conns=64,depth=16
 
-Workloads: echo:conns=,depth=,payload=[,rate=]
-           resp:conns=,depth=,value=,keys=,ratio=SETS:GETS[,rate=][,check=1]
+Workloads: echo:conns=,depth=,payload=[,rate=[,burst=]]
+           resp:conns=,depth=,value=,keys=,ratio=SETS:GETS[,rate=[,burst=]][,check=1]
+A command that begins with memcached: or memcached-meta: is of a server that is spoken to in that
+protocol where the workload says resp.
 """
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -31,7 +34,9 @@ import sys
 import time
 
 LOAD_OPTIONS = {'conns': '--connections', 'depth': '--depth', 'payload': '--payload',
-                'value': '--value', 'keys': '--keys', 'ratio': '--ratio', 'rate': '--rate'}
+                'value': '--value', 'keys': '--keys', 'ratio': '--ratio', 'rate': '--rate',
+                'burst': '--burst'}
+DIALECTS = ('memcached', 'memcached-meta')
 SCHED_SETATTR = {'x86_64': 314, 'aarch64': 274}
 SLICE_NS = 100_000
 BOOTSTRAP_SAMPLES = 4000
@@ -57,9 +62,16 @@ def set_slice():
     return libc.syscall(number, 0, attributes, 0) == 0
 
 
+def split_dialect(command):
+    """The protocol a command's server speaks instead of RESP, or None, and the command itself."""
+    first, colon, rest = command.partition(':')
+    return (first, rest) if colon and first in DIALECTS else (None, command)
+
+
 class Server:
     def __init__(self, name, command, port, cpus):
         self.name, self.port, self.prefilled = name, port, None
+        self.dialect, command = split_dialect(command)
         words = shlex.split(command.replace('{port}', str(port)))
         if not words:
             raise Failure(f'{name}: empty command')
@@ -128,9 +140,11 @@ class Workload:
 
     def run(self, load, server, cpu, seconds, warmup):
         """One measurement; returns the client's figures."""
-        words = [load, '--json', '--protocol', self.protocol, '--port', str(server.port),
+        keyed = self.protocol == 'resp'
+        protocol = server.dialect or self.protocol if keyed else self.protocol
+        words = [load, '--json', '--protocol', protocol, '--port', str(server.port),
                  '--cpu', str(cpu), '--pid', str(server.process.pid), *self.options]
-        if self.protocol == 'resp' and server.prefilled != self.data:
+        if keyed and server.prefilled != self.data:
             self.call(words + ['--prefill', '--duration', '0'], server, 600)
             server.prefilled = self.data
         if self.check:
@@ -188,6 +202,8 @@ def summarize(workload, servers, rounds, arguments):
         cost = [one['server_us'] for one in figures]
         row = {'workload': workload.text, 'server': server.name, 'rounds': len(cost),
                'rounds_us': cost}
+        for key in ('p99_us', 'p999_us'):
+            row[f'rounds_{key}'] = [one[key] for one in figures]
         for key in figures[0]:
             row[key] = statistics.median(one[key] for one in figures)
         row['server_us_low'], row['server_us_high'] = statistics.quantiles(cost, n=10)[::8] \
@@ -237,8 +253,6 @@ def measure_round(workload, servers, arguments):
 
 def measure(servers, workloads, arguments):
     rows = []
-    for server in servers:
-        server.signal(signal.SIGSTOP)
     for workload in workloads:
         kept, discarded = [], 0
         while len(kept) < arguments.rounds:
@@ -272,7 +286,7 @@ def parse_arguments():
                         help='measured span of a round')
     parser.add_argument('--warmup', type=float, default=0.2)
     parser.add_argument('--server-cpus', default='0', help='e.g. 0 or 0,2')
-    parser.add_argument('--load-cpu', type=int, default=1)
+    parser.add_argument('--load-cpu', type=int, default=1, help='-1: not pinned')
     parser.add_argument('--port', type=int, default=21000,
                         help='the first server gets it, the next one more, ...')
     parser.add_argument('--confidence', type=float, default=0.95)
@@ -290,20 +304,22 @@ def named_commands(texts):
     for text in texts:
         name, equals, command = text.partition('=')
         if not equals or not name or name in commands:
-            raise Failure(f'--server {text!r}: wants a NAME of its own, =, and a COMMAND')
+            raise Failure(f'{text!r}: wants a NAME of its own, =, and a COMMAND')
         commands[name] = command
     return commands
 
 
-def compare(commands, workloads, arguments):
-    """Start every server of `commands` (name: command), measure, end them. Returns the rows."""
+@contextlib.contextmanager
+def started(commands, arguments):
+    """Every server of `commands` (name: command), ready and stopped; ended afterwards."""
     cpus = {int(cpu) for cpu in arguments.server_cpus.split(',')}
     servers = []
     try:
         for position, (name, command) in enumerate(commands.items()):
             servers.append(Server(name, command, arguments.port + position, cpus))
             servers[-1].wait_ready()
-        return measure(servers, workloads, arguments)
+            servers[-1].signal(signal.SIGSTOP)
+        yield servers
     finally:
         for server in servers:
             server.end()
@@ -323,7 +339,8 @@ def main():
     workloads = [Workload(text) for text in arguments.workload]
     end_by_signals()
     sliced = set_slice()
-    rows = compare(named_commands(arguments.server), workloads, arguments)
+    with started(named_commands(arguments.server), arguments) as servers:
+        rows = measure(servers, workloads, arguments)
     if arguments.json:
         print(json.dumps({'kernel': platform.release(), 'date': time.strftime('%Y-%m-%d'),
                           'slice_set': sliced, 'seconds': arguments.seconds, 'rows': rows},
