@@ -30,12 +30,14 @@ class Counts:
         self.own = collections.Counter()
         self.below = collections.Counter()
         self.calls = collections.Counter()
+        self.recursive = set()      # switching tasks looks so as well: what is below is not known
         self.requests = 0
 
 
 def read_counts(path):
     """Read a callgrind file. A line of costs belongs to the last fn=, or, right after calls=, is
-    what that call of cfn= cost in all. Names are written out once and then numbered.
+    what that call of cfn= cost in all. Names are written out once and then numbered; 'N behind one
+    is its Nth nested call.
     """
     counts, names, objects = Counts(), {}, {}
     function = called = folder = None
@@ -48,8 +50,11 @@ def read_counts(path):
         return table.get(number, number)
 
     def label(name):
-        program = os.path.basename(folder or '')
-        return f'{name} in {program}' if name.startswith(('0x', '???', '(')) else name
+        plain, nested, _ = name.partition("'")
+        if nested:
+            counts.recursive.add(plain)
+        return f'{plain} in {os.path.basename(folder or "")}' if plain.startswith(('0x', '?')) \
+            else plain
 
     with open(path) as file:
         for line in file:
@@ -84,24 +89,31 @@ def count_once(words, port, client, options, seconds):
     return counts
 
 
-def per_request(short, long):
-    """Figures of one request out of two runs."""
-    requests = long.requests - short.requests
+def difference(short, long):
+    """What the long run did and the short one did not."""
+    counts = Counts()
+    counts.own, counts.below, counts.calls = (
+        collections.Counter({name: more[name] - less[name] for name in more})
+        for more, less in ((long.own, short.own), (long.below, short.below),
+                           (long.calls, short.calls)))
+    counts.recursive = long.recursive
+    counts.requests = long.requests - short.requests
+    return counts
 
-    def slope(of, name):
-        return (of(long)[name] - of(short)[name]) / requests
 
-    def calls(name):
-        return slope(lambda counts: counts.calls, name)
+def top_functions(counts, unit):
+    """[name, its own, with what it calls or None], in units of so many instructions."""
+    return [[name, own / unit,
+             None if name in counts.recursive else (own + counts.below[name]) / unit]
+            for name, own in counts.own.most_common(TOP) if own > 0]
 
-    own = {name: slope(lambda counts: counts.own, name) for name in long.own}
-    top = sorted(own, key=own.get, reverse=True)[:TOP]
-    return {'instructions': sum(own.values()),
-            'allocations': sum(calls(name) for name in ALLOCATORS),
-            'calls_per_turn': calls(ENTER) / calls(TURN) if calls(TURN) and calls(ENTER) else None,
-            'functions': [[name, own[name],
-                           own[name] + slope(lambda counts: counts.below, name)]
-                          for name in top if own[name] > 0]}
+
+def per_request(counts):
+    enters, turns = counts.calls[ENTER], counts.calls[TURN]
+    return {'instructions': sum(counts.own.values()) / counts.requests,
+            'allocations': sum(counts.calls[name] for name in ALLOCATORS) / counts.requests,
+            'calls_per_turn': enters / turns if enters and turns else None,
+            'functions': top_functions(counts, counts.requests)}
 
 
 def measure(words, port, client, options):
@@ -112,23 +124,25 @@ def measure(words, port, client, options):
     long = count_once(words, port, client, options, LONG_SECONDS)
     if long.requests <= short.requests:
         raise probes.Unavailable('the long run served no more than the short one')
-    return per_request(short, long)
+    return per_request(difference(short, long))
 
 
-def profile_of_program(words):
-    """The functions of a program that ends by itself: [name, own, with what they call], shares of
-    all instructions.
-    """
-    if not shutil.which('valgrind'):
-        raise probes.Unavailable('no valgrind')
+def count_program(words):
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, 'callgrind')
         done = subprocess.run(['valgrind', '--quiet', '--tool=callgrind',
                                f'--callgrind-out-file={out}', *words],
-                              capture_output=True, text=True, timeout=600)
+                              capture_output=True, text=True, timeout=300)
         if done.returncode:
             raise probes.Unavailable(f'{words[0]} ended with status {done.returncode}')
-        counts = read_counts(out)
-    total = sum(counts.own.values())
-    return [[name, own / total, (own + counts.below[name]) / total]
-            for name, own in counts.own.most_common(TOP)]
+        return read_counts(out)
+
+
+def profile_of_program(short_words, long_words):
+    """The functions of a program that ends by itself, in shares of all instructions: what a long
+    run does more than a short one.
+    """
+    if not shutil.which('valgrind'):
+        raise probes.Unavailable('no valgrind')
+    counts = difference(count_program(short_words), count_program(long_words))
+    return top_functions(counts, sum(counts.own.values()))

@@ -38,7 +38,10 @@ import verdicts    # noqa: E402
 RESULTS = 'build/performance.json'
 PAGE = 'docs/performance.md'
 TARGETS = 'bench/targets.tsv'
-PING = b'*1\r\n$4\r\nPING\r\n'
+# A request and how its answer begins.
+ECHO_EXCHANGE = (b'x', b'x')
+RESP_EXCHANGE = (b'*1\r\n$4\r\nPING\r\n', b'+PONG')
+MEMCACHED_EXCHANGE = (b'version\r\n', b'VERSION')
 LARGE_ROUNDS_SHARE = 4      # no target speaks of a million keys: a quarter of the rounds
 MICRO = glob.escape(f'{servers.BUILD}/bench/micro') + '/*_bench'
 
@@ -164,12 +167,12 @@ def measure_idle(arguments):
     echo = {name: command for name, command in servers.ECHO.items()
             if not name.startswith(servers.LIMIT)}
     keys = servers.key_servers(arguments.peers, raw=False)
-    requests = {**dict.fromkeys(echo, b'x'), **dict.fromkeys(keys, PING),
-                'memcached': b'version\r\n'}
+    exchanges = {**dict.fromkeys(echo, ECHO_EXCHANGE), **dict.fromkeys(keys, RESP_EXCHANGE),
+                 'memcached': MEMCACHED_EXCHANGE}
     notes = []
     figures = probe_each(
         {**echo, **keys},
-        lambda name, words: probes.idle_connection(words, arguments.port, requests[name]), notes)
+        lambda name, words: probes.idle_connection(words, arguments.port, exchanges[name]), notes)
     return {'figures': figures, 'notes': notes}
 
 
@@ -229,39 +232,55 @@ def measure_micro(arguments):
 def profile_micro(results, name):
     benchmark = name.partition(': ')[0]
     escaped = re.sub(r'([][().+*?^$|\\])', r'\\\1', benchmark)
-    return callgrind.profile_of_program([results['micro']['programs'][benchmark],
-                                         f'--benchmark_filter=^{escaped}$',
-                                         '--benchmark_min_time=0.001'])
+    words = [results['micro']['programs'][benchmark], f'--benchmark_filter=^{escaped}$']
+    return {'instructions': callgrind.profile_of_program(
+        [*words, '--benchmark_min_time=0.01'], [*words, '--benchmark_min_time=0.5'])}
 
 
 def profile_row(section, row, server, arguments):
-    """Functions of one request, where the row's server is under the row's load."""
+    """Where instructions and CPU time are, while the row's server is under the row's load."""
     every = {**servers.ECHO, **servers.key_servers(arguments.peers)}
-    every['rota-kv, uring x2'] = servers.with_threads(servers.KEYS['rota-kv, uring'], 2)
+    every.update((f'{name} x2', servers.with_threads(command, 2))
+                 for name, command in servers.KEYS.items())
     workload = next(one.workload for one in ROWS[section] if one.name == row)
-    return callgrind.measure(servers.words_of(every[server]), arguments.port, servers.CLIENT,
-                             load_options(workload))['functions']
+    options = load_options(workload)
+    # Valgrind runs one thread at a time and takes a wait in io_uring for work: two reactors would
+    # wait for each other for ever.
+    counted = servers.words_of(every[server.replace('uring x2', 'epoll x2')])
+    symbols, programs = probes.cpu_profile(servers.words_of(every[server]), arguments.port,
+                                           servers.CLIENT, options)
+    return {'symbols': symbols, 'programs': programs,
+            'instructions': callgrind.measure(counted, arguments.port, servers.CLIENT,
+                                              options)['functions']}
+
+
+def profile(verdict, results, arguments):
+    """What is known about a row that is not reached, or None: rows of memory have no profile."""
+    if verdict.section == 'micro':
+        return profile_micro(results, verdict.server)
+    if verdict.section == 'user-space':
+        servers_of_row = results['user-space']['figures'][verdict.row]
+        return {'instructions': servers_of_row[verdict.server]['functions']}
+    if verdict.section in ROWS:
+        return profile_row(verdict.section, verdict.row, verdict.server, arguments)
+    return None
 
 
 def measure_profiles(arguments):
-    """Per row and server that missed a target: where its instructions in user space are."""
+    """Per row and server that missed a target: where its CPU time is."""
     results, figures, notes = read_results(), {}, []
     for verdict in verdicts.judge(results, verdicts.read_targets(TARGETS)):
-        title = f'{verdict.row}, {verdict.server}' if verdict.row else verdict.server
+        title = f'{verdict.row}: {verdict.server}' if verdict.row else verdict.server
         if verdict.said != verdicts.MISSED or title in figures:
             continue
-        print(f'  {title}', flush=True)
         try:
-            if verdict.section == 'micro':
-                figures[title] = profile_micro(results, verdict.server)
-            elif verdict.section == 'user-space':
-                figures[title] = \
-                    results['user-space']['figures'][verdict.row][verdict.server]['functions']
-            elif verdict.section in ROWS:
-                figures[title] = profile_row(verdict.section, verdict.row, verdict.server,
-                                             arguments)
+            found = profile(verdict, results, arguments)
         except (probes.Unavailable, OSError, subprocess.SubprocessError) as reason:
             notes.append(f'{title}: {reason}')
+            continue
+        if found:
+            figures[title] = found
+            print(f'  {title}', flush=True)
     return {'figures': figures, 'notes': notes}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What bench/performance.py measures at one server alone: system calls, memory per idle connection
-and per key. Each probe starts a server of its own, on a core of its own, and ends it. Only the
+"""What bench/performance.py measures at one server alone: system calls, where CPU time goes, memory
+per idle connection and per key. Each probe starts a server of its own, on a core of its own, and ends it. Only the
 standard library, and perf where it is installed.
 """
 import contextlib
@@ -13,15 +13,19 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 READY_SECONDS = 20
 SERVER_CPUS, LOAD_CPU = {0}, 1
-IDLE_SECONDS = 6           # Redis gives a client's query buffer back after two
+IDLE_SECONDS = 6           # Redis begins to give a client's buffers back after two to five
+SETTLE_SECONDS = 45        # and is waited for so long at most
 BACKLOG_PAUSE = 512        # connections opened between two looks at whether they are served
 SOURCES = 16               # loopback addresses that idle connections come from
 IP_BIND_ADDRESS_NO_PORT = 24
 KEY_BYTES, VALUE_BYTES = 16, 32
+KEYS_FIRST, KEYS_LAST, KEYS_STEP = 700_000, 1_400_000, 100_000
+FILL_BATCH = 1000
 
 
 class Unavailable(Exception):
@@ -107,11 +111,56 @@ def system_calls(words, port, client, options, seconds=2):
     return int(count) / requests
 
 
+# ---- where CPU time goes ----
+
+def report_of(path, field):
+    """[[text, share]] of perf's samples by `field`, the most frequent first."""
+    said = subprocess.run(['perf', 'report', '-i', path, '--stdio', '-q', '-F', f'overhead,{field}'],
+                          capture_output=True, text=True, timeout=60).stdout
+    found = re.findall(r'^\s+([\d.]+)%\s+(.*\S)', said, re.M)
+    return [[text, float(share) / 100] for share, text in found]
+
+
+def cpu_profile(words, port, client, options, seconds=2, top=12):
+    """Where the server's CPU time goes, kernel included, by sampling: (symbols, programs), each as
+    [[name, share]].
+    """
+    if not shutil.which('perf'):
+        raise Unavailable('no perf')
+    with tempfile.TemporaryDirectory() as folder, running(words, port) as process:
+        load(client, port, options, 0)
+        path = os.path.join(folder, 'perf')
+        recorder = subprocess.Popen(
+            ['perf', 'record', '-q', '-e', 'cpu-clock', '-F', '5000', '-p', str(process.pid),
+             '-o', path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.3)
+        load(client, port, options, seconds)
+        recorder.send_signal(signal.SIGINT)
+        recorder.wait(timeout=30)
+        return report_of(path, 'sym')[:top], report_of(path, 'dso')
+
+
 # ---- memory ----
 
 def resident_bytes(pid):
     with open(f'/proc/{pid}/status') as file:
         return int(re.search(r'^RssAnon:\s+(\d+) kB', file.read(), re.M).group(1)) * 1024
+
+
+def settled_bytes(pid):
+    """Resident memory when it no longer shrinks: servers give buffers back after seconds, and
+    allocators give pages back after more of them.
+    """
+    time.sleep(IDLE_SECONDS)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    now = resident_bytes(pid)
+    while time.monotonic() < deadline:
+        before = now
+        time.sleep(IDLE_SECONDS / 2)
+        now = resident_bytes(pid)
+        if now > 0.99 * before:
+            break
+    return now
 
 
 def kernel_bytes():
@@ -123,10 +172,14 @@ def kernel_bytes():
     return slab + pages * os.sysconf('SC_PAGE_SIZE')
 
 
-def round_trip(connection, request):
+def round_trip(connection, exchange):
+    """Send a request; the answer must be as expected, as far as that says."""
+    request, answer = exchange
     connection.sendall(request)
-    if not connection.recv(4096):
-        raise Unavailable('it closed a connection')
+    received = connection.recv(4096)
+    if not received.startswith(answer):
+        raise Unavailable(f'it answered {received[:60]!r}' if received
+                          else 'it closed a connection')
 
 
 def connect_from(number, port):
@@ -141,18 +194,18 @@ def connect_from(number, port):
     return connection
 
 
-def open_idle(connections, count, port, request):
+def open_idle(connections, count, port, exchange):
     """Open connections until there are `count`, each of which has been answered once."""
     first = len(connections)
     while len(connections) < count:
         connections.append(connect_from(len(connections), port))
         if len(connections) % BACKLOG_PAUSE == 0:
-            round_trip(connections[-1], request)
+            round_trip(connections[-1], exchange)
     for connection in connections[first:]:
-        round_trip(connection, request)
+        round_trip(connection, exchange)
 
 
-def idle_connection(words, port, request, counts=(2000, 18000)):
+def idle_connection(words, port, exchange, counts=(2000, 18000)):
     """Bytes per connection that has been answered once and is idle now: of the process, and of the
     kernel for both sides, as slopes between two counts; and the process at the first of them.
     """
@@ -162,9 +215,8 @@ def idle_connection(words, port, request, counts=(2000, 18000)):
     with running(words, port) as process:
         try:
             for count in counts:
-                open_idle(connections, count, port, request)
-                time.sleep(IDLE_SECONDS)
-                seen.append((resident_bytes(process.pid), kernel_bytes()))
+                open_idle(connections, count, port, exchange)
+                seen.append((settled_bytes(process.pid), kernel_bytes()))
         finally:
             for connection in connections:  # by a reset: TIME_WAIT would use up the ports
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
@@ -174,30 +226,31 @@ def idle_connection(words, port, request, counts=(2000, 18000)):
     return ((seen[1][0] - seen[0][0]) / grown, (seen[1][1] - seen[0][1]) / grown, seen[0][0])
 
 
-def fill_resp(client, port, keys):
+def fill_resp(client, port, _first, keys):
+    """The load client begins at 0; what is there already is overwritten in place."""
     load(client, port, ['--protocol', 'resp', '--prefill', '--keys', str(keys),
                         '--value', str(VALUE_BYTES), '--connections', '16'], 0)
 
 
-def fill_expiring(_client, port, keys):
+def fill_expiring(_client, port, first, keys):
     form = (b'*5\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$' + b'%d\r\n%s\r\n' %
             (VALUE_BYTES, b'x' * VALUE_BYTES) + b'$2\r\nEX\r\n$6\r\n100000\r\n')
     with socket.create_connection(('127.0.0.1', port), 10) as connection:
         replies = connection.makefile('rb')
-        for first in range(0, keys, 1000):
-            several = range(first, min(first + 1000, keys))
+        for start in range(first, keys, FILL_BATCH):
+            several = range(start, min(start + FILL_BATCH, keys))
             connection.sendall(b''.join(form % key for key in several))
             if replies.read(5 * len(several)) != b'+OK\r\n' * len(several):
                 raise Unavailable('it takes no SET with EX')
 
 
-def fill_memcached(_client, port, keys):
+def fill_memcached(_client, port, first, keys):
     form = b'set key:%012d 0 0 ' + b'%d noreply\r\n%s\r\n' % (VALUE_BYTES, b'x' * VALUE_BYTES)
     with socket.create_connection(('127.0.0.1', port), 10) as connection:
-        for first in range(0, keys, 1000):
+        for start in range(first, keys, FILL_BATCH):
             connection.sendall(b''.join(form % key
-                                        for key in range(first, min(first + 1000, keys))))
-        round_trip(connection, b'version\r\n')
+                                        for key in range(start, min(start + FILL_BATCH, keys))))
+        round_trip(connection, (b'version\r\n', b'VERSION'))
 
 
 def allocated_bytes(port):
@@ -217,8 +270,8 @@ def memory_per_key(words, port, client, fill):
     resident, allocated = [], []
     with running(words, port) as process:
         before = resident_bytes(process.pid), allocated_bytes(port) if says else None
-        for keys in range(700_000, 1_400_001, 100_000):
-            fill(client, port, keys)
+        for keys in range(KEYS_FIRST, KEYS_LAST + 1, KEYS_STEP):
+            fill(client, port, keys - KEYS_STEP if keys > KEYS_FIRST else 0, keys)
             time.sleep(0.3)
             resident.append((resident_bytes(process.pid) - before[0]) / keys)
             if before[1] is not None:

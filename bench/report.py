@@ -66,8 +66,9 @@ ABOUT = {
               'at depth 1: it waits for every request that the client has not sent yet.'),
     'idle': ('Memory of an idle connection',
              'Anonymous resident memory of the process, slope from 2 000 to 18 000 connections '
-             'that were each answered once, 6 s after the last answer. Kernel memory (slab and TCP '
-             'buffers, client side included) is that of the whole machine.'),
+             'that were each answered once, when it no longer shrinks (at the earliest 6 s after '
+             'the last answer). Kernel memory (slab and TCP buffers, client side included) is that '
+             'of the whole machine.'),
     'key': ('Memory per key, over key and value',
             'Keys of 16 and values of 32 bytes; mean over 0.7 to 1.4 million keys, bytes. '
             '"Allocated" is what the server says (INFO, used_memory).'),
@@ -75,9 +76,12 @@ ABOUT = {
               'Nanoseconds of CPU time per operation, if the name has no unit; medians of the '
               'repetitions.'),
     'profiles': ('Profiles of what is not reached',
-                 'The functions that the instructions in user space are in, per request (per cent '
-                 'of all for micro-benchmarks): their own, and with what they call. Counted by '
-                 'callgrind, depth and connections as in the row. Rows of memory have none.'),
+                 'Under the load of the row: where CPU time goes, kernel (`[k]`) included, sampled '
+                 'by perf; and the functions that the instructions in user space are in, counted '
+                 'by callgrind, per request (per cent of all for micro-benchmarks). What a '
+                 'function calls is not known where tasks are switched. Two reactors are counted '
+                 'on the epoll engine: valgrind lets nobody run while one waits in a ring. Rows '
+                 'of memory have no profile.'),
 }
 
 
@@ -105,7 +109,7 @@ def comparison_head(comparison):
     text = f'{how}, {comparison["rounds"]} rounds of {comparison["seconds"]} s'
     repeated = comparison['servers'][0]['discarded_rounds']
     if repeated:
-        text += f', {repeated} more repeated because the host took the CPU'
+        text += f', {repeated} more repeated because the host took the CPU or a reading lagged'
     return f'{text} (`{comparison["workload"]}`):\n\n'
 
 
@@ -199,14 +203,23 @@ def micro_section(section, targets):
     return table(['benchmark', 'median', 'range', 'target'], cells)
 
 
+def shares(pairs):
+    return ', '.join(f'`{name}` {share:.0%}' for name, share in pairs if share >= 0.01)
+
+
 def profiles_section(section):
-    text = '' if section['figures'] else 'None: no target is missed for sure.\n'
-    for title, functions in section['figures'].items():
-        shares = all(below <= 1.001 for _, _, below in functions)
-        cells = [[f'`{name}`', *(f'{number:.1%}' if shares else f'{number:.1f}'
+    text = '' if section['figures'] else 'None: no target that has one is missed for sure.\n'
+    for title, found in section['figures'].items():
+        text += f'**{title}**\n\n'
+        if 'symbols' in found:
+            text += f'CPU time by program: {shares(found["programs"])}. By symbol: ' + \
+                f'{shares(found["symbols"])}.\n\n'
+        is_share = all(own <= 1 for _, own, _ in found['instructions'])
+        show = '{:.1%}' if is_share else '{:.1f}'
+        cells = [[f'`{name}`', *('' if number is None else show.format(number)
                                  for number in (own, below))]
-                 for name, own, below in functions]
-        text += f'**{title}**\n\n' + table(['function', 'own', 'with what it calls'], cells) + '\n'
+                 for name, own, below in found['instructions']]
+        text += table(['function', 'own instructions', 'with what it calls'], cells) + '\n'
     return text
 
 

@@ -36,8 +36,9 @@ KEYS = {
                       '--reactors {threads} --port {port}',
     'rota-kv, epoll': f'{BUILD}/apps/rota-kv --backend epoll --maxclients 19000 '
                       '--reactors {threads} --port {port}',
+    # Not protected: it would turn away connections that come from 127.0.0.2.
     'redis': "redis-server --port {port} --save '' --appendonly no --bind 127.0.0.1 "
-             '--maxclients 19000',
+             '--protected-mode no --maxclients 19000',
     'memcached': 'memcached-meta:memcached -u nobody -l 127.0.0.1 -p {port} -t {threads} '
                  '-c 19000 -m 4096',
 }

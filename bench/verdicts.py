@@ -39,6 +39,8 @@ def read_targets(path):
 
 
 def figure(number):
+    if abs(number) < 0.0005:
+        return '0'
     return f'{number:.3f}' if abs(number) < 1 else \
         f'{number:.2f}' if abs(number) < 100 else f'{number:.0f}'
 

@@ -220,7 +220,7 @@ def summarize(workload, servers, rounds, arguments):
 
 def print_rows(rows):
     print(f'\n{rows[0]["workload"]}  ({rows[0]["rounds"]} rounds, '
-          f'{rows[0]["discarded_rounds"]} more discarded for steal)')
+          f'{rows[0]["discarded_rounds"]} more discarded)')
     print(f'  {"server":<12} {"us/request":>10} {"p10..p90":>17} {"busy":>5} {"requests/s":>11} '
           f'{"p50":>7} {"p99":>7} {"p99.9":>8} {"client us":>9} {"steal":>6}  '
           f'ratio to first [interval]')
@@ -257,11 +257,16 @@ def measure(servers, workloads, arguments):
         kept, discarded = [], 0
         while len(kept) < arguments.rounds:
             figures = measure_round(workload, order(servers, len(kept)), arguments)
-            # A round the host interrupted says nothing about servers. As many may be repeated as
-            # were asked for.
+            # A round the host interrupted says nothing about servers, nor does one in which a
+            # reading lagged so much that nothing was counted. As many may be repeated as were
+            # asked for.
             stolen = max(one['steal_percent'] for one in figures.values()) > arguments.steal_max
-            if stolen and discarded < arguments.rounds:
+            uncounted = min(one['server_us'] for one in figures.values()) <= 0
+            if (stolen or uncounted) and discarded < arguments.rounds:
                 discarded += 1
+            elif uncounted:
+                raise Failure(f'{workload.text}: a server seems to use no CPU time; '
+                              f'rounds of {arguments.seconds} s are too short here')
             else:
                 kept.append(figures)
         rounds = {server.name: [figures[server.name] for figures in kept] for server in servers}
