@@ -353,16 +353,25 @@ def main():
     paired.set_slice()
     subprocess.run(['bench/peers/build.sh', 'libuv', 'bench/peers/libuv_echo.c',
                     f'{servers.BUILD}/bench/libuv-echo'], check=True)
+    failed = []
     for name, measure in SECTIONS.items():
         if name not in arguments.only and \
                 arguments.only.isdisjoint(row.name for row in ROWS.get(name, [])):
             continue
         print(f'== {name}', flush=True)
         before = machine()
-        keep(name, measure(arguments), before)
+        try:
+            keep(name, measure(arguments), before)
+        except paired.Interrupted:
+            raise
+        except paired.Failure as failure:       # the other sections are worth having
+            failed.append(name)
+            print(f'  {failure}', file=sys.stderr)
     with open(PAGE, 'w') as page:
         page.write(report.page(read_results(), verdicts.read_targets(TARGETS)))
     print(f'wrote {PAGE}')
+    if failed:
+        raise paired.Failure(f'not measured: {", ".join(failed)}')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What bench/performance.py measures at one server alone: system calls, where CPU time goes, memory
-per idle connection and per key. Each probe starts a server of its own, on a core of its own, and ends it. Only the
-standard library, and perf where it is installed.
+per idle connection and per key. Each probe starts a server of its own, on a core of its own, and
+ends it. Only the standard library, and perf where it is installed.
 """
 import contextlib
 import json
@@ -115,8 +115,8 @@ def system_calls(words, port, client, options, seconds=2):
 
 def report_of(path, field):
     """[[text, share]] of perf's samples by `field`, the most frequent first."""
-    said = subprocess.run(['perf', 'report', '-i', path, '--stdio', '-q', '-F', f'overhead,{field}'],
-                          capture_output=True, text=True, timeout=60).stdout
+    words = ['perf', 'report', '-i', path, '--stdio', '-q', '-F', f'overhead,{field}']
+    said = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
     found = re.findall(r'^\s+([\d.]+)%\s+(.*\S)', said, re.M)
     return [[text, float(share) / 100] for share, text in found]
 

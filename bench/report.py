@@ -22,9 +22,10 @@ in this noise.
 A closed loop on a server that has time to spare makes the faster one look worse: it finds fewer
 requests per turn. So each row is tried in a closed loop first. Servers that are above 95 % busy in
 it are compared in a closed loop; where some are not, these and ours are compared at one fixed rate,
-70 % of what the slowest of them managed, or less if the client cannot keep that. At a fixed rate a pipelining client's requests are due
-together, as many as the depth says; a rate that was not kept decides nothing. All processes of a
-run have a scheduling slice of 0.1 ms, so that a wake-up is not kept waiting by other programs.
+70 % of what the slowest of them managed, or less if the client cannot keep that. At a fixed rate a
+pipelining client's requests are due together, as many as the depth says; a rate that was not kept
+decides nothing. All processes of a run have a scheduling slice of 0.1 ms, so that a wake-up is not
+kept waiting by other programs.
 
 The raw loops (`limit-…`, bench/limit) answer without any framework, keys with constants: no
 key-value server can reach them, and how near one comes is the measure. memcached is spoken to in

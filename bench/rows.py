@@ -33,7 +33,8 @@ def options(arguments, **changes):
     """What paired.py wants, of which `arguments` has the port, rounds and seconds."""
     every = {'load': known.CLIENT, 'load_cpu': 1, 'server_cpus': '0', 'port': arguments.port,
              'rounds': arguments.rounds, 'seconds': arguments.seconds, 'warmup': 0.05,
-             'latency_requests': arguments.latency_requests, 'confidence': 0.95, 'margin': 0.0, 'steal_max': 5.0, 'json': False}
+             'latency_requests': arguments.latency_requests, 'confidence': 0.95, 'margin': 0.0,
+             'steal_max': 5.0, 'json': False}
     return argparse.Namespace(**{**every, **changes})
 
 

@@ -70,7 +70,7 @@ struct rota_reactor {
 	bool is_open;
 	bool is_stopping;
 	uint32_t broken_turns; /* while stopping, in which the engine failed */
-	int cpu; /* -1: not pinned */
+	int cpu;               /* -1: not pinned */
 	unsigned index;
 	uint32_t slot;        /* in the process's table of reactors */
 	char *engine_options; /* owned copy */

@@ -47,6 +47,10 @@ class Failure(Exception):
     """Something the user must know; printed without a traceback."""
 
 
+class Interrupted(Failure):
+    """The user wants it to end."""
+
+
 def set_slice():
     """A 0.1 ms slice for this process and its children: a wake-up preempts batch jobs at once.
 
@@ -331,9 +335,9 @@ def started(commands, arguments):
 
 
 def end_by_signals():
-    """SIGTERM and SIGINT become a Failure, so that no server outlives us."""
+    """SIGTERM and SIGINT become an exception, so that no server outlives us."""
     def interrupted(number, _frame):
-        raise Failure(f'ended by signal {number}')
+        raise Interrupted(f'ended by signal {number}')
 
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
