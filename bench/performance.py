@@ -11,7 +11,7 @@
                                                     with {threads} in it also beside two reactors
 
 Sections: echo, kv, kv-large, reactors, latency-echo, latency-kv, user-space, calls, idle, key,
-micro, profiles. What was measured is kept in build/performance.json. Servers that are not installed
+micro, profiles. What was measured is kept in build/measured.json. Servers that are not installed
 are left out, and the page says so. Only the standard library; nothing else should run on the
 machine meanwhile.
 """
@@ -35,7 +35,7 @@ import rows        # noqa: E402
 import servers     # noqa: E402
 import verdicts    # noqa: E402
 
-RESULTS = 'build/performance.json'
+RESULTS = 'build/measured.json'
 PAGE = 'docs/performance.md'
 TARGETS = 'bench/targets.tsv'
 # A request and how its answer begins.
