@@ -187,10 +187,11 @@ static int64_t apply(struct change *change)
 	return status;
 }
 
-static int refuse(struct kv_call *call, const char *name, const char *why)
+static int refuse(struct kv_call *call, struct rota_view name, const char *why)
 {
-	return kv_reply_errorf(
-		call, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why);
+	return kv_reply_errorf(call,
+			       "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+			       (int)rota_min_size(name.bytes, 128), name.data, why);
 }
 
 /* Whether all names are known, and each comes once. False: the error has been replied. */
@@ -212,7 +213,7 @@ static bool names_are_good(struct kv_call *call)
 		}
 		for (uint32_t j = 2; j < i; j += 2)
 			if (find_setting(config, call->args[j], &other) == index)
-				return refuse(call, name, "duplicate parameter"), false;
+				return refuse(call, wanted, "duplicate parameter"), false;
 	}
 	return true;
 }
@@ -230,7 +231,7 @@ int kv_run_config_set(struct kv_call *call)
 		return 0;
 	status = apply(&change);
 	if (status == -EINVAL)
-		return refuse(call, change.name, change.error);
+		return refuse(call, rota_view_of_string(change.name), change.error);
 	return status < 0 ? kv_reply_status(call, status) : kv_reply_ok(call);
 }
 

@@ -235,6 +235,17 @@ class Generator:
             lambda: [b"CONFIG", b"NOSUCH"],
             lambda: [b"CONFIG", b"SET", b"nosuch", b"1"],
             lambda: [b"CONFIG", b"GET", b"nosuch"],
+            lambda: [b"CONFIG", b"GET", self.random.choice([b"timeout", b"maxcl*", b"h[z]"])],
+            lambda: [b"CONFIG", b"SET"] + self.random.choice([
+                [b"timeout", b"0"], [b"timeout", b"x"], [b"timeout", b"-1"], [b"timeout", b"1k"],
+                [b"maxclients", b"0"], [b"maxclients", b"5000", b"timeout", b"x"],
+                [b"hz", b"50", b"HZ", b"60"], [b"hz", b"40", b"nosuch", b"1"],
+                [b"hz", b"30", b"tcp-keepalive", b"100"], [b"databases", b"3"],
+                [b"hz", b"20", b"databases", b"3"], [b"protected-mode", b"maybe"],
+                [b"daemonize", b"yes"], [b"include", b"x"], [b"timeout", b"1", b"x"]]),
+            lambda: [b"MEMORY", b"USAGE", b"none"] + self.random.choice([
+                [], [b"SAMPLES", b"5"], [b"SAMPLES"], [b"SAMPLES", b"-1"], [b"BAD", b"1"],
+                [b"SAMPLES", b"x"]]),
             lambda: [b"FUNCTION", b"FLUSH"] + self.random.choice([[], [b"SYNC"], [b"BAD"]]),
             lambda: [b"CONFIG", b"SET", b"save", b"", b"appendonly"],
         ]

@@ -457,7 +457,7 @@ class About(Shared):
         self.error(c("CONFIG", "SET", "timeout", "50", "maxclients", "0"),
                    failed % ("maxclients", "argument must be between 1 and 4294967295 inclusive"))
         self.error(c("CONFIG", "SET", "timeout", "50", "TIMEOUT", "60"),
-                   failed % ("timeout", "duplicate parameter"))
+                   failed % ("TIMEOUT", "duplicate parameter"))
         self.error(c("CONFIG", "SET", "hz", "50", "databases", "3"),
                    failed % ("databases", "can't set immutable config"))
         self.error(c("CONFIG", "SET", "timeout", "50", "nosuch", "1"),
