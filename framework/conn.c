@@ -83,7 +83,7 @@ static bool session_is_over(const struct rota_conn *conn)
 {
 	if (conn->state != CONN_OPEN || conn->is_stream)
 		return false;
-	if (conn->task || conn->is_ready || conn->is_full)
+	if (rota__conn_is_served(conn) || conn->is_ready || conn->is_full)
 		return false;
 	return conn->has_eof || (conn->is_draining && !rota__conn_input_bytes(conn));
 }
@@ -122,8 +122,8 @@ static void close_when_quiet(struct rota_conn *conn)
 	stop_receiving(conn);
 	if (conn->send_is_lent)
 		rota__op_cancel(conn->reactor, &conn->send);
-	if (!conn->is_deaf || conn->send_is_lent || conn->task || conn->is_held || conn->is_ready ||
-	    conn->is_flushing)
+	if (!conn->is_deaf || conn->send_is_lent || rota__conn_is_served(conn) || conn->is_held ||
+	    conn->is_ready || conn->is_flushing)
 		return;
 	rota_list_remove(&conn->wait_link);
 	rota__conn_return_buffer(conn);
@@ -158,8 +158,8 @@ static void take_step(struct rota_conn *conn)
 {
 	if (session_is_over(conn))
 		start_finishing(conn);
-	if (conn->state == CONN_FINISHING && !conn->task && !conn->output.pending_bytes &&
-	    !conn->send_is_lent) {
+	if (conn->state == CONN_FINISHING && !rota__conn_is_served(conn) &&
+	    !conn->output.pending_bytes && !conn->send_is_lent) {
 		if (conn->has_eof)
 			start_closing(conn);
 		else
@@ -201,8 +201,9 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 	if (!conn->error && conn->state != CONN_LINGERING)
 		conn->error = error;
 	start_closing(conn);
-	if (conn->scope)
-		rota__scope_cancel(conn->reactor, conn->scope, &reason);
+	if (conn->task && conn->task->client_scope)
+		rota__scope_cancel(conn->reactor, conn->task->client_scope, &reason);
+	rota__session_cancel(conn, &reason);
 	if (conn->is_stream) {
 		rota__stream_input(conn);
 		rota__stream_output(conn);
@@ -224,7 +225,7 @@ static void timer_fired(struct rota_timer *timer)
 	rota_ns bound = conn->state == CONN_OPEN ? conn->limits->idle_timeout_ns
 						 : conn->limits->linger_timeout_ns;
 	rota_ns due = conn->active_at + bound;
-	bool is_busy = conn->task && !waits_for_peer(conn);
+	bool is_busy = rota__conn_is_served(conn) && !waits_for_peer(conn);
 
 	/*
 	 * Lazy: bytes only note the time, and the timer asks how long ago that was. A running
@@ -520,6 +521,7 @@ static void close_completed(struct rota_op *op, const struct rota_completion *co
 	else if (!conn->is_new)
 		conn->listener->options.protocol->on_close((struct rota_session *)conn,
 							   conn->error);
+	rota__session_fini(conn);
 	rota_timer_disarm(&conn->timer);
 	rota_list_remove(&conn->link);
 	rota_buffer_fini(&conn->spill);

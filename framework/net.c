@@ -558,6 +558,8 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 
 	for (const struct chunk *chunk = conn->output.first; chunk; chunk = chunk->next)
 		bytes += sizeof(*chunk) + chunk->capacity;
+	if (conn->children)
+		bytes += sizeof(*conn->children);
 	if (!conn->is_stream)
 		return bytes + conn->listener->options.protocol->session_bytes;
 	return bytes + sizeof(struct stream) +

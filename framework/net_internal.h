@@ -105,8 +105,8 @@ struct rota_conn {
 
 	const struct rota_conn_limits *limits; /* the listener's, or defaults */
 	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
-	/* the running handler's: what is cancelled when the client goes */
-	struct rota_scope *scope;
+	/* what a protocol spawns for longer than a call; owned, NULL until asked for */
+	struct session_scope *children;
 	size_t need_bytes;       /* do not serve before so much input is there */
 	struct rota_timer timer; /* idle (lazy), then linger */
 	rota_ns active_at;       /* the turn in which bytes last moved */
@@ -138,6 +138,18 @@ struct rota_conn {
 
 /* What an idle connection pays, with its session behind it. */
 _Static_assert(sizeof(struct rota_conn) == 400, "the connection has grown");
+
+/* A scope of the session's own, for tasks that outlive the call that spawned them. */
+struct session_scope {
+	struct rota_scope scope;
+	struct rota_conn *conn;
+};
+
+/* A handler or a task of the session runs: it is not idle, and not over yet. */
+static inline bool rota__conn_is_served(const struct rota_conn *conn)
+{
+	return conn->task || (conn->children && conn->children->scope.children_count_);
+}
 
 struct rota_listener {
 	struct rota_op accept;
@@ -279,6 +291,9 @@ static inline void rota__session_ready(struct rota_conn *conn)
 
 /* Start or wake a worker if sessions wait and none is serving. */
 void rota__workers_kick(struct net *net);
+/* The session's own scope, if it has one: cancel it; give it back once its tasks have ended. */
+void rota__session_cancel(struct rota_conn *conn, const struct rota_cancel_reason *reason);
+void rota__session_fini(struct rota_conn *conn);
 
 /* stream.c: task style. */
 struct stream {

@@ -111,8 +111,12 @@ void rota__scope_child_ended(struct rota_task *task, int64_t result)
 	if (result < 0 && !was_told)
 		rota__scope_fail(task->reactor, scope, result, task->site, task->result != NULL);
 	rota_list_remove(&task->scope_link);
-	if (--scope->children_count_ == 0 && scope->is_closing_)
+	if (--scope->children_count_ > 0)
+		return;
+	if (scope->is_closing_)
 		rota_future_complete(&scope->idle_, 0);
+	else if (scope->emptied_)
+		scope->emptied_(scope);
 }
 
 void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, int64_t failure,

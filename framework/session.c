@@ -9,6 +9,7 @@
  */
 #include <rota/error.h>
 #include <rota/log.h>
+#include <rota/memory.h>
 
 #include "framework/net_internal.h"
 
@@ -107,6 +108,7 @@ static int64_t worker_main(void *arg)
 	struct rota_scope scope; /* the session's that is served: opened once for many */
 
 	rota_scope_open(&scope, ROTA_NEVER);
+	task->client_scope = &scope;
 	for (;;) {
 		struct rota_conn *conn;
 		unsigned served = 0;
@@ -173,6 +175,18 @@ static void renew_scope(struct rota_task *task, struct rota_scope *scope)
 	rota_scope_open(scope, ROTA_NEVER);
 }
 
+static void handler_failed(struct rota_conn *conn, int status)
+{
+	struct rota_cancel_reason reason = { .kind = ROTA_CANCEL_BY_HAND,
+					     .error = -ECANCELED,
+					     .why = "the session's handler failed" };
+
+	if (!conn->error)
+		conn->error = status; /* what on_close is told */
+	rota__session_cancel(conn, &reason);
+	rota__conn_finish(conn);
+}
+
 static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope)
 {
 	int status;
@@ -182,18 +196,13 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 		return;
 	}
 	conn->task = task;
-	conn->scope = scope;
 	status = run_handlers(conn);
 	renew_scope(task, scope);
-	conn->scope = NULL;
 	conn->task = NULL;
 	if (ROTA_LIKELY(status == 0 && rota__conn_is_at_rest(conn)))
 		return;
-	if (status < 0) {
-		if (!conn->error)
-			conn->error = status; /* what on_close is told */
-		rota__conn_finish(conn);
-	}
+	if (status < 0)
+		handler_failed(conn, status);
 	if (conn->state != CONN_OPEN)
 		rota__conn_return_buffer(conn); /* finished inside: its view is dead only now */
 	rota__conn_spill(conn);
@@ -256,6 +265,45 @@ static inline int call_on_bytes(struct rota_conn *conn)
 	return ROTA_UNLIKELY(conn->need_bytes > conn->limits->input_max_bytes) ? -EMSGSIZE : 0;
 }
 
+/* ---- the session's own scope ---- */
+
+/* Its last task has ended, which the session may have waited for to go on to its end. */
+static void children_ended(struct rota_scope *scope)
+{
+	rota__conn_advance(ROTA_CONTAINER_OF(scope, struct session_scope, scope)->conn);
+}
+
+static struct session_scope *make_children(struct rota_conn *conn)
+{
+	const struct rota_scope *handler = conn->task->client_scope;
+	struct session_scope *children = rota_alloc(sizeof(*children));
+
+	if (!children)
+		return NULL;
+	rota__scope_init(&children->scope, &conn->reactor->root, NULL, ROTA_NEVER);
+	children->scope.keeps_going_ = true;
+	children->scope.emptied_ = children_ended;
+	children->conn = conn;
+	/* It may be asked for by a handler that goes on although its client is gone. */
+	if (handler->reason_.kind != ROTA_CANCEL_NONE)
+		rota__scope_cancel(conn->reactor, &children->scope, &handler->reason_);
+	return children;
+}
+
+void rota__session_cancel(struct rota_conn *conn, const struct rota_cancel_reason *reason)
+{
+	if (conn->children)
+		rota__scope_cancel(conn->reactor, &conn->children->scope, reason);
+}
+
+void rota__session_fini(struct rota_conn *conn)
+{
+	if (!conn->children)
+		return;
+	rota__scope_retire(conn->reactor, &conn->children->scope);
+	rota_free(conn->children);
+}
+
 /* ---- what protocols call ---- */
 
 static struct rota_conn *conn_of(const struct rota_session *session)
@@ -281,6 +329,16 @@ void *rota_session_arg(struct rota_session *session)
 struct rota_conn *rota_session_conn(struct rota_session *session)
 {
 	return conn_of(session);
+}
+
+struct rota_scope *rota_session_scope(struct rota_session *session)
+{
+	struct rota_conn *conn = conn_of(session);
+
+	ROTA_ASSERT(rota__conn_is_served(conn));
+	if (!conn->children)
+		conn->children = make_children(conn);
+	return conn->children ? &conn->children->scope : NULL;
 }
 
 void rota_session_need(struct rota_session *session, size_t bytes)

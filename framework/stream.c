@@ -27,12 +27,11 @@ static int64_t handler_main(void *arg)
 	int64_t result;
 
 	rota_scope_open(&scope, ROTA_NEVER);
-	conn->scope = &scope;
+	conn->task->client_scope = &scope;
 	if (conn->error) /* it went before its task first ran */
 		rota_scope_cancel(&scope, "the client is gone");
 	result = options->handler(conn, options->arg);
 	rota_ignore(rota_scope_close(&scope), "the handler's own result decides");
-	conn->scope = NULL;
 	conn->task = NULL;
 	/*
 	 * A dead connection says why itself; any other failure is the handler's and should be seen.

@@ -61,6 +61,8 @@ struct rota_task {
 	/* called before each suspension; NULL: nothing */
 	void (*on_suspend)(struct rota_task *task);
 	void *on_suspend_arg;
+	/* a handler's: what is cancelled when its client goes; NULL: none */
+	struct rota_scope *client_scope;
 	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
 	uint8_t state;               /* enum task_state */
 	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */

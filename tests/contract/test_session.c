@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions on real reactors: what <rota/protocol.h> promises of what ends a session, of
- * draining, on every engine.
- * Layer: tests.
+ * Sessions on real reactors: what <rota/protocol.h> promises of how they end, of draining, and of
+ * tasks of their own, on every engine. Layer: tests.
  *
  *	test_session [ROW [SCENARIO]]
  */
@@ -138,12 +137,176 @@ static void draining_is_bounded(struct t_net *net)
 	rota_conn_close(recent);
 }
 
+/* ---- scenarios: tasks of a session's own ---- */
+
+static void a_task_outlives_the_call_that_spawned_it(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	words_serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "spawn\nspawn\nhello\n");
+	HEAR(conn, "hello\n");
+	t_until(&words_seen.waiting, 2);
+	CHECK_EQUAL(words_release(net), 2);
+	HEAR(conn, "later\nlater\n");
+	t_say(conn, "spawn\n"); /* the scope has been empty, and goes on */
+	t_until(&words_seen.waiting, 3);
+	CHECK_EQUAL(words_release(net), 1);
+	HEAR(conn, "later\n");
+	rota_conn_close(conn);
+	t_until(&words_seen.closed, 1);
+	CHECK_EQUAL(words_seen.reason, 0);
+}
+
+/* Whatever ends the session in order waits for its tasks. */
+static void orderly_ends_wait_for_tasks(struct t_net *net)
+{
+	static const char *const asked[] = { "spawn\n", "spawn\nfinish\n", "spawn\n" };
+
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(asked); i++) {
+		struct rota_conn *conn;
+
+		words_serve(net, "");
+		conn = t_connect(net);
+		t_say(conn, asked[i]);
+		t_until(&words_seen.waiting, 1);
+		if (i == 0)
+			CHECK_EQUAL(rota_conn_shutdown_write(conn), 0);
+		else if (i == 1)
+			HEAR(conn, "finish");
+		else
+			CHECK_EQUAL(rota_call_on(net->server, drain_here, NULL), 0);
+		rota_ignore(rota_sleep_ms(2), "too early an end would be seen");
+		CHECK_EQUAL(words_seen.closed, 0);
+		CHECK_EQUAL(words_release(net), 1);
+		HEAR(conn, "later\n");
+		HEAR_END(conn);
+		rota_conn_close(conn);
+		t_until(&words_seen.closed, 1);
+		CHECK_EQUAL(words_seen.reason, 0);
+		CHECK_EQUAL(words_seen.cancelled, 0);
+	}
+}
+
+static void a_lost_connection_cancels_tasks(struct t_net *net)
+{
+	int fd;
+
+	words_serve(net, "greet");
+	fd = t_raw_connect(net);
+	t_raw_say(fd, "spawn\nspawn\n");
+	t_until(&words_seen.waiting, 2);
+	while (t_server_stats(net).sent_bytes < 6)
+		rota_ignore(rota_sleep_ms(1), "checked below");
+	t_raw_close(fd); /* with unread bytes: a reset */
+	t_until(&words_seen.closed, 1);
+	CHECK_EQUAL(words_seen.cancelled, 2);
+	CHECK_EQUAL(words_seen.gone, 2);
+	CHECK_EQUAL(words_seen.reason, -ECONNRESET);
+}
+
+static void a_handler_of_a_lost_connection_spawns_nothing(struct t_net *net)
+{
+	int fd;
+
+	words_serve(net, "greet");
+	fd = t_raw_connect(net);
+	t_raw_say(fd, "stay\n");
+	t_until(&words_seen.waiting, 1);
+	while (t_server_stats(net).sent_bytes < 6)
+		rota_ignore(rota_sleep_ms(1), "checked below");
+	t_raw_close(fd);
+	t_until(&words_seen.closed, 1);
+	CHECK_EQUAL(words_seen.waiting, 1);
+}
+
+static void an_error_and_an_abort_cancel_tasks(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	words_serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "spawn\n");
+	t_until(&words_seen.waiting, 1);
+	t_say(conn, "bad\n");
+	HEAR(conn, "that was bad\n");
+	HEAR_END(conn);
+	rota_conn_close(conn);
+	t_until(&words_seen.closed, 1);
+	CHECK_EQUAL(words_seen.reason, -EPROTO);
+	CHECK_EQUAL(words_seen.cancelled, 1);
+	conn = t_connect(net);
+	t_say(conn, "spawn\n");
+	t_until(&words_seen.waiting, 2);
+	CHECK_EQUAL(rota_call_on(net->server, words_abort_last, NULL), 0);
+	t_until(&words_seen.closed, 2);
+	CHECK_EQUAL(words_seen.cancelled, 2);
+	CHECK_EQUAL(words_seen.gone, 0);
+	rota_conn_close(conn);
+}
+
+/* The bench sees to it that nothing is left. */
+static void a_stopping_reactor_cancels_tasks(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	words_serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "spawn\nspawn\n");
+	t_until(&words_seen.waiting, 2);
+	rota_reactor_stop(net->server);
+	rota_conn_close(conn);
+}
+
+static void a_session_with_a_task_is_not_idle(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .idle_timeout_ns = 20 * ROTA_NS_PER_MS };
+	struct rota_conn *conn;
+
+	words_serve_with(net, "", &limits);
+	conn = t_connect(net);
+	t_say(conn, "spawn\n");
+	t_until(&words_seen.waiting, 1);
+	CHECK_EQUAL(rota_sleep_ms(100), 0);
+	CHECK_EQUAL(words_seen.closed, 0);
+	CHECK_EQUAL(words_release(net), 1);
+	HEAR(conn, "later\n");
+	t_until(&words_seen.closed, 1); /* idle now */
+	CHECK_EQUAL(words_seen.reason, -ETIMEDOUT);
+	rota_conn_close(conn);
+}
+
+static void without_memory_there_is_no_scope(struct t_net *net)
+{
+	struct rota_conn *conn;
+
+	if (net->reactors_count > 1 && !net->is_simulated)
+		return; /* the other thread would have no memory either */
+	words_serve(net, "");
+	conn = t_connect(net);
+	t_say(conn, "starve\nspawn\n");
+	HEAR(conn, "starved\n");
+	t_until(&words_seen.waiting, 1);
+	CHECK_EQUAL(words_release(net), 1);
+	HEAR(conn, "later\n");
+	rota_conn_close(conn);
+}
+
 static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
 	SCENARIO(the_reason_is_not_how_lingering_ended),
 	SCENARIO(the_reason_tells_that_the_last_reply_was_not_taken),
 	SCENARIO(a_drained_client_reads_its_last_reply),
 	SCENARIO(draining_is_bounded),
+	SCENARIO(a_task_outlives_the_call_that_spawned_it),
+	SCENARIO(orderly_ends_wait_for_tasks),
+	SCENARIO(a_lost_connection_cancels_tasks),
+	SCENARIO(a_handler_of_a_lost_connection_spawns_nothing),
+	SCENARIO(an_error_and_an_abort_cancel_tasks),
+	SCENARIO(a_stopping_reactor_cancels_tasks),
+	SCENARIO(a_session_with_a_task_is_not_idle),
+	SCENARIO(without_memory_there_is_no_scope),
 	{ .name = NULL },
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/contract/words.h"
+#include "tests/support/t_alloc.h"
 
 struct words_seen words_seen;
 
@@ -106,6 +107,25 @@ static bool is_dead(struct rota_view view, const char *was)
 	return true;
 }
 
+/* A task of the session's: answers when released, whoever has come and gone meanwhile. */
+static int64_t answer_later(void *arg)
+{
+	struct rota_session *session = arg;
+
+	if (wait_for_release() < 0)
+		return -ECANCELED;
+	CHECK(rota_session_scope(session) != NULL);
+	say(session, "later\n");
+	return 0;
+}
+
+static int64_t spawn_answer(struct rota_session *session)
+{
+	struct rota_scope *scope = rota_session_scope(session);
+
+	return scope ? rota_spawn(scope, answer_later, session) : -ENOMEM;
+}
+
 /* Returns 0 to go on, or negative errno. */
 static int64_t handle(struct rota_session *session, struct rota_view line)
 {
@@ -134,6 +154,16 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 	} else if (!strncmp(word, "leave", 5)) {
 		rota_session_finish(session);
 		return -EPROTO;
+	} else if (!strncmp(word, "spawn", 5)) {
+		return spawn_answer(session);
+	} else if (!strncmp(word, "stay", 4)) { /* it spawns although its client is gone */
+		CHECK_EQUAL(wait_for_release(), -ECANCELED);
+		CHECK_EQUAL(spawn_answer(session), -ECANCELED);
+	} else if (!strncmp(word, "starve", 6)) {
+		t_alloc_fail_from(1);
+		CHECK(rota_session_scope(session) == NULL);
+		t_alloc_fail_at(0);
+		say(session, "starved\n");
 	} else if (!strncmp(word, "finish", 6)) {
 		rota_session_finish(session);
 		/* the view is still ours to look at */

@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 struct rota_conn;
+struct rota_scope;
 struct rota_session;
 
 /* ---- output: replies gathered on a connection, sent once per turn ---- */
@@ -89,6 +90,21 @@ ROTA_API void *rota_session_arg(struct rota_session *session);
 ROTA_API struct rota_conn *rota_session_conn(struct rota_session *session);
 
 /*
+ * The session's own scope (<rota/scope.h>), for tasks that outlive the call that spawns them, such
+ * as the streams of one connection. Made when it is first asked for, so that idle sessions do not
+ * pay for it; NULL: no memory. Borrowed until on_close. Call it inside on_open and on_bytes, or in
+ * a task of the scope (asserted); never suspends.
+ *
+ * on_bytes is called while its tasks run, and they may write to the session's output and use its
+ * state. A task that fails is logged and cancels no other. All are cancelled when the session is
+ * aborted or its connection is lost, when its handler returns an error, and when the reactor stops.
+ * Otherwise the session waits for them: after the peer's end of the stream, after
+ * rota_session_finish, and while a server drains, it ends when the last has ended and what they
+ * wrote has been sent. A session with a running task is not idle. on_close comes after the last.
+ */
+ROTA_API struct rota_scope *rota_session_scope(struct rota_session *session);
+
+/*
  * Do not call on_bytes again before `bytes` bytes are there in all (the unconsumed ones included).
  * A hint that saves parsing the head of a long request again and again; holds for the next call
  * only. Call it inside on_bytes.
@@ -118,6 +134,11 @@ ROTA_API void rota_session_abort(struct rota_session *session, const char *why);
 
 /*
  * All slots are set; rota_protocol_default_open / _close serve those who have nothing to do there.
+ *
+ * Each call of on_open and on_bytes runs in a scope of its own, which is cancelled when the session
+ * is aborted, its connection lost, or the reactor stops. A scope that the call opens inside it must
+ * be closed before it returns (asserted), so what was spawned there has ended by then. What is to
+ * go on after the call is spawned into rota_session_scope.
  */
 struct rota_protocol {
 	const char *name;

@@ -75,6 +75,8 @@ struct rota_scope {
 	struct rota_timer timer_;     /* armed while the deadline is this scope's own */
 	/* completes when the last child ends, once a close waits */
 	struct rota_future idle_;
+	/* called when the last child has ended and no close waits; NULL: nothing */
+	void (*emptied_)(struct rota_scope *scope);
 	uint64_t children_count_;
 	/* failed tasks beyond the one that close returns, without those whose future took it */
 	uint64_t failures_unseen_;
