@@ -109,7 +109,8 @@ struct rota_conn {
 	struct session_scope *children;
 	size_t need_bytes;       /* do not serve before so much input is there */
 	struct rota_timer timer; /* idle (lazy), then linger */
-	rota_ns active_at;       /* the turn in which bytes last moved */
+	/* the turn in which bytes last moved, or a handler gave way to the peer */
+	rota_ns active_at;
 	uint64_t id;
 	int32_t error;            /* why it is dead: negative errno; 0: it isn't */
 	uint32_t discarded_bytes; /* while lingering */

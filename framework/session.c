@@ -153,9 +153,12 @@ static void handler_suspends(struct rota_task *task)
 
 static void handler_returned(struct net *net, struct rota_task *task)
 {
+	struct rota_conn *conn = task->on_suspend_arg;
+
 	if (!task->on_suspend) { /* it had suspended */
 		net->suspended_workers--;
 		net->serving_workers++;
+		conn->active_at = conn->reactor->now; /* from here on it may be idle */
 	}
 	task->on_suspend = NULL;
 }
@@ -270,7 +273,10 @@ static inline int call_on_bytes(struct rota_conn *conn)
 /* Its last task has ended, which the session may have waited for to go on to its end. */
 static void children_ended(struct rota_scope *scope)
 {
-	rota__conn_advance(ROTA_CONTAINER_OF(scope, struct session_scope, scope)->conn);
+	struct rota_conn *conn = ROTA_CONTAINER_OF(scope, struct session_scope, scope)->conn;
+
+	conn->active_at = conn->reactor->now; /* from here on it may be idle */
+	rota__conn_advance(conn);
 }
 
 static struct session_scope *make_children(struct rota_conn *conn)

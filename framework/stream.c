@@ -90,13 +90,14 @@ void rota__stream_output(struct rota_conn *conn)
 	}
 }
 
-/* Wait in `*place` until somebody completes it there. */
-static int wait_in(struct rota_future **place)
+/* Wait for the peer in `*place`, until somebody completes it there. From here on it may be idle. */
+static int wait_in(struct rota_conn *conn, struct rota_future **place)
 {
 	struct rota_future future;
 	int status;
 
 	ROTA_ASSERT(!*place); /* one reader, one writer at a time */
+	conn->active_at = conn->reactor->now;
 	rota_future_init(&future);
 	*place = &future;
 	status = (int)rota_await(&future);
@@ -164,7 +165,7 @@ int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_vie
 	while (held_bytes(stream) + rota__conn_input_bytes(conn) < conn->need_bytes &&
 	       !conn->has_eof && !conn->error && !ends_by_draining(conn)) {
 		rota__conn_advance(conn); /* there may be room again */
-		status = wait_in(&stream->reader);
+		status = wait_in(conn, &stream->reader);
 		if (status < 0)
 			return status;
 	}
@@ -222,7 +223,7 @@ static int drain_to(struct rota_conn *conn, size_t bytes)
 		int status;
 
 		stream->drained_bytes = bytes;
-		status = wait_in(&stream->writer);
+		status = wait_in(conn, &stream->writer);
 		if (status < 0)
 			return status;
 	}

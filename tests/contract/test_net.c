@@ -452,6 +452,42 @@ static void idle_timeout_changes_for_those_that_are_there(struct t_net *net)
 	rota_conn_close(after);
 }
 
+static rota_ns pondering_ns;
+
+static int64_t answer_after_pondering(struct rota_conn *conn)
+{
+	struct rota_view view;
+
+	while (rota_conn_read(conn, &view) > 0) {
+		rota_ignore(rota_sleep_until(rota_after_ns(pondering_ns)), "as long");
+		t_say(conn, "answer\n");
+	}
+	return 0;
+}
+
+/*
+ * Virtual time: idleness is counted from when the handler waits for its peer, or an answer that
+ * took long could be cut off by the timer that had seen it busy.
+ */
+static void a_long_handler_has_its_answer_sent(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .idle_timeout_ns = 20 * ROTA_NS_PER_MS };
+
+	if (!net->is_simulated)
+		return;
+	for (int i = 0; i < 1000; i++) {
+		struct rota_conn *conn;
+
+		pondering_ns = 19800000 + i * 300;
+		serve_limited(net, answer_after_pondering, &limits);
+		conn = t_connect(net);
+		t_say(conn, "?");
+		HEAR(conn, "answer\n");
+		rota_conn_close(conn);
+		t_until(&seen.ended, 1);
+	}
+}
+
 static int64_t say_goodbye(struct rota_conn *conn)
 {
 	t_say(conn, "bye\n");
@@ -653,6 +689,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(unix_sockets_serve),
 	SCENARIO(idle_connections_are_closed_and_busy_ones_are_not),
 	SCENARIO(idle_timeout_changes_for_those_that_are_there),
+	SCENARIO(a_long_handler_has_its_answer_sent),
 	SCENARIO(lingering_is_bounded),
 	SCENARIO(a_finishing_connection_is_not_kept_by_input),
 	SCENARIO(what_waits_when_a_listener_closes_is_served),

@@ -28,7 +28,7 @@ static void the_reason_is_the_error_although_the_handler_finished_first(struct t
 /* Say `word` and nothing more, nor read, nor leave, until the server has given up. */
 static void say_and_stay(struct t_net *net, const char *word, int reason)
 {
-	struct rota_conn_limits limits = { .linger_timeout_ns = 20 * ROTA_NS_PER_MS };
+	struct rota_conn_limits limits = { .linger_timeout_ns = 200 * ROTA_NS_PER_MS };
 	int fd;
 
 	words_serve_with(net, "", &limits);
@@ -70,6 +70,31 @@ static void the_reason_tells_that_the_last_reply_was_not_taken(struct t_net *net
 	t_until(&words_seen.closed, 1);
 	CHECK_EQUAL(words_seen.reason, -ETIMEDOUT);
 	t_raw_close(fd);
+}
+
+/*
+ * Virtual time: idleness is counted from when the handler has come back, or the reply to a long
+ * request could be cut off by the timer that had seen it busy.
+ */
+static void a_long_handler_has_its_reply_sent(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .idle_timeout_ns = 20 * ROTA_NS_PER_MS };
+
+	if (!net->is_simulated)
+		return;
+	for (int i = 0; i < 1000; i++) {
+		struct rota_conn *conn;
+
+		words_serve_with(net, "", &limits);
+		conn = t_connect(net);
+		t_say(conn, i % 2 ? "wait\n" : "spawn\n");
+		t_until(&words_seen.waiting, 1);
+		rota_ignore(rota_sleep_until(rota_after_ns(19800000 + i * 300)), "as long");
+		CHECK_EQUAL(words_release(net), 1);
+		HEAR(conn, i % 2 ? "released\n" : "later\n");
+		rota_conn_close(conn);
+		t_until(&words_seen.closed, 1);
+	}
 }
 
 /* ---- scenarios: draining ---- */
@@ -297,6 +322,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
 	SCENARIO(the_reason_is_not_how_lingering_ended),
 	SCENARIO(the_reason_tells_that_the_last_reply_was_not_taken),
+	SCENARIO(a_long_handler_has_its_reply_sent),
 	SCENARIO(a_drained_client_reads_its_last_reply),
 	SCENARIO(draining_is_bounded),
 	SCENARIO(a_task_outlives_the_call_that_spawned_it),

@@ -37,7 +37,7 @@ struct rota_conn_limits {
 	size_t output_high_bytes;
 	/* a peer that lets more than this pile up is cut off; default 64 MiB */
 	size_t output_max_bytes;
-	/* closed after so long without a byte either way; default none */
+	/* closed after so long without a byte either way or a handler at work; default none */
 	rota_ns idle_timeout_ns;
 	/*
 	 * how long a closing connection waits for its peer: to take something of the output, and
