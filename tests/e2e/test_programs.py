@@ -204,7 +204,7 @@ class Programs(unittest.TestCase):
             for backend in self.engines:
                 with self.subTest(backend=backend), \
                         Server("rota-hello", "--backend", backend) as server:
-                    clients = [server.connect(f"127.0.0.{2 + i % 4}") for i in range(CONNECTIONS)]
+                    clients = [server.connect(f"127.0.0.{2 + i % 40}") for i in range(CONNECTIONS)]
                     for client in clients:
                         client.sendall(b"you\n")
                     for client in clients:
