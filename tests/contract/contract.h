@@ -145,7 +145,7 @@ void t_until_received(struct t_op *op, size_t bytes);
 /* cancel(), then finish. */
 int32_t t_cancel(struct t_op *op);
 
-/* cancel() alone. */
+/* cancel() alone; nothing when it has ended already. */
 void t_ask_cancel(struct t_op *op);
 
 /* Give back all buffers `op` holds. */

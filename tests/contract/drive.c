@@ -111,7 +111,7 @@ void t_settle(struct t_world *world)
 static void turn_or_give_up(struct t_world *world, rota_ns since)
 {
 	if (world->ops->now(world->backend) - since > GIVE_UP_NS)
-		fail_msg("%s: nothing has come for 10 s", world->test->name);
+		fail_msg("%s: it has not come", world->test->name);
 	t_turn(world, TURN_NS);
 }
 
@@ -142,6 +142,8 @@ void t_until_received(struct t_op *op, size_t bytes)
 
 void t_ask_cancel(struct t_op *op)
 {
+	if (op->done)
+		return; /* it is not lent any more, so nothing may be asked of it */
 	op->cancelled = true;
 	op->world->ops->cancel(op->world->backend, &op->op);
 }
