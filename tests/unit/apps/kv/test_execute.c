@@ -229,12 +229,12 @@ static void same_replies(struct world *calm, struct world *refusing,
 	const char *expected, *reply;
 	size_t expected_bytes = ask(calm, request, &expected);
 	size_t bytes = ask(refusing, request, &reply);
+	bool is_same = bytes == expected_bytes && !memcmp(reply, expected, bytes);
 
-	if (bytes == expected_bytes && !memcmp(reply, expected, bytes))
-		return;
-	fprintf(stderr, "%s: \"%.200s\", and when locks are refused \"%.200s\"\n", template,
-		expected, reply);
-	T_CHECK(!"the replies differ");
+	if (!is_same)
+		fprintf(stderr, "%s: \"%.200s\", and when locks are refused \"%.200s\"\n", template,
+			expected, reply);
+	T_CHECK(is_same);
 }
 
 /* The kind of a reply whose value is nobody's to know: its type, and whether it is negative. */
@@ -243,16 +243,17 @@ static void same_kind(struct world *calm, struct world *refusing, const struct r
 {
 	const char *expected, *reply;
 	char first, second;
+	bool is_same;
 
 	ask(calm, request, &expected);
 	first = expected[0];
 	second = expected[1] == '-' ? '-' : '+';
 	ask(refusing, request, &reply);
-	if (reply[0] == first && (reply[1] == '-') == (second == '-'))
-		return;
-	fprintf(stderr, "%s: %c%c, and when locks are refused %.200s\n", template, first, second,
-		reply);
-	T_CHECK(!"the replies differ");
+	is_same = reply[0] == first && (reply[1] == '-') == (second == '-');
+	if (!is_same)
+		fprintf(stderr, "%s: %c%c, and when locks are refused %.200s\n", template, first,
+			second, reply);
+	T_CHECK(is_same);
 }
 
 /* Every key of database 0 is in a whole iteration, whose steps may be shorter. */
