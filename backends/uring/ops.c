@@ -523,6 +523,28 @@ static ROTA_NOINLINE bool translate_rare(struct uring_engine *engine, struct rot
 	return true;
 }
 
+/*
+ * An operation has failed, perhaps only as requests do. EINTR: a kernel worker was running it when
+ * it was cancelled. EAGAIN: our descriptors do not block, so a send that the kernel tries once
+ * more, because there had been room a moment ago, may say that there is none; it has moved nothing,
+ * and is started again. Returns true when there is something to tell the owner.
+ */
+static ROTA_NOINLINE bool translate_failure(struct uring_engine *engine, struct rota_op *op,
+					    struct rota_completion *out)
+{
+	bool moves_bytes = op->kind == ROTA_OP_RECEIVE || op->kind == ROTA_OP_SEND ||
+			   op->kind == ROTA_OP_SEND_MESSAGE;
+	bool may_go_on = out->result == -EAGAIN && moves_bytes;
+
+	if (may_go_on && !(op->flags_ & URING_OP_CANCELLED)) {
+		start(engine, op, uring__next_sqe(engine));
+		return false;
+	}
+	if (op->flags_ & URING_OP_CANCELLED && (may_go_on || out->result == -EINTR))
+		out->result = -ECANCELED;
+	return true;
+}
+
 static inline bool translate(struct uring_engine *engine, struct uring_entry *entry,
 			     const struct io_uring_cqe *cqe, struct rota_completion *out)
 {
@@ -544,12 +566,8 @@ static inline bool translate(struct uring_engine *engine, struct uring_entry *en
 		if (out->flags & ROTA_COMPLETION_MORE)
 			return tell;
 	}
-	/*
-	 * A request that a kernel worker was running when it was cancelled ends as if a signal had
-	 * come.
-	 */
-	if (ROTA_UNLIKELY(out->result == -EINTR && (op->flags_ & URING_OP_CANCELLED)))
-		out->result = -ECANCELED;
+	if (ROTA_UNLIKELY(out->result < 0) && !translate_failure(engine, op, out))
+		return false;
 	retire(engine, entry);
 	return true;
 }

@@ -196,6 +196,73 @@ static void test_table_stale_generation_is_dropped_and_counted(void **state)
 	rota_backend_destroy(backend);
 }
 
+/* Submit `op` in such a way that the kernel will not wait for the socket but end it with EAGAIN. */
+static void submit_impatiently(struct rota_backend *backend, struct t_op *op)
+{
+	struct io_uring_sq *sq = &uring__engine(backend)->ring.sq;
+
+	t_submit(backend, op);
+	sq->sqes[(sq->sqe_tail - 1) & sq->ring_mask].msg_flags |= MSG_DONTWAIT;
+}
+
+/* Write until the socket takes no more. Returns the bytes. */
+static size_t fill_socket(int fd)
+{
+	static const char bytes[4096];
+	size_t filled = 0;
+	ssize_t n;
+
+	while ((n = write(fd, bytes, sizeof(bytes))) > 0)
+		filled += (size_t)n;
+	assert_int_equal(errno, EAGAIN);
+	return filled;
+}
+
+/*
+ * The kernel may end an operation with EAGAIN where it should have waited: sockets are
+ * non-blocking, and when there was room a moment ago it tries without waiting. Nothing was lost
+ * then.
+ */
+static void test_would_block_is_no_end(void **state)
+{
+	struct rota_backend *backend = t_engine("");
+	struct t_op send = { .op = { .kind = ROTA_OP_SEND, .send = { "x", 1 } } };
+	struct t_op receive = { .op = { .kind = ROTA_OP_RECEIVE } };
+	struct t_op cancelled = { .op = { .kind = ROTA_OP_RECEIVE } };
+	int sockets[2];
+	size_t filled;
+
+	(void)state;
+	/* given */
+	t_pair(sockets);
+	send.op.fd = receive.op.fd = sockets[0];
+	filled = fill_socket(sockets[0]);
+	/* when */
+	submit_impatiently(backend, &send);
+	submit_impatiently(backend, &receive);
+	for (int i = 0; i < 3; i++)
+		t_poll(backend, 0);
+	/* then */
+	assert_int_equal(send.completions + receive.completions, 0);
+	assert_int_equal(write(sockets[1], "abc", 3), 3);
+	t_run(backend, receive.bytes == 3);
+	for (char bytes[4096]; filled > 0;)
+		filled -= (size_t)read(sockets[1], bytes, rota_min_size(filled, sizeof(bytes)));
+	t_run(backend, send.terminals == 1);
+	assert_int_equal(send.result, 1);
+	backend->ops->cancel(backend, &receive.op);
+	t_run(backend, receive.terminals == 1);
+	/* and one that was cancelled ends as cancelled */
+	cancelled.op.fd = sockets[0];
+	submit_impatiently(backend, &cancelled);
+	backend->ops->cancel(backend, &cancelled.op);
+	t_run(backend, cancelled.terminals == 1);
+	assert_int_equal(cancelled.result, -ECANCELED);
+	close(sockets[0]);
+	close(sockets[1]);
+	rota_backend_destroy(backend);
+}
+
 static void test_connect_refused_closes_its_socket(void **state)
 {
 	struct rota_backend *backend = t_engine("");
@@ -360,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_table_growth_out_of_memory_spares_the_others,
 						set_up, tear_down),
 		cmocka_unit_test(test_table_stale_generation_is_dropped_and_counted),
+		cmocka_unit_test(test_would_block_is_no_end),
 		cmocka_unit_test(test_connect_refused_closes_its_socket),
 		cmocka_unit_test(test_accept_out_of_descriptors_ends),
 		cmocka_unit_test(test_close_with_operation_in_flight_names_it),
