@@ -8,6 +8,7 @@
 #include <rota/error.h>
 #include <rota/memory.h>
 
+#include "apps/kv/store/match.h"
 #include "apps/kv/store/store_internal.h"
 
 /* Keys whose misses overlap; more would evict each other from the processor's miss buffers. */
@@ -158,24 +159,18 @@ void kv_keys_hash(const struct kv_store *store, struct kv_key *keys, size_t coun
  */
 static uint64_t *prefetch_entry(struct kv_bucket *bucket, uint64_t tag)
 {
-	const char *entry;
-	uint64_t slot = 0;
-	unsigned i;
+	unsigned found = kv__match_tags(bucket, tag) & ((1u << (KV_BUCKET_SLOTS - 1)) - 1);
+	uint64_t *slot = &bucket->slots[found ? __builtin_ctz(found) : KV_BUCKET_SLOTS - 1];
+	/* Relaxed: whatever we read, true or stale, is only prefetched. */
+	const char *entry = (const char *)kv__slot_entry(__atomic_load_n(slot, __ATOMIC_RELAXED));
 
-	for (i = 0; i < KV_BUCKET_SLOTS; i++) {
-		/* Relaxed: whatever we read, true or stale, is only prefetched. */
-		slot = __atomic_load_n(&bucket->slots[i], __ATOMIC_RELAXED);
-		if ((slot ^ tag) >> 48 == 0 || !slot)
-			break;
-	}
-	entry = (const char *)kv__slot_entry(slot);
 	__builtin_prefetch(entry);
 	/*
 	 * And where a value of some length is: without this line a GET of 64 bytes waited there for
 	 * a third of its time (docs/design/0006-store.md).
 	 */
 	__builtin_prefetch(entry + ROTA_CACHE_LINE_BYTES);
-	return i < KV_BUCKET_SLOTS - 1 ? &bucket->slots[i] : NULL;
+	return found ? slot : NULL;
 }
 
 /* Up to PREFETCH_KEYS of them: each step is one miss, taken for all of them at once. */

@@ -15,6 +15,8 @@
 #include <rota/error.h>
 #include <rota/memory.h>
 
+#include "apps/kv/store/match.h"
+
 /*
  * Grow above 7.5 keys a bucket, shrink below half of that. Measured with
  * bench/micro/store_memory.c: more saves little memory and sends more look-ups to overflow blocks
@@ -267,25 +269,23 @@ static ROTA_NOINLINE uint64_t *find_in_overflow(uint64_t link, uint64_t hash, st
 uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rota_view key)
 {
 	struct kv_bucket *bucket;
+	unsigned found;
+	uint64_t last;
 
 	if (!table->buckets)
 		return NULL;
 	bucket = bucket_at(table->directory, bucket_number(kv__hash_bucket(hash), table->buckets));
-	for (unsigned i = 0; i < KV_BUCKET_SLOTS - 1; i++) {
-		uint64_t slot = bucket->slots[i];
+	found = kv__match_tags(bucket, kv__hash_tag(hash));
+	last = bucket->slots[KV_BUCKET_SLOTS - 1];
+	if (last & KV_SLOT_LINK)
+		found &= (1u << (KV_BUCKET_SLOTS - 1)) - 1;
+	for (; found; found &= found - 1) {
+		uint64_t *slot = &bucket->slots[__builtin_ctz(found)];
 
-		if (!slot)
-			return NULL;
-		if (kv__slot_holds(slot, hash, key))
-			return &bucket->slots[i];
+		if (ROTA_LIKELY(kv__slot_holds(*slot, hash, key)))
+			return slot;
 	}
-	if (!bucket->slots[KV_BUCKET_SLOTS - 1])
-		return NULL;
-	if (ROTA_UNLIKELY(bucket->slots[KV_BUCKET_SLOTS - 1] & KV_SLOT_LINK))
-		return find_in_overflow(bucket->slots[KV_BUCKET_SLOTS - 1], hash, key);
-	return kv__slot_holds(bucket->slots[KV_BUCKET_SLOTS - 1], hash, key)
-		       ? &bucket->slots[KV_BUCKET_SLOTS - 1]
-		       : NULL;
+	return last & KV_SLOT_LINK ? find_in_overflow(last, hash, key) : NULL;
 }
 
 /*
