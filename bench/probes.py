@@ -25,6 +25,7 @@ SOURCES = 16               # loopback addresses that idle connections come from
 IP_BIND_ADDRESS_NO_PORT = 24
 KEY_BYTES, VALUE_BYTES = 16, 32
 KEYS_FIRST, KEYS_LAST, KEYS_STEP = 700_000, 1_400_000, 100_000
+KEYS_BEFORE = 100_000
 FILL_BATCH = 1000
 
 
@@ -264,18 +265,24 @@ def allocated_bytes(port):
 
 def memory_per_key(words, port, client, fill):
     """Bytes per key over key and value: (resident, allocated or None), means over 0.7 to 1.4
-    million keys, so that no doubling of a table favours anybody.
+    million keys, so that no doubling of a table favours anybody. Counted from KEYS_BEFORE keys on,
+    because by then the buffers that all clients share have been touched.
     """
     says = fill is not fill_memcached
     resident, allocated = [], []
     with running(words, port) as process:
+        fill(client, port, 0, KEYS_BEFORE)
+        time.sleep(0.3)
         before = resident_bytes(process.pid), allocated_bytes(port) if says else None
+        last = KEYS_BEFORE
         for keys in range(KEYS_FIRST, KEYS_LAST + 1, KEYS_STEP):
-            fill(client, port, keys - KEYS_STEP if keys > KEYS_FIRST else 0, keys)
+            fill(client, port, last, keys)
+            last = keys
             time.sleep(0.3)
-            resident.append((resident_bytes(process.pid) - before[0]) / keys)
+            added = keys - KEYS_BEFORE
+            resident.append((resident_bytes(process.pid) - before[0]) / added)
             if before[1] is not None:
-                allocated.append((allocated_bytes(port) - before[1]) / keys)
+                allocated.append((allocated_bytes(port) - before[1]) / added)
     payload = KEY_BYTES + VALUE_BYTES
     return (sum(resident) / len(resident) - payload,
             sum(allocated) / len(allocated) - payload if allocated else None)
