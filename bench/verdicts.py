@@ -24,8 +24,8 @@ SUBJECTS = (('echo epoll ', 'echo', 'echo ', 'rota protocol, epoll'),
             ('echo ', 'echo', 'echo ', 'rota protocol, uring'),
             ('kv ', 'kv', 'kv ', 'rota-kv, uring'),
             ('reactors ', 'reactors', 'reactors ', 'rota-kv, uring x2'),
-            ('latency echo ', 'latency-echo', 'latency echo ', 'rota protocol, uring'),
-            ('latency kv ', 'latency-kv', 'latency kv ', 'rota-kv, uring'))
+            ('latency echo', 'latency-echo', 'latency echo', 'rota protocol, uring'),
+            ('latency kv', 'latency-kv', 'latency kv', 'rota-kv, uring'))
 # A target's row may end with the figure that is meant, instead of CPU time.
 FIGURES = {' p99': 'rounds_p99_us', ' p99.9': 'rounds_p999_us'}
 
