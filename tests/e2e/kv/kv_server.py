@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import unittest
 
 sys.path.insert(1, os.path.dirname(sys.path[0]))
 from outside import HANG_SECONDS, reserve_port
@@ -106,3 +107,17 @@ class Server:
         status, _, err = self.stop()
         if kind is None and status != 0:
             raise AssertionError(f"exit status {status}: {err}")
+
+
+class SharedServer(unittest.TestCase):
+    """Tests that share one server: the program and options of the command line, and `more`."""
+    more = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(*sys.argv[1:], *cls.more)
+
+    @classmethod
+    def tearDownClass(cls):
+        status, _, err = cls.server.stop()
+        assert status == 0, err

@@ -11,10 +11,7 @@ import socket
 import sys
 import unittest
 
-from kv_server import Client, Server
-
-PROGRAM = ""
-OPTIONS = []
+from kv_server import HANG_SECONDS, Client, SharedServer
 
 PING = b"*1\r\n$4\r\nPING\r\n"
 PONG = b"+PONG\r\n"
@@ -109,16 +106,7 @@ def resident_kib(server):
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
-class Attack(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server(PROGRAM, *OPTIONS)
-
-    @classmethod
-    def tearDownClass(cls):
-        status, _, err = cls.server.stop()
-        assert status == 0, err
-
+class Attack(SharedServer):
     def setUp(self):
         self.other = self.server.client()
 
@@ -127,7 +115,7 @@ class Attack(unittest.TestCase):
         self.other.close()
 
     def connect(self):
-        connection = socket.create_connection(("127.0.0.1", self.server.port), 10)
+        connection = socket.create_connection(("127.0.0.1", self.server.port), HANG_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -222,5 +210,4 @@ class Attack(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM, OPTIONS = sys.argv[1], sys.argv[2:]
     unittest.main(argv=sys.argv[:1], verbosity=1)

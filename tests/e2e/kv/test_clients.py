@@ -14,22 +14,10 @@ import unittest
 
 import redis
 
-from kv_server import HANG_SECONDS, Server
-
-PROGRAM = ""
-OPTIONS = []
+from kv_server import HANG_SECONDS, SharedServer
 
 
-class Shared(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server(PROGRAM, *OPTIONS)
-
-    @classmethod
-    def tearDownClass(cls):
-        status, _, err = cls.server.stop()
-        assert status == 0, err
-
+class Shared(SharedServer):
     def setUp(self):
         self.redis = redis.Redis("127.0.0.1", self.server.port)
         self.addCleanup(self.redis.close)
@@ -209,5 +197,4 @@ class Tools(Shared):
 
 
 if __name__ == "__main__":
-    PROGRAM, OPTIONS = sys.argv[1], sys.argv[2:]
     unittest.main(argv=sys.argv[:1], verbosity=1)

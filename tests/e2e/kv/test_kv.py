@@ -17,7 +17,7 @@ import time
 import unittest
 
 import redis_commands
-from kv_server import HANG_SECONDS, Client, Error, Server
+from kv_server import HANG_SECONDS, Client, Error, Server, SharedServer
 
 PROGRAM = ""
 OPTIONS = []
@@ -27,17 +27,9 @@ def start(*options):
     return Server(PROGRAM, *OPTIONS, *options)
 
 
-class Shared(unittest.TestCase):
-    """Tests that share one server and begin with an empty one."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.server = start("--requirepass", "")
-
-    @classmethod
-    def tearDownClass(cls):
-        status, _, err = cls.server.stop()
-        assert status == 0, err
+class Shared(SharedServer):
+    """Tests that begin with an empty server."""
+    more = ("--requirepass", "")
 
     def setUp(self):
         self.c = self.server.client()
