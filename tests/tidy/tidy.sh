@@ -28,7 +28,9 @@ top_level="^($folders)/|^(build\.ninja|README\.md|LICENSE|setup)\$|^\."
 # Installed, at <rota/…>.
 public='^framework/include/.*\.h$|^backends/backends\.h$|^protocols/([a-z0-9]+)/\1\.h$'
 # Where the machine, the compiler or a library's version may be asked for at compile time.
-conditional='/base\.h$|/match\.h$|/context[^/]*$|/probe\.c$|/compat\.h$|/(sanitizer|valgrind)[^/]*\.h$'
+conditional='/base\.h$|/context[^/]*$|/probe\.c$|/compat\.h$|/(sanitizer|valgrind)[^/]*\.h$'
+# Eight tags at once, with SSE2 and without.
+conditional+='|^apps/kv/store/match\.h$'
 # A test that must know under which sanitizer it runs.
 conditional+='|/test_stack\.c$'
 # Files whose lines are data that somebody else wrote, or that no editor wraps.
