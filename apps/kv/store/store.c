@@ -318,8 +318,9 @@ struct kv_entry *kv_find(const struct kv_access *access, const struct kv_key *ke
 
 	kv__check_access(store, shard);
 	slot = ROTA_LIKELY(table != NULL) ? find_slot(table, key) : NULL;
-	/* It may have expired, and removing it is an operation. */
-	if (slot && ROTA_UNLIKELY(*slot & KV_SLOT_EXPIRING))
+	/* One that has expired goes, and removing is an operation. */
+	if (slot && ROTA_UNLIKELY(*slot & KV_SLOT_EXPIRING) &&
+	    access->now_ms > kv_entry_expiry(kv__slot_entry(*slot)))
 		slot = kv__locate(&operation, access, key);
 	return slot ? kv__slot_entry(*slot) : NULL;
 }
