@@ -210,9 +210,16 @@ static void empty_table(const struct kv_access *access, uint32_t index)
 		directory->link = access->garbage->tables_;
 		access->garbage->tables_ = directory;
 	}
-	/* Nobody else runs, so their counters are ours to write. */
-	for (uint32_t i = 0; i < store->reactor_count; i++)
-		store->reactors[i].counts[index] = (struct kv_counts){ 0 };
+	/*
+	 * Nobody else is inside, so their counters are ours to write; they are read from outside.
+	 */
+	for (uint32_t i = 0; i < store->reactor_count; i++) {
+		struct kv_counts *counts = &store->reactors[i].counts[index];
+
+		__atomic_store_n(&counts->keys, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&counts->expiring, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&counts->memory_bytes, 0, __ATOMIC_RELAXED);
+	}
 }
 
 void kv_flush(const struct kv_access *access, uint32_t database)
