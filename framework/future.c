@@ -50,7 +50,7 @@ int64_t rota_await(struct rota_future *future)
 
 		attach(&set, &wait, future);
 		sleep_until_ready(&set);
-		ROTA_DCHECK(!wait.back); /* nothing points into this frame any more */
+		detach(&wait); /* nothing points into this frame any more */
 	}
 	/*
 	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
