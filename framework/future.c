@@ -50,7 +50,6 @@ int64_t rota_await(struct rota_future *future)
 
 		attach(&set, &wait, future);
 		sleep_until_ready(&set);
-		detach(&wait); /* nothing points into this frame any more */
 	}
 	/*
 	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
@@ -93,8 +92,6 @@ static void wait_for(struct rota_future *const futures[], unsigned count, unsign
 			attach(&set, &waits[i], futures[i]);
 	}
 	sleep_until_ready(&set);
-	for (unsigned i = 0; i < count; i++)
-		detach(&waits[i]);
 }
 
 static unsigned pending_count(struct rota_future *const futures[], unsigned count)
@@ -186,6 +183,9 @@ static void sleep_until_ready(struct wait_set *set)
 	task->waiting = set;
 	rota__task_suspend(task);
 	task->waiting = NULL;
+	/* Nothing points into the waiting frame any more. */
+	for (unsigned i = 0; i < set->count; i++)
+		detach(&set->waits[i]);
 }
 
 void rota__task_cancel_wait(struct rota_task *task)
