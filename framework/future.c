@@ -237,6 +237,7 @@ void rota_timeout_start(struct rota_timeout *timeout, rota_ns deadline)
 {
 	rota_future_init(&timeout->future);
 	timeout->future.cancel_ = timeout_cancel;
+	timeout->future.kind_ = ROTA_WAIT_TIMER;
 	rota_timer_init(&timeout->timer_, timeout_fire);
 	if (deadline != ROTA_NEVER)
 		rota__wheel_arm(&rota__reactor()->wheel, &timeout->timer_, deadline);

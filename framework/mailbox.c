@@ -287,6 +287,7 @@ void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_ta
 	};
 	rota_future_init(&call->future);
 	call->future.cancel_ = call_cancel;
+	call->future.kind_ = ROTA_WAIT_CALL;
 	call->message_.run = call_arrived;
 	rota_post(to, &call->message_);
 }

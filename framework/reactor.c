@@ -502,6 +502,7 @@ static void io_submit(struct io *io)
 	io->task = rota__task();
 	io->task->ops_lent++;
 	rota_future_init(&io->future);
+	io->future.kind_ = ROTA_WAIT_IO;
 	io->future.cancel_ = io_cancel;
 	rota__op_submit(io->task->reactor, &io->op);
 }

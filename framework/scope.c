@@ -39,6 +39,7 @@ void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struc
 	rota_list_init(&scope->sweep_link_);
 	rota_timer_init(&scope->timer_, deadline_passed);
 	rota_future_init(&scope->idle_);
+	scope->idle_.kind_ = ROTA_WAIT_SCOPE;
 }
 
 static void open_in_task(struct rota_scope *scope, rota_ns deadline, bool is_shield)

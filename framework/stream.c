@@ -91,7 +91,7 @@ void rota__stream_output(struct rota_conn *conn)
 }
 
 /* Wait for the peer in `*place`, until somebody completes it there. From here on it may be idle. */
-static int wait_in(struct rota_conn *conn, struct rota_future **place)
+static int wait_in(struct rota_conn *conn, struct rota_future **place, enum rota_wait_kind kind)
 {
 	struct rota_future future;
 	int status;
@@ -99,6 +99,7 @@ static int wait_in(struct rota_conn *conn, struct rota_future **place)
 	ROTA_ASSERT(!*place); /* one reader, one writer at a time */
 	conn->active_at = conn->reactor->now;
 	rota_future_init(&future);
+	future.kind_ = kind;
 	*place = &future;
 	status = (int)rota_await(&future);
 	*place = NULL;
@@ -165,7 +166,7 @@ int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_vie
 	while (held_bytes(stream) + rota__conn_input_bytes(conn) < conn->need_bytes &&
 	       !conn->has_eof && !conn->error && !ends_by_draining(conn)) {
 		rota__conn_advance(conn); /* there may be room again */
-		status = wait_in(conn, &stream->reader);
+		status = wait_in(conn, &stream->reader, ROTA_WAIT_CONN_INPUT);
 		if (status < 0)
 			return status;
 	}
@@ -223,7 +224,7 @@ static int drain_to(struct rota_conn *conn, size_t bytes)
 		int status;
 
 		stream->drained_bytes = bytes;
-		status = wait_in(conn, &stream->writer);
+		status = wait_in(conn, &stream->writer, ROTA_WAIT_CONN_OUTPUT);
 		if (status < 0)
 			return status;
 	}

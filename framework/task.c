@@ -74,8 +74,10 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 	if (status == 0 && scope->is_closing_ &&
 	    !(reactor->current && reactor->current->owner == scope))
 		status = -ROTA_ECLOSING;
-	if (options && options->result)
+	if (options && options->result) {
 		rota_future_init(options->result);
+		options->result->kind_ = ROTA_WAIT_TASK;
+	}
 	if (status == 0) {
 		status = rota__task_create(reactor, scope, fn, arg, options, site, NULL);
 		if (status < 0)

@@ -28,6 +28,32 @@ struct rota_wait_;
  */
 typedef void (*rota_future_cancel_fn)(struct rota_future *future);
 
+/* What will complete a future: for those who look at a task that waits, from inside or outside. */
+enum rota_wait_kind {
+	ROTA_WAIT_FUTURE, /* whoever calls rota_future_complete */
+	ROTA_WAIT_TASK,   /* a task's end: its result */
+	ROTA_WAIT_SCOPE,  /* the end of all tasks of a scope that is being closed */
+	ROTA_WAIT_TIMER,
+	ROTA_WAIT_IO,   /* an operation of the engine's */
+	ROTA_WAIT_CALL, /* a function on another reactor */
+	ROTA_WAIT_CONN_INPUT,
+	ROTA_WAIT_CONN_OUTPUT,
+	ROTA_WAIT_MUTEX,
+	ROTA_WAIT_RWLOCK_READ,
+	ROTA_WAIT_RWLOCK_WRITE,
+	ROTA_WAIT_SEMAPHORE,
+	ROTA_WAIT_CONDITION,
+	ROTA_WAIT_EVENT,
+	ROTA_WAIT_BARRIER,
+	ROTA_WAIT_LATCH,
+	ROTA_WAIT_ONCE,
+	ROTA_WAIT_CHANNEL_SEND,
+	ROTA_WAIT_CHANNEL_RECEIVE,
+	ROTA_WAIT_BROADCAST,
+	ROTA_WAIT_OFFLOAD, /* a thread of the offload pool */
+	ROTA_WAIT_KIND_COUNT
+};
+
 struct rota_future {
 	/* read-only */
 	int64_t result; /* valid once rota_future_is_done(): >= 0, or negative errno */
@@ -35,6 +61,7 @@ struct rota_future {
 	struct rota_wait_ *waits_;     /* who waits, newest first */
 	rota_future_cancel_fn cancel_; /* NULL: nothing to cancel, a waiter just stops waiting */
 	bool done_;
+	uint8_t kind_; /* enum rota_wait_kind */
 };
 
 /* A pending future which somebody completes with rota_future_complete. */
@@ -44,6 +71,7 @@ static inline void rota_future_init(struct rota_future *future)
 	future->waits_ = NULL;
 	future->cancel_ = NULL;
 	future->done_ = false;
+	future->kind_ = ROTA_WAIT_FUTURE;
 }
 
 static inline bool rota_future_is_done(const struct rota_future *future)
