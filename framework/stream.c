@@ -99,7 +99,7 @@ static int wait_in(struct rota_conn *conn, struct rota_future **place, enum rota
 	ROTA_ASSERT(!*place); /* one reader, one writer at a time */
 	conn->active_at = conn->reactor->now;
 	rota_future_init(&future);
-	future.kind_ = kind;
+	future.kind_ = (uint8_t)kind;
 	*place = &future;
 	status = (int)rota_await(&future);
 	*place = NULL;

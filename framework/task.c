@@ -126,6 +126,18 @@ int rota_yield(void)
 
 /* ---- end ---- */
 
+/* What it opened must be closed, what it lent come back, what it locked be unlocked. */
+static ROTA_NOINLINE void die_of_what_is_left(const struct rota_task *task)
+{
+	const char *what = task->ops_lent     ? "an operation still lent to the engine"
+			   : task->locks_held ? "a lock still held"
+					      : "a scope still open";
+
+	rota_log(ROTA_LOG_ERROR, "task \"%s\" (%s:%d) ended with %s", task->name, task->site->file,
+		 task->site->line, what);
+	abort();
+}
+
 static void task_main(void *arg)
 {
 	struct rota_task *task = arg;
@@ -133,17 +145,8 @@ static void task_main(void *arg)
 	int64_t result = task->fn(task->arg);
 
 	run_defers(task);
-	/*
-	 * Both are bugs of the task: what it opened must be closed and what it lent must have come
-	 * back.
-	 */
-	if (task->scope != task->owner || task->ops_lent) {
-		rota_log(ROTA_LOG_ERROR, "task \"%s\" (%s:%d) ended with %s", task->name,
-			 task->site->file, task->site->line,
-			 task->ops_lent ? "an operation still lent to the engine"
-					: "a scope still open");
-		abort();
-	}
+	if (ROTA_UNLIKELY(task->scope != task->owner || task->ops_lent || task->locks_held))
+		die_of_what_is_left(task);
 	rota__scope_child_ended(task, result);
 	if (task->result)
 		rota_future_complete(task->result, result);

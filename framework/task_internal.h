@@ -64,6 +64,7 @@ struct rota_task {
 	/* a handler's: what is cancelled when its client goes; NULL: none */
 	struct rota_scope *client_scope;
 	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
+	uint32_t locks_held;         /* in debug builds */
 	uint8_t state;               /* enum task_state */
 	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */
 	struct rota_scope *owner;    /* the scope it was spawned into */

@@ -19,6 +19,8 @@
 #include <rota/backend.h>
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
+#include <rota/sync.h>
+#include <rota/channel.h>
 #include <rota/protocol.h>
 #include <rota/net.h>
 #include <rota/server.h>
