@@ -218,30 +218,32 @@ rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
 
 /* ---- life ---- */
 
-/* Called in a signal handler: formats by hand. */
-static void describe_task(const void *object, char *out, size_t out_bytes)
+/* In a signal handler, so it formats by hand. */
+void rota__describe_place(const char *kind, const char *name, const struct rota_site *site,
+			  char *out, size_t out_bytes)
 {
-	const struct rota_task *task = object;
-	const char *parts[] = { "task \"",
-				task->name,
-				"\" spawned at ",
-				task->site->file,
-				":",
-				NULL,
-				" (",
-				task->site->function,
-				")" };
 	char digits[12];
 	char *digit = digits + sizeof(digits);
 	size_t at = 0;
 
 	*--digit = '\0';
-	for (int line = task->site->line; line > 0; line /= 10)
+	for (int line = site->line; line > 0; line /= 10)
 		*--digit = (char)('0' + line % 10);
+
+	const char *parts[] = { kind, " \"", name, "\" spawned at ", site->file,
+				":",  digit, " (", site->function,   ")" };
+
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(parts); i++)
-		for (const char *text = parts[i] ? parts[i] : digit; *text && at + 1 < out_bytes;)
+		for (const char *text = parts[i]; *text && at + 1 < out_bytes;)
 			out[at++] = *text++;
 	out[at] = '\0';
+}
+
+static void describe_task(const void *object, char *out, size_t out_bytes)
+{
+	const struct rota_task *task = object;
+
+	rota__describe_place("task", task->name, task->site, out, out_bytes);
 }
 
 static int take_slot(struct rota_reactor *reactor)

@@ -218,6 +218,13 @@ bool rota__reactor_flip(struct rota_reactor *reactor);
 /* No task, no operation, no connection. */
 bool rota__reactor_is_empty(const struct rota_reactor *reactor);
 
+/*
+ * Write `KIND "NAME" spawned at FILE:LINE (FUNCTION)` to `out`, NUL-terminated. Any thread,
+ * async-signal-safe.
+ */
+void rota__describe_place(const char *kind, const char *name, const struct rota_site *site,
+			  char *out, size_t out_bytes);
+
 /* ---- mailbox.c ---- */
 
 /* Send what was gathered. */

@@ -16,6 +16,7 @@
 
 #include "framework/context.h"
 
+struct rota_generator;
 struct rota_reactor;
 struct wait_set;
 
@@ -74,8 +75,9 @@ struct rota_task {
 	struct task_defer *defers;  /* newest first */
 	const char *name;
 	const struct rota_site *site;
-	rota_ns waiting_since; /* the turn in which it was suspended */
-	uint64_t id;           /* 1, 2, … per reactor */
+	rota_ns waiting_since;            /* the turn in which it was suspended */
+	uint64_t id;                      /* 1, 2, … per reactor */
+	struct rota_generator *generator; /* the innermost it is driving now; NULL: none */
 };
 
 /*
