@@ -48,6 +48,8 @@ int64_t rota_await(struct rota_future *future)
 		struct rota_wait_ wait;
 		struct wait_set set = { .task = task, .waits = &wait, .count = 1, .needed = 1 };
 
+		if (ROTA_UNLIKELY(future == task->result))
+			return -EDEADLK;
 		attach(&set, &wait, future);
 		sleep_until_ready(&set);
 	}

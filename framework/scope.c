@@ -91,6 +91,24 @@ int64_t rota_scope_close(struct rota_scope *scope)
 	return result;
 }
 
+int64_t rota_scope_close_and_move_on(struct rota_scope *scope)
+{
+	struct rota_task *task = rota__task();
+	int64_t result = rota_scope_close(scope);
+	int outer = rota__scope_status(task->reactor, task->scope);
+
+	/* Closed, but what it was stands there still. */
+	if (result < 0 && !scope->failure_ && outer == 0)
+		return 1;
+	return result < 0 && !scope->failure_ ? outer : result;
+}
+
+void rota_scope_collect(struct rota_scope *scope)
+{
+	ROTA_ASSERT(scope->task_ == rota__task()); /* who opened it says how it is to be */
+	scope->keeps_going_ = true;
+}
+
 void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope)
 {
 	ROTA_ASSERT(scope->children_count_ == 0);
@@ -131,16 +149,17 @@ void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, in
 		.site = site,
 	};
 
-	if (scope->keeps_going_) {
+	/* The framework's own scopes are closed by nobody who would be told. */
+	if (!scope->task_) {
 		if (!was_seen)
 			log_failure(site, failure);
-		return;
-	}
-	if (scope->failure_ == 0)
+	} else if (scope->failure_ == 0) {
 		scope->failure_ = failure;
-	else if (!was_seen && ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX)
+	} else if (!was_seen && ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX) {
 		log_failure(site, failure);
-	rota__scope_cancel(reactor, scope, &reason);
+	}
+	if (!scope->keeps_going_)
+		rota__scope_cancel(reactor, scope, &reason);
 }
 
 static void log_failure(const struct rota_site *site, int64_t failure)

@@ -93,7 +93,7 @@ ROTA_API void rota_future_complete(struct rota_future *future, int64_t result);
  *           -ECANCELED or -ETIMEDOUT (rota_why() has the reason). A pending future that can be
  *           cancelled (an operation, a timer) has then been cancelled and is done, and if it got a
  *           result all the same, that result is returned; any other future is left as it is, with
- *           its result if it has one.
+ *           its result if it has one. -EDEADLK: the task awaits its own end.
  * Suspends  if the future is not done. Several tasks may await the same future.
  */
 ROTA_API ROTA_SUSPENDS int64_t rota_await(struct rota_future *future);

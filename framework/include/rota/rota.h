@@ -22,6 +22,8 @@
 #include <rota/mailbox.h>
 #include <rota/sync.h>
 #include <rota/channel.h>
+#include <rota/jobs.h>
+#include <rota/pace.h>
 #include <rota/protocol.h>
 #include <rota/net.h>
 #include <rota/server.h>

@@ -101,6 +101,12 @@ ROTA_API void rota_scope_open(struct rota_scope *scope, rota_ns deadline);
 ROTA_API void rota_shield(struct rota_scope *scope, rota_ns deadline);
 
 /*
+ * From now on a failed task of the scope cancels nobody: all run to their own end, and the close
+ * returns the first failure still. Right after opening. Never suspends.
+ */
+ROTA_API void rota_scope_collect(struct rota_scope *scope);
+
+/*
  * Wait until every task in the scope has ended. A task that fails cancels the others. Exempt from
  * cancellation itself: it always waits, and since its tasks are told to stop, not for long.
  *
@@ -110,6 +116,15 @@ ROTA_API void rota_shield(struct rota_scope *scope, rota_ns deadline);
  * Suspends  if a task is still running. Thread: the task that opened it (asserted).
  */
 ROTA_API ROTA_SUSPENDS int64_t rota_scope_close(struct rota_scope *scope);
+
+/*
+ * The same, for work that may be left unfinished: when the scope's own deadline or a cancel of its
+ * own ended it, that is no error.
+ *
+ * Returns   0: all has ended by itself; 1: it was cut short; the first failure; -ECANCELED /
+ *           -ETIMEDOUT when a scope around was cancelled.
+ */
+ROTA_API ROTA_SUSPENDS int64_t rota_scope_close_and_move_on(struct rota_scope *scope);
 
 /*
  * Cancel: everything in the scope returns -ECANCELED from now on. The tasks are told in the
