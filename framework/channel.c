@@ -325,8 +325,7 @@ static void leave_lines(struct rota_select_ *select)
 	for (unsigned i = 0; i < select->count; i++) {
 		struct rota_select_case *one = &select->cases[i];
 
-		rota_ignore(rota__line_leave(&one->channel->senders_, &one->waiter_),
-			    "it may have been taken off");
+		rota__line_leave(&one->channel->senders_, &one->waiter_);
 	}
 }
 

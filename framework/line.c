@@ -74,26 +74,35 @@ void rota__line_grant_all(struct rota_line *line, int64_t result)
 		rota__line_grant(waiter, result);
 }
 
-bool rota__line_leave(struct rota_line *line, struct rota_waiter *waiter)
+void rota__line_leave(struct rota_line *line, struct rota_waiter *waiter)
 {
+	rota__line_lock(line);
+	rota_list_remove(&waiter->link_);
+	rota__line_unlock(line);
+}
+
+void rota__waiter_give_up(struct rota_future *future, void (*left)(void *object))
+{
+	struct rota_waiter *waiter = ROTA_CONTAINER_OF(future, struct rota_waiter, future);
+	void *object = (void *)(uintptr_t)waiter->object;
+	struct rota_line *line = object; /* every object begins with its line */
 	bool was_there;
 
 	rota__line_lock(line);
 	was_there = !rota_list_is_empty(&waiter->link_);
-	if (was_there)
+	if (was_there) {
 		rota_list_remove(&waiter->link_);
+		if (left)
+			left(object);
+	}
 	rota__line_unlock(line);
-	return was_there;
+	if (was_there)
+		rota_future_complete(future, -ECANCELED);
 }
 
 void rota__waiter_cancel(struct rota_future *future)
 {
-	struct rota_waiter *waiter = ROTA_CONTAINER_OF(future, struct rota_waiter, future);
-	/* Every object begins with its line. */
-	struct rota_line *line = (void *)(uintptr_t)waiter->object;
-
-	if (rota__line_leave(line, waiter))
-		rota_future_complete(future, -ECANCELED);
+	rota__waiter_give_up(future, NULL);
 }
 
 int64_t rota__line_wait(struct rota_line *line, struct rota_waiter *waiter)

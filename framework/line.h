@@ -86,15 +86,17 @@ void rota__line_grant(struct rota_waiter *waiter, int64_t result);
 /* Grant everybody in line the same. Locked. */
 void rota__line_grant_all(struct rota_line *line, int64_t result);
 
-/*
- * Take `waiter` off `line` if it is still there, locking it. Returns true if it was: nobody will
- * grant it anything.
- */
-bool rota__line_leave(struct rota_line *line, struct rota_waiter *waiter);
+/* Take `waiter` off `line` if it is still there, locking it. */
+void rota__line_leave(struct rota_line *line, struct rota_waiter *waiter);
 
 /*
- * The cancel of a waiter whose leaving concerns nobody else; its object begins with its line.
+ * A waiter's future is cancelled: if it still stands in line, it leaves, and `left` (may be NULL)
+ * is called with its object, locked, for what is different without it. The object begins with its
+ * line.
  */
+void rota__waiter_give_up(struct rota_future *future, void (*left)(void *object));
+
+/* The same as a cancel function, for lines where leaving concerns nobody else. */
 void rota__waiter_cancel(struct rota_future *future);
 
 /*

@@ -203,22 +203,15 @@ static void let_in(struct rota_rwlock *lock)
 	}
 }
 
+static void writer_left(void *object)
+{
+	let_in(object);
+}
+
 /* Readers behind a writer that gives up need not wait for it any more. */
 static void cancel_rwlock(struct rota_future *future)
 {
-	struct rota_waiter *waiter = ROTA_CONTAINER_OF(future, struct rota_waiter, future);
-	struct rota_rwlock *lock = (void *)(uintptr_t)waiter->object;
-	bool was_there;
-
-	rota__line_lock(&lock->line_);
-	was_there = !rota_list_is_empty(&waiter->link_);
-	if (was_there) {
-		rota_list_remove(&waiter->link_);
-		let_in(lock);
-	}
-	rota__line_unlock(&lock->line_);
-	if (was_there)
-		rota_future_complete(future, -ECANCELED);
+	rota__waiter_give_up(future, writer_left);
 }
 
 /* Locked. True if `task` may have it at once, and has. */

@@ -32,22 +32,15 @@ static void serve(struct rota_semaphore *semaphore)
 	}
 }
 
+static void wanter_left(void *object)
+{
+	serve(object);
+}
+
 /* There may be enough for those behind one that gives up. */
 static void cancel_semaphore(struct rota_future *future)
 {
-	struct rota_waiter *waiter = ROTA_CONTAINER_OF(future, struct rota_waiter, future);
-	struct rota_semaphore *semaphore = (void *)(uintptr_t)waiter->object;
-	bool was_there;
-
-	rota__line_lock(&semaphore->line_);
-	was_there = !rota_list_is_empty(&waiter->link_);
-	if (was_there) {
-		rota_list_remove(&waiter->link_);
-		serve(semaphore);
-	}
-	rota__line_unlock(&semaphore->line_);
-	if (was_there)
-		rota_future_complete(future, -ECANCELED);
+	rota__waiter_give_up(future, wanter_left);
 }
 
 /* Locked. */
@@ -203,21 +196,16 @@ void rota_barrier_fini(struct rota_barrier *barrier)
 	rota__line_fini(&barrier->line_);
 }
 
+static void party_left(void *object)
+{
+	struct rota_barrier *barrier = object;
+
+	barrier->arrived_--;
+}
+
 static void cancel_barrier(struct rota_future *future)
 {
-	struct rota_waiter *waiter = ROTA_CONTAINER_OF(future, struct rota_waiter, future);
-	struct rota_barrier *barrier = (void *)(uintptr_t)waiter->object;
-	bool was_there;
-
-	rota__line_lock(&barrier->line_);
-	was_there = !rota_list_is_empty(&waiter->link_);
-	if (was_there) {
-		rota_list_remove(&waiter->link_);
-		barrier->arrived_--;
-	}
-	rota__line_unlock(&barrier->line_);
-	if (was_there)
-		rota_future_complete(future, -ECANCELED);
+	rota__waiter_give_up(future, party_left);
 }
 
 /* The order is that of the line when the last one comes: some may have left it before. */
