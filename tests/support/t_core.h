@@ -61,6 +61,12 @@ int64_t t_run(rota_task_fn fn, void *arg);
 void t_reactors_create(struct rota_reactor *reactors[], unsigned count);
 void t_reactors_destroy(struct rota_reactor *reactors[], unsigned count);
 
+/*
+ * Let the reactor make some turns, however slow it is: what was ready has run then, and who was
+ * cancelled has been told and has run. Thread: a task's. Suspends.
+ */
+void t_settle(void);
+
 /* ---- log lines ---- */
 
 /* Keep log lines from now on, also those of other threads; t_log_stop() prints them again. */

@@ -201,7 +201,7 @@ static int64_t cancel_some(void *arg)
 	rota_scope_cancel(&senders[2].scope, "it has been taken by then");
 	T_EQUAL(rota_channel_receive(&pipe.channel, &number), 1);
 	T_EQUAL(number, 10);
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	/* What an error was returned for was not sent, all else was: in order. */
 	for (int i = 1; i < 4; i++) {
 		if (senders[i].status == -ECANCELED)
@@ -213,7 +213,7 @@ static int64_t cancel_some(void *arg)
 	for (int i = 0; i < 3; i++)
 		start(&scope, receive_one, &receivers[i], &pipe, 0);
 	rota_scope_cancel(&receivers[0].scope, "it waits");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	for (number = 20; number < 22; number++)
 		T_EQUAL(rota_channel_send(&pipe.channel, &number), 0);
 	T_EQUAL(rota_scope_close(&scope), 0);
@@ -340,7 +340,7 @@ static int64_t select_waits(void *arg)
 		T_EQUAL(rota_yield(), 0);
 	}
 	rota_scope_cancel(&choosers[1].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(choosers[1].index, -ECANCELED);
 	/* One message on each: the first chooser must not take both. */
 	T_EQUAL(rota_channel_try_send(&b.channel, &out), 0);

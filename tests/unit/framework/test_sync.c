@@ -98,12 +98,6 @@ static struct person *come(struct line *line, rota_task_fn fn)
 	return person;
 }
 
-static void let_run(void)
-{
-	for (int i = 0; i < 4; i++)
-		T_EQUAL(rota_yield(), 0);
-}
-
 static void serve(struct person *person, int64_t status)
 {
 	person->status = status;
@@ -179,11 +173,11 @@ static int64_t leave_line(void *arg)
 		come(&line, lock_and_hold);
 	rota_scope_cancel(&line.people[0].scope, "test");
 	rota_scope_cancel(&line.people[2].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.people[0].status, -ECANCELED);
 	T_EQUAL(line.people[2].status, -ECANCELED);
 	rota_mutex_unlock(&line.mutex);
-	let_run();
+	t_settle();
 	EXPECT_ORDER(&line, 1, 3);
 	return line_close(&line);
 }
@@ -205,7 +199,7 @@ static int64_t cancel_the_owner(void *arg)
 	come(&line, lock_and_hold);
 	rota_mutex_unlock(&line.mutex);
 	rota_scope_cancel(&line.people[0].scope, "it has been given the mutex already");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.people[0].status, 0);
 	EXPECT_ORDER(&line, 0, 1);
 	return line_close(&line);
@@ -301,7 +295,7 @@ static int64_t share(void *arg)
 	T_EQUAL(rota_rwlock_try_lock_read(&line.rwlock), -EAGAIN);
 	T_EQUAL(rota_rwlock_try_lock_write(&line.rwlock), -EAGAIN);
 	rota_event_set(&line.event);
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	EXPECT_ORDER(&line, 0, 1, 2, 3);
 	T_EQUAL(line.inside_max, 2);
 	T_EQUAL(rota_rwlock_try_lock_read(&line.rwlock), 0);
@@ -330,7 +324,7 @@ static int64_t give_up_writing(void *arg)
 	come(&line, read_for_long);
 	T_EQUAL(line.inside, 1);
 	rota_scope_cancel(&line.people[1].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.people[1].status, -ECANCELED);
 	T_EQUAL(line.inside, 3);
 	rota_event_set(&line.event);
@@ -367,17 +361,17 @@ static int64_t take_units(void *arg)
 		come(&line, acquire_some);
 	T_EQUAL(rota_semaphore_try_acquire(&line.semaphore, 0), -EAGAIN); /* no overtaking */
 	rota_semaphore_release(&line.semaphore, 1);
-	let_run();
+	t_settle();
 	EXPECT_ORDER(&line, 0);
 	rota_semaphore_release(&line.semaphore, 2);
-	let_run();
+	t_settle();
 	EXPECT_ORDER(&line, 0, 1);
 	rota_semaphore_release(&line.semaphore, 2); /* not enough for the third */
-	let_run();
+	t_settle();
 	EXPECT_ORDER(&line, 0, 1);
 	rota_semaphore_release(&line.semaphore, 2); /* enough for the third, or for the fourth */
 	rota_scope_cancel(&line.people[3].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	EXPECT_ORDER(&line, 0, 1, 2);
 	T_EQUAL(line.people[3].status, -ECANCELED);
 	T_EQUAL(rota_semaphore_try_acquire(&line.semaphore, 2), -EAGAIN);
@@ -402,10 +396,10 @@ static int64_t give_up_many(void *arg)
 	line.count = 0;
 	come(&line, acquire_some); /* wants 1 */
 	rota_semaphore_release(&line.semaphore, 3);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 0);
 	rota_scope_cancel(&line.people[5].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	EXPECT_ORDER(&line, 0);
 	T_EQUAL(rota_semaphore_try_acquire(&line.semaphore, 2), 0);
 	return line_close(&line);
@@ -447,17 +441,17 @@ static int64_t notify_some(void *arg)
 	T_EQUAL(rota_mutex_lock(&line.mutex), 0);
 	rota_condition_notify(&line.condition, 2);
 	rota_scope_cancel(&line.people[3].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.served, 0); /* they want the mutex first */
 	rota_mutex_unlock(&line.mutex);
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.served, 2);
 	T_EQUAL(line.people[0].status, 0);
 	T_EQUAL(line.people[1].status, 0);
 	T_EQUAL(line.people[2].status, -EAGAIN);
 	T_EQUAL(line.people[3].status, -ECANCELED);
 	rota_condition_notify_all(&line.condition);
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.served, 4);
 	return line_close(&line);
 }
@@ -497,24 +491,24 @@ static int64_t set_and_count(void *arg)
 	rota_event_set(&line.event);
 	rota_event_clear(&line.event); /* those who waited go on all the same */
 	T_CHECK(!rota_event_is_set(&line.event));
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 2);
 	come(&line, wait_for_event);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 2);
 	rota_event_set(&line.event);
 	T_CHECK(rota_event_is_set(&line.event));
 	T_EQUAL(rota_event_wait(&line.event), 0);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 3);
 
 	come(&line, wait_for_latch);
 	rota_latch_count_down(&line.latch, 1);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 3);
 	rota_latch_count_down(&line.latch, 1);
 	T_EQUAL(rota_latch_wait(&line.latch), 0);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 4);
 	return line_close(&line);
 }
@@ -544,19 +538,19 @@ static int64_t meet_in_rounds(void *arg)
 	come(&line, meet);
 	come(&line, meet); /* and goes again */
 	rota_scope_cancel(&line.people[0].scope, "test");
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.people[0].status, -ECANCELED);
 	come(&line, meet);
 	T_EQUAL(line.served, 0);
 	T_EQUAL(rota_barrier_wait(&line.barrier), 2);
-	let_run();
+	t_settle();
 	T_EQUAL(line.people[1].status, 0);
 	T_EQUAL(line.people[2].status, 1);
 	come(&line, meet); /* the next round */
 	come(&line, meet);
 	T_EQUAL(line.served, 2);
 	T_EQUAL(rota_barrier_wait(&line.barrier), 2);
-	let_run();
+	t_settle();
 	T_EQUAL(line.served, 4);
 	return line_close(&line);
 }
@@ -597,7 +591,7 @@ static int64_t do_once(void *arg)
 	line_open(&line);
 	for (int i = 0; i < 4; i++)
 		come(&line, need_it);
-	T_EQUAL(rota_sleep_ms(1), 0);
+	t_settle();
 	T_EQUAL(line.people[0].status, -EIO);
 	for (int i = 1; i < 4; i++)
 		T_EQUAL(line.people[i].status, 7);
