@@ -27,9 +27,9 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
 	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe &&
 	       ops->open && ops->close && ops->submit && ops->cancel && ops->buffer_return &&
-	       ops->poll && ops->wake && ops->listen && ops->try_accept && ops->discard &&
-	       ops->shutdown && ops->address && ops->now && ops->wall_ns && ops->random &&
-	       ops->drive && ops->stats;
+	       ops->poll && ops->wake && ops->pollable && ops->prepare && ops->listen &&
+	       ops->try_accept && ops->discard && ops->shutdown && ops->address && ops->now &&
+	       ops->wall_ns && ops->random && ops->drive && ops->stats;
 }
 
 int rota_backend_create(const struct rota_backend_ops *ops,
@@ -84,6 +84,18 @@ static int64_t read_clock(clockid_t clock)
 
 	clock_gettime(clock, &time); /* cannot fail: both clocks exist on every Linux */
 	return time.tv_sec * ROTA_NS_PER_S + time.tv_nsec;
+}
+
+int rota_backend_default_pollable(struct rota_backend *self)
+{
+	(void)self;
+	return -ENOTSUP;
+}
+
+int rota_backend_default_prepare(struct rota_backend *self)
+{
+	(void)self;
+	return 1;
 }
 
 rota_ns rota_backend_default_now(struct rota_backend *self)

@@ -155,6 +155,12 @@ void rota__mailbox_woken(struct rota_reactor *reactor)
 void rota__mailbox_wait_for_senders(struct rota_reactor *reactor)
 {
 	/*
+	 * A foreign loop may have waited last. Of this exchange and push_chain's one is first: no
+	 * sender finds it set after ours, and who found it set before is counted.
+	 */
+	rota_ignore(__atomic_exchange_n(&reactor->mailbox.is_sleeping, 0, __ATOMIC_ACQ_REL),
+		    "nobody waits any more");
+	/*
 	 * A few instructions of theirs, so there is nothing better to wait on. Partner: push_chain.
 	 */
 	while (__atomic_load_n(&reactor->mailbox.senders, __ATOMIC_ACQUIRE))

@@ -41,7 +41,6 @@ static bool quota_is_used(struct rota_reactor *reactor, unsigned looks);
 static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
-static bool has_work(const struct rota_reactor *reactor);
 static void engine_broke(struct rota_reactor *reactor, int error);
 static void free_memory(struct rota_reactor *reactor);
 static void assert_nothing_is_left(const struct rota_reactor *reactor);
@@ -62,6 +61,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		return completions;
 	rota__current_reactor = reactor;
 	reactor->stats.turns++;
+	rota__foreign_wait_ended(reactor);
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
@@ -82,7 +82,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		engine_broke(reactor, completions);
 		return completions;
 	}
-	return completions > 0 || messages > 0 || has_work(reactor) ||
+	return completions > 0 || messages > 0 || rota__reactor_has_work(reactor) ||
 	       reactor->stats.switches != switches;
 }
 
@@ -146,22 +146,29 @@ static void note_turn_ns(struct rota_reactor *reactor)
 	reactor->now = now;
 }
 
+rota_ns rota__reactor_wait_until(struct rota_reactor *reactor, rota_ns deadline)
+{
+	rota_ns next = rota__wheel_next(&reactor->wheel);
+
+	if (next < deadline)
+		deadline = next;
+	if (deadline <= reactor->now || rota__reactor_has_work(reactor))
+		return 0;
+	/* What a burst of tasks left behind goes back before a wait, a little at a time. */
+	if (rota__stack_trim(&reactor->stacks, 1) && reactor->now + TRIM_AGAIN_NS < deadline)
+		deadline = reactor->now + TRIM_AGAIN_NS;
+	return deadline;
+}
+
 /* Wait only if there is nothing left to do and nobody has sent anything. */
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 {
-	rota_ns next = rota__wheel_next(&reactor->wheel);
 	bool may_sleep;
 	int count;
 
 	note_turn_ns(reactor);
-	if (next < deadline)
-		deadline = next;
-	/* What a burst of tasks left behind goes back before a wait, a little at a time. */
-	if (deadline > reactor->now && !has_work(reactor) && rota__stack_trim(&reactor->stacks, 1))
-		deadline = reactor->now + TRIM_AGAIN_NS < deadline ? reactor->now + TRIM_AGAIN_NS
-								   : deadline;
-	may_sleep = deadline > reactor->now && !has_work(reactor) &&
-		    rota__mailbox_may_sleep(reactor);
+	deadline = rota__reactor_wait_until(reactor, deadline);
+	may_sleep = deadline > 0 && rota__mailbox_may_sleep(reactor);
 	count = reactor->engine->poll(reactor->backend, reactor->completions,
 				      REACTOR_COMPLETIONS_MAX, may_sleep ? deadline : 0);
 	if (may_sleep) {
@@ -201,8 +208,7 @@ static void engine_broke(struct rota_reactor *reactor, int error)
 	abort();
 }
 
-/* Something to do before the reactor may wait. */
-static bool has_work(const struct rota_reactor *reactor)
+bool rota__reactor_has_work(const struct rota_reactor *reactor)
 {
 	return reactor->pass || reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
 	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
@@ -210,7 +216,7 @@ static bool has_work(const struct rota_reactor *reactor)
 
 rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
 {
-	if (!reactor->is_open || has_work(reactor) ||
+	if (!reactor->is_open || rota__reactor_has_work(reactor) ||
 	    __atomic_load_n(&reactor->mailbox.inbox, __ATOMIC_RELAXED))
 		return 0;
 	return rota__wheel_next(&reactor->wheel);

@@ -218,6 +218,15 @@ bool rota__reactor_flip(struct rota_reactor *reactor);
 /* No task, no operation, no connection. */
 bool rota__reactor_is_empty(const struct rota_reactor *reactor);
 
+/* Something to do before the reactor may wait. */
+bool rota__reactor_has_work(const struct rota_reactor *reactor);
+
+/*
+ * Until when to wait now, `deadline` at the latest; 0: not at all. reactor->now is fresh. May give
+ * some idle memory back.
+ */
+rota_ns rota__reactor_wait_until(struct rota_reactor *reactor, rota_ns deadline);
+
 /*
  * Write `KIND "NAME" spawned at FILE:LINE (FUNCTION)` to `out`, NUL-terminated. Any thread,
  * async-signal-safe.
@@ -239,6 +248,13 @@ unsigned rota__mailbox_take(struct rota_reactor *reactor);
 /* About to wait: true if it may; then rota__mailbox_woken must follow the wait. */
 bool rota__mailbox_may_sleep(struct rota_reactor *reactor);
 void rota__mailbox_woken(struct rota_reactor *reactor);
+
+/* At the beginning of a turn: what waited in the reactor's place, if anything, waits no more. */
+static inline void rota__foreign_wait_ended(struct rota_reactor *reactor)
+{
+	if (ROTA_UNLIKELY(__atomic_load_n(&reactor->mailbox.is_sleeping, __ATOMIC_RELAXED)))
+		rota__mailbox_woken(reactor);
+}
 
 /* Before its engine or its memory goes: whoever has sent a message may still be about to wake. */
 void rota__mailbox_wait_for_senders(struct rota_reactor *reactor);

@@ -206,6 +206,7 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 	engine->edge = options.edge;
 	engine->try_first = options.try_first;
 	engine->precise = kernel_has_precise_wait();
+	engine->pollable_fd = -1;
 	engine->events_max = options.events;
 	rota_list_init(&engine->submitted);
 	rota_list_init(&engine->queue);
@@ -233,6 +234,8 @@ static void close_engine(struct rota_backend *self)
 
 	ROTA_ASSERT(engine->lent == 0);
 	ROTA_ASSERT(engine->pool.free_count == engine->pool.count);
+	if (engine->pollable_fd >= 0)
+		close(engine->pollable_fd);
 	close(engine->wake_fd);
 	close(engine->epoll_fd);
 	rota__epoll_table_fini(&engine->table);
@@ -430,6 +433,20 @@ static void wake(struct rota_backend *self)
 
 /* ---- the rest ---- */
 
+static int pollable(struct rota_backend *self)
+{
+	return rota__epoll_pollable((struct rota__epoll *)self);
+}
+
+/* Of all that poll() looks at, epoll's events are the only ones that come by themselves. */
+static int prepare(struct rota_backend *self)
+{
+	const struct rota__epoll *engine = (const struct rota__epoll *)self;
+
+	ROTA_ASSERT(engine->pollable_fd >= 0); /* pollable() came first */
+	return !rota_list_is_empty(&engine->submitted) || !rota_list_is_empty(&engine->queue);
+}
+
 static int listen_on(struct rota_backend *self, const struct rota_listen_options *options)
 {
 	int fd = rota_backend_default_listen(self, options);
@@ -486,6 +503,8 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.buffer_return = buffer_return,
 	.poll = poll_engine,
 	.wake = wake,
+	.pollable = pollable,
+	.prepare = prepare,
 	.listen = listen_on,
 	.try_accept = try_accept,
 	.discard = discard,

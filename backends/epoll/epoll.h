@@ -84,6 +84,7 @@ struct rota__epoll {
 	struct rota_backend backend;
 	int epoll_fd;
 	int wake_fd;           /* an eventfd, watched edge-triggered: it never has to be read */
+	int pollable_fd;       /* an epoll instance with epoll_fd in it; -1 until it is asked for */
 	bool edge;             /* option trigger=edge */
 	bool try_first;        /* option try-first: a send is attempted before anything is armed */
 	bool precise;          /* epoll_pwait2 is there: timeouts in nanoseconds */
@@ -149,6 +150,9 @@ bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *
  * one still in use.
  */
 int rota__epoll_rebuild(struct rota__epoll *engine);
+
+/* The contract's pollable(): a descriptor that stays when epoll_fd is replaced. */
+int rota__epoll_pollable(struct rota__epoll *engine);
 
 /* Watch the wake-up descriptor through `epoll_fd`. Returns 0 or negative errno. */
 int rota__epoll_watch_wake(struct rota__epoll *engine, int epoll_fd);

@@ -337,6 +337,33 @@ int rota__epoll_watch_wake(struct rota__epoll *engine, int epoll_fd)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, engine->wake_fd, &event) < 0 ? -errno : 0;
 }
 
+static int watch_epoll(struct rota__epoll *engine, int pollable_fd, int epoll_fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	engine->stats.system_calls++;
+	return epoll_ctl(pollable_fd, EPOLL_CTL_ADD, epoll_fd, &event) < 0 ? -errno : 0;
+}
+
+int rota__epoll_pollable(struct rota__epoll *engine)
+{
+	int fd, status;
+
+	if (engine->pollable_fd >= 0)
+		return engine->pollable_fd;
+	engine->stats.system_calls++;
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	status = watch_epoll(engine, fd, engine->epoll_fd);
+	if (status < 0) {
+		close(fd);
+		return status;
+	}
+	engine->pollable_fd = fd;
+	return fd;
+}
+
 int rota__epoll_rebuild(struct rota__epoll *engine)
 {
 	int old = engine->epoll_fd;
@@ -347,6 +374,8 @@ int rota__epoll_rebuild(struct rota__epoll *engine)
 	if (fresh < 0)
 		return -errno;
 	status = rota__epoll_watch_wake(engine, fresh);
+	if (status == 0 && engine->pollable_fd >= 0)
+		status = watch_epoll(engine, engine->pollable_fd, fresh);
 	if (status < 0) {
 		close(fresh);
 		return status;

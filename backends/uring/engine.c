@@ -6,6 +6,7 @@
  * The one idea: poll() is one io_uring_enter at most, which submits, waits and collects at once,
  * and none at all when there is nothing to submit, to collect or to wait for.
  */
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -22,21 +23,30 @@ static int probe(const struct rota_backend_config *config, char text[ROTA_BACKEN
 	return status < 0 ? status : uring__probe(&options, &features, text);
 }
 
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* What open() has done so far, undone. */
 static void undo_open(struct uring_engine *engine)
 {
 	uring__buffers_close(engine);
 	uring__ring_close(engine);
 	uring__table_fini(&engine->table);
-	if (engine->wake_fd >= 0)
-		close(engine->wake_fd);
-	engine->wake_fd = -1;
+	close_if_open(&engine->pollable_fd);
+	close_if_open(&engine->signal_fd);
+	close_if_open(&engine->wake_fd);
 }
 
 static int open_parts(struct uring_engine *engine)
 {
 	int status;
 
+	engine->pollable_fd = -1;
+	engine->signal_fd = -1;
 	engine->stats.system_calls++;
 	engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (engine->wake_fd < 0)
@@ -129,6 +139,73 @@ static void wake(struct rota_backend *self)
 	errno = saved_errno;
 }
 
+static int watch(struct uring_engine *engine, int fd)
+{
+	/* Edge-triggered, taking the event is enough: the counter need not be read back. */
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	engine->stats.system_calls++;
+	return epoll_ctl(engine->pollable_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_pollable(struct uring_engine *engine)
+{
+	int status;
+
+	engine->stats.system_calls += 3;
+	engine->pollable_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (engine->pollable_fd < 0)
+		return -errno;
+	engine->signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->signal_fd < 0)
+		return -errno;
+	status = watch(engine, engine->signal_fd);
+	if (status == 0)
+		status = watch(engine, engine->wake_fd);
+	if (status == 0)
+		status = io_uring_register_eventfd(&engine->ring, engine->signal_fd);
+	return status;
+}
+
+/*
+ * Not the ring's own descriptor: with DEFER_TASKRUN it does not become readable for work that waits
+ * to be run on our thread (seen on Linux 6.18), while an eventfd is signalled for it. And wake_fd
+ * beside it, because the kernel does not signal an eventfd from inside another's wake-up, but some
+ * time later.
+ */
+static int pollable(struct rota_backend *self)
+{
+	struct uring_engine *engine = uring__engine(self);
+	int status;
+
+	if (engine->pollable_fd >= 0)
+		return engine->pollable_fd;
+	status = open_pollable(engine);
+	if (status < 0) {
+		close_if_open(&engine->signal_fd);
+		close_if_open(&engine->pollable_fd);
+		return status;
+	}
+	return engine->pollable_fd;
+}
+
+static int prepare(struct rota_backend *self)
+{
+	struct uring_engine *engine = uring__engine(self);
+	struct epoll_event events[2];
+
+	ROTA_ASSERT(engine->pollable_fd >= 0); /* pollable() came first */
+	/*
+	 * First take what has been signalled, then look: the kernel marks the ring before it
+	 * signals, so what comes in between is seen twice and nothing is missed.
+	 */
+	engine->stats.system_calls++;
+	rota_ignore(epoll_wait(engine->pollable_fd, events, 2, 0),
+		    "a signal handler ran: then the descriptor is readable for nothing");
+	return engine->backlogged || uring__sq_pending(engine) || uring__cq_ready(engine) ||
+	       uring__needs_collecting(engine);
+}
+
 static void stats(const struct rota_backend *self, struct rota_backend_stats *out)
 {
 	const struct uring_engine *engine = ROTA_CONTAINER_OF(self, const struct uring_engine,
@@ -151,6 +228,8 @@ const struct rota_backend_ops rota_backend_uring = {
 	.buffer_return = uring__buffer_return,
 	.poll = poll_engine,
 	.wake = wake,
+	.pollable = pollable,
+	.prepare = prepare,
 	.listen = rota_backend_default_listen,
 	.try_accept = rota_backend_default_try_accept,
 	.discard = rota_backend_default_discard,

@@ -169,7 +169,9 @@ struct uring_engine {
 	ROTA_ALIGNED(ROTA_ISOLATION_BYTES)
 	atomic_bool wake_pending; /* written to wake_fd, not yet seen */
 	_Atomic uint64_t wake_writes;
-	int wake_fd; /* read-only after open */
+	int wake_fd;     /* read-only after open */
+	int signal_fd;   /* an eventfd that the ring signals; -1 without pollable_fd */
+	int pollable_fd; /* an epoll instance with both in it; -1 until it is asked for */
 };
 
 static inline struct uring_engine *uring__engine(struct rota_backend *backend)

@@ -228,6 +228,28 @@ static void test_connect_out_of_descriptors_ends_with_error(void **state)
 	t_close(world, listener);
 }
 
+static void test_pollable_out_of_descriptors_says_so_and_works_later(void **state)
+{
+	struct t_world *world = *state;
+
+	/* None to be had, then one, then two: whatever is missing, nothing of it stays. */
+	for (rlim_t more = 0; more < 2; more++) {
+		struct rlimit before = allow_no_more_descriptors();
+		struct rlimit some;
+		int fd;
+
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &some), 0);
+		some.rlim_cur += more;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &some), 0);
+		fd = world->ops->pollable(world->backend);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		if (fd >= 0)
+			break; /* one is all it needs */
+		assert_int_equal(fd, -EMFILE);
+	}
+	assert_true(world->ops->pollable(world->backend) >= 0);
+}
+
 /* ---- connections ---- */
 
 struct thousand {
@@ -332,6 +354,7 @@ const struct t_test t_limit_tests[] = {
 	T_TEST(test_submit_thousands_and_cancel_them_before_one_poll),
 	T_KERNEL_TEST(test_accept_out_of_descriptors_ends_and_works_again_later, "RLIMIT_NOFILE"),
 	T_KERNEL_TEST(test_connect_out_of_descriptors_ends_with_error, "RLIMIT_NOFILE"),
+	T_KERNEL_TEST(test_pollable_out_of_descriptors_says_so_and_works_later, "RLIMIT_NOFILE"),
 	T_TEST(test_thousand_connections_each_get_their_own_bytes),
 	{ .name = NULL },
 };

@@ -4,7 +4,9 @@
  * tests; see contract.h.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/contract/contract.h"
 
@@ -160,6 +162,142 @@ static void test_wake_among_completions_disturbs_nothing(void **state)
 	t_close(world, server);
 }
 
+/* ---- a foreign loop waits ---- */
+
+static bool is_readable(int fd, int timeout_ms)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+	int count;
+
+	do
+		count = poll(&pollfd, 1, timeout_ms);
+	while (count < 0 && errno == EINTR);
+	assert_true(count >= 0);
+	return count;
+}
+
+/* Turn until the foreign loop may wait. */
+static void prepare(struct t_world *world)
+{
+	while (world->ops->prepare(world->backend))
+		t_turn(world, 0);
+}
+
+/* One round of a foreign loop: it waits, if it may, far longer than anything can take. */
+static void go_round(struct t_world *world, int fd)
+{
+	if (!world->ops->prepare(world->backend))
+		assert_true(is_readable(fd, (int)(FAR_NS / ROTA_NS_PER_MS)));
+	t_turn(world, 0);
+}
+
+static void test_pollable_is_one_descriptor_or_refused(void **state)
+{
+	struct t_world *world = *state;
+	int fd = world->ops->pollable(world->backend);
+
+	if (world->simulated) {
+		assert_int_equal(fd, -ENOTSUP);
+		assert_int_equal(world->ops->prepare(world->backend), 1);
+		return;
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(world->ops->pollable(world->backend), fd);
+}
+
+static void test_pollable_is_readable_for_what_comes_and_not_without(void **state)
+{
+	struct t_world *world = *state;
+	int fd = world->ops->pollable(world->backend);
+	struct t_op *receiving, *sending;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	receiving = t_receive(world, server);
+	for (size_t i = 0; i < 20; i++) {
+		/* given: nothing to do, however often one asks */
+		prepare(world);
+		while (is_readable(fd, 0)) {
+			t_turn(world, 0);
+			prepare(world);
+		}
+		assert_int_equal(world->ops->prepare(world->backend), 0);
+		assert_false(is_readable(fd, 0));
+		/* when */
+		sending = t_send(world, client, t_pattern() + i, 1);
+		assert_int_equal(world->ops->prepare(world->backend), 1);
+		/* then */
+		while (!sending->done || receiving->data.bytes <= i)
+			go_round(world, fd);
+	}
+	assert_memory_equal(receiving->data.data, t_pattern(), 20);
+	t_cancel(receiving);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+/* What is in the kernel but not in our hands keeps the loop from waiting, or ends its wait. */
+static void test_pollable_tells_of_what_a_small_poll_left_behind(void **state)
+{
+	struct t_world *world = *state;
+	int fd = world->ops->pollable(world->backend);
+	int pipes[8][2];
+	struct t_op *ops[8];
+	unsigned done = 0;
+
+	world->out_max = 1;
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(ops); i++) {
+		assert_int_equal(pipe(pipes[i]), 0);
+		ops[i] = t_poll_op(world, pipes[i][0], POLLIN);
+	}
+	prepare(world);
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(ops); i++)
+		assert_int_equal(write(pipes[i][1], "x", 1), 1);
+	while (done < ROTA_ARRAY_COUNT(ops)) {
+		go_round(world, fd);
+		done = 0;
+		for (unsigned i = 0; i < ROTA_ARRAY_COUNT(ops); i++)
+			done += ops[i]->done;
+	}
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(ops); i++) {
+		assert_int_equal(ops[i]->result, POLLIN);
+		t_close(world, pipes[i][0]);
+		t_close(world, pipes[i][1]);
+	}
+}
+
+static void test_pollable_is_readable_after_a_wake(void **state)
+{
+	struct t_world *world = *state;
+	int fd = world->ops->pollable(world->backend);
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t wakes = t_stats(world).wakes;
+
+		prepare(world);
+		world->ops->wake(world->backend);
+		while (t_stats(world).wakes == wakes)
+			go_round(world, fd);
+	}
+}
+
+static void test_pollable_never_loses_a_wake_from_another_thread(void **state)
+{
+	struct handover handover = { .world = *state };
+	struct t_world *world = *state;
+	int fd = world->ops->pollable(world->backend);
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, publish_and_wake, &handover), 0);
+	while (handover.seen < HANDOVERS) {
+		go_round(world, fd);
+		__atomic_store_n(&handover.seen,
+				 __atomic_load_n(&handover.published, __ATOMIC_SEQ_CST),
+				 __ATOMIC_SEQ_CST);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* ---- clocks, randomness ---- */
 
 static void test_clocks_go_forward_and_random_bytes_differ(void **state)
@@ -267,6 +405,11 @@ const struct t_test t_turn_tests[] = {
 	T_TEST(test_wake_is_used_up_by_the_poll_it_ends),
 	T_KERNEL_TEST(test_wake_from_another_thread_is_never_lost, "threads"),
 	T_TEST(test_wake_among_completions_disturbs_nothing),
+	T_TEST(test_pollable_is_one_descriptor_or_refused),
+	T_KERNEL_TEST(test_pollable_is_readable_for_what_comes_and_not_without, "descriptors"),
+	T_KERNEL_TEST(test_pollable_tells_of_what_a_small_poll_left_behind, "descriptors"),
+	T_KERNEL_TEST(test_pollable_is_readable_after_a_wake, "descriptors"),
+	T_KERNEL_TEST(test_pollable_never_loses_a_wake_from_another_thread, "threads"),
 	T_TEST(test_clocks_go_forward_and_random_bytes_differ),
 	T_TEST(test_probe_says_in_one_line_what_is_on),
 	T_TEST(test_options_unknown_or_malformed_are_refused_by_name),

@@ -223,6 +223,22 @@ struct rota_backend_ops {
 	void (*wake)(struct rota_backend *self);
 
 	/*
+	 * For a reactor inside a foreign loop: the descriptor which that loop waits for with POLLIN
+	 * in the place of poll(); see prepare(). Made at the first call, the same from then on,
+	 * whatever the engine does inside, and the engine's until close(). Returns it, -ENOTSUP (a
+	 * simulator; the default), or negative errno.
+	 */
+	int (*pollable)(struct rota_backend *self);
+
+	/*
+	 * Before each such wait, after pollable(). Returns 0: pollable() is readable as soon as
+	 * poll() has something to collect or wake() was called, and stays so until the next
+	 * prepare(); it may also be readable for nothing. Returns 1: poll() has something to do
+	 * already, perhaps to start what was submitted (the default). Must not block.
+	 */
+	int (*prepare)(struct rota_backend *self);
+
+	/*
 	 * A bound, listening, non-blocking, close-on-exec TCP (TCP_NODELAY inherited) or Unix
 	 * socket. A port or path in use is -EADDRINUSE, also when its owner set SO_REUSEPORT,
 	 * unless options->reuse_port. A Unix socket file nobody listens on is replaced. Returns the
@@ -285,6 +301,8 @@ struct rota_backend {
 ROTA_API rota_ns rota_backend_default_now(struct rota_backend *self);
 ROTA_API int64_t rota_backend_default_wall_ns(struct rota_backend *self);
 ROTA_API void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes);
+ROTA_API int rota_backend_default_pollable(struct rota_backend *self);
+ROTA_API int rota_backend_default_prepare(struct rota_backend *self);
 ROTA_API int rota_backend_default_listen(struct rota_backend *self,
 					 const struct rota_listen_options *options);
 ROTA_API int rota_backend_default_try_accept(struct rota_backend *self, int fd);

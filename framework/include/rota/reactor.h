@@ -87,9 +87,51 @@ ROTA_API bool rota_reactor_has_stopped(const struct rota_reactor *reactor);
 
 /*
  * The earliest time a turn has to be made although nothing happens; ROTA_NEVER for none, 0 when it
- * has work now.
+ * has work now. A look only: who wants to wait until then outside of a turn needs
+ * rota_reactor_prepare. Thread: the reactor's.
  */
 ROTA_API rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor);
+
+/*
+ * ---- inside a foreign loop ----
+ *
+ * A reactor can live on the thread of another event loop (glib, libuv, a plain poll(2)) and cost
+ * nothing while nothing happens. That loop waits in the reactor's place:
+ *
+ *	int fd = rota_reactor_pollable(reactor);
+ *
+ *	while (!rota_reactor_has_stopped(reactor)) {
+ *		rota_ns until = rota_reactor_prepare(reactor);
+ *
+ *		... wait for `fd` (POLLIN) until `until`, and for all else the loop waits for ...
+ *		... run the loop's own callbacks ...
+ *		if (`fd` is readable or `until` has come)
+ *			status = rota_reactor_run_once(reactor, 0);
+ *	}
+ *
+ * A turn runs tasks for about 0.5 ms at most, so the loop's own callbacks wait no longer for it.
+ * Those callbacks may post, spawn into the root scope and complete futures. Before the loop ends,
+ * rota_reactor_stop() and go on until it has stopped. tests/unit/framework/test_foreign.c does it with poll(2).
+ */
+
+/*
+ * The descriptor to wait for with POLLIN, level-triggered; the same as long as the engine is open,
+ * which it is after this. Borrowed: not to be read, written or closed. Returns it, or -ENOTSUP (the
+ * simulator: its time stands still outside of a drive), or negative errno. Thread: the reactor's;
+ * not from inside a turn (asserted).
+ */
+ROTA_API ROTA_MUST_USE int rota_reactor_pollable(struct rota_reactor *reactor);
+
+/*
+ * Right before each wait: may the foreign loop wait? Returns the time, on rota_now()'s clock, when
+ * a turn is due although the descriptor has not become readable (ROTA_NEVER: none), or 0: do not
+ * wait, a turn is due. From a return other than 0 to the next turn, whatever happens to the reactor
+ * makes the descriptor readable, a message from any thread included; but for what callbacks on this
+ * thread do to its tasks, of which only another call of this tells. May be called again without a
+ * turn in between. rota_reactor_pollable comes first, once (asserted). Thread: the reactor's; not
+ * from inside a turn (asserted).
+ */
+ROTA_API ROTA_MUST_USE rota_ns rota_reactor_prepare(struct rota_reactor *reactor);
 
 /*
  * The root scope: lives as long as the reactor; a failure in it is logged and does not cancel the

@@ -150,6 +150,38 @@ static void test_epoll_event_of_a_closed_file_does_not_spin_for_ever(void **stat
 }
 
 /* Open an engine and let one operation wait; whatever is missing, nothing is left behind. */
+/* It is registered with a loop we know nothing of, so it has to stay when all inside is new. */
+static void test_epoll_started_over_is_still_pollable(void **state)
+{
+	struct rota_backend *backend = open_engine("");
+	struct rota__epoll *engine = (struct rota__epoll *)backend;
+	struct rota_op receive = { .complete = on_completion, .kind = ROTA_OP_RECEIVE };
+	struct pollfd outside = { .fd = backend->ops->pollable(backend), .events = POLLIN };
+	int old = engine->epoll_fd;
+	int ends[2];
+
+	(void)state;
+	make_pair(ends);
+	receive.fd = ends[0];
+	backend->ops->submit(backend, &receive);
+	turn(backend);
+	assert_int_equal(rota__epoll_rebuild(engine), 0);
+	assert_int_not_equal(engine->epoll_fd, old);
+	assert_int_equal(backend->ops->pollable(backend), outside.fd);
+	assert_int_equal(backend->ops->prepare(backend), 0);
+	assert_int_equal(poll(&outside, 1, 0), 0);
+
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_int_equal(poll(&outside, 1, 0), 1);
+	assert_int_equal(turn(backend), 1);
+	end(backend, &receive);
+	backend->ops->wake(backend);
+	assert_int_equal(poll(&outside, 1, 0), 1);
+	rota_backend_destroy(backend);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void open_and_wait(void *arg)
 {
 	struct rota_backend_config config = { .options = "buffers=2x64" };
@@ -189,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_epoll_steady_request_costs_one_wait_one_receive_one_send),
 		cmocka_unit_test(test_epoll_event_of_a_closed_file_does_not_spin_for_ever),
+		cmocka_unit_test(test_epoll_started_over_is_still_pollable),
 		cmocka_unit_test(test_epoll_without_memory_says_so_and_keeps_nothing),
 	};
 
