@@ -18,6 +18,11 @@
  *	fails: -DMAIL -DNO_LOOK         the receiver sleeps without having looked again
  *	fails: -DMAIL -DNO_EXCHANGE     a sender wakes on what it loaded: two wake for one sleep
  *	fails: -DMAIL -DNO_COUNT        the receiver does not wait for senders before it closes
+ *	holds: -DMAIL -DOUTSIDE         a foreign loop waits in the receiver's place
+ *	fails: -DMAIL -DOUTSIDE -DNO_FENCE
+ *	fails: -DMAIL -DOUTSIDE -DNO_LOOK
+ *	fails: -DMAIL -DOUTSIDE -DMARK_STAYS    it closes, and somebody posts who finds it sleeping
+ *	fails: -DMAIL -DOUTSIDE -DPLAIN_UNMARK  it closes, and its store is still in the buffer
  *	holds: -DDRIVE                  reactors that stop together
  *	fails: -DDRIVE -DNO_NUDGE       the last one to stop tells nobody
  *	fails: -DDRIVE -DWAIT_ANYHOW    a turn that took the nudge goes on to wait
@@ -103,7 +108,9 @@ inline push(me, to)
 		fi
 	:: else
 	fi;
+#ifndef OUTSIDE
 	assert(!box[to].is_closed);
+#endif
 	atomic { box[to].senders--; old = 0 }
 }
 
@@ -142,6 +149,53 @@ inline turn(me)
 	fi
 }
 
+#ifdef OUTSIDE
+/*
+ * A turn that does not wait: the mark goes, a look and the exchange, and then the engine hands out
+ * whatever events there are, also those of messages not taken yet.
+ */
+inline turn_without_wait(me)
+{
+	stores[me]!0;
+	if
+	:: box[me].inbox > 0 ->
+		atomic { fence(me) -> got = got + box[me].inbox; box[me].inbox = 0 }
+	:: else
+	fi;
+	box[me].event = false
+}
+
+/* rota_reactor_prepare; the foreign loop may ask again without a turn. */
+inline prepare(me)
+{
+	stores[me]!1;
+#ifndef NO_FENCE
+	fence(me);
+#endif
+	may_wait = true;
+	if
+#ifndef NO_LOOK
+	:: box[me].inbox > 0 -> stores[me]!0; may_wait = false
+#endif
+	:: else
+	fi
+}
+
+/* rota__mailbox_wait_for_senders begins with it. */
+inline unmark(me)
+{
+#ifdef MARK_STAYS
+	skip
+#else
+#ifdef PLAIN_UNMARK
+	stores[me]!0
+#else
+	atomic { fence(me) -> box[me].is_sleeping = 0 }
+#endif
+#endif
+}
+#endif
+
 #ifdef MAIL
 
 proctype sender(byte me)
@@ -159,10 +213,31 @@ proctype receiver()
 	byte got;
 	byte deadlines = 2;
 
+#ifdef OUTSIDE
+	bool may_wait;
+
+	do
+	:: turn_without_wait(0);
+again:	   prepare(0);
+	   if
+	   :: got == SENDERS * ROUNDS -> break
+	   :: got > 0 -> break /* the program ends early, with messages nobody takes */
+	   :: got < SENDERS * ROUNDS && may_wait ->
+		if
+		:: box[0].event
+		:: deadlines > 0 -> deadlines--
+		:: deadlines > 0 -> deadlines--; goto again
+		fi
+	   :: !may_wait
+	   fi
+	od;
+	unmark(0);
+#else
 	do
 	:: got == SENDERS * ROUNDS -> break
 	:: else -> turn(0)
 	od;
+#endif
 #ifndef NO_COUNT
 	box[0].senders == 0;
 #endif

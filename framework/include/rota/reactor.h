@@ -109,9 +109,9 @@ ROTA_API rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor);
  *			status = rota_reactor_run_once(reactor, 0);
  *	}
  *
- * A turn runs tasks for about 0.5 ms at most, so the loop's own callbacks wait no longer for it.
- * Those callbacks may post, spawn into the root scope and complete futures. Before the loop ends,
- * rota_reactor_stop() and go on until it has stopped. tests/unit/framework/test_foreign.c does it with poll(2).
+ * A turn starts no task after 0.5 ms, so the loop's own callbacks have their turn as well. They may
+ * post, and complete futures. Before the loop ends, rota_reactor_stop() and go on until it has
+ * stopped. tests/foreign has all this for GLib and libuv.
  */
 
 /*
