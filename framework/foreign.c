@@ -16,7 +16,7 @@ int rota_reactor_pollable(struct rota_reactor *reactor)
 {
 	int status;
 
-	ROTA_ASSERT(!rota__current_reactor); /* between turns */
+	rota__assert_outside_turns(reactor);
 	status = rota_reactor_open(reactor);
 	return status < 0 ? status : reactor->engine->pollable(reactor->backend);
 }
@@ -25,7 +25,7 @@ rota_ns rota_reactor_prepare(struct rota_reactor *reactor)
 {
 	rota_ns until;
 
-	ROTA_ASSERT(!rota__current_reactor); /* between turns */
+	rota__assert_outside_turns(reactor);
 	if (!reactor->is_open)
 		return 0;
 	reactor->now = reactor->engine->now(reactor->backend);

@@ -38,6 +38,7 @@ struct rota_generator {
 	const char *name;
 	const struct rota_site *site;
 	struct generators_here *home;
+	struct rota_link home_link; /* on home->alive */
 };
 
 /* A thread's. */
@@ -46,6 +47,7 @@ struct generators_here {
 	/* the thread's own stack, and what runs on it outside tasks */
 	struct rota_context context;
 	struct rota_generator *running; /* the innermost, outside tasks */
+	struct rota_link alive;         /* not destroyed yet, by home_link, the oldest first */
 	bool is_ready;
 	bool is_adopted;
 };
@@ -59,10 +61,32 @@ static void generator_main(void *arg);
 
 /* ---- a thread's pool ---- */
 
+/* Also in a signal handler: when a generator's stack has overflowed. */
+static void describe(const void *object, char *out, size_t out_bytes)
+{
+	const struct rota_generator *generator = object;
+
+	rota__describe_place("generator", generator->name, generator->site, out, out_bytes);
+}
+
+/* Whoever is left behind is named: its stack goes with the thread. */
+static void assert_none_is_left(const struct generators_here *ending)
+{
+	char text[256];
+
+	if (!rota_list_is_empty(&ending->alive)) {
+		describe(ROTA_CONTAINER_OF(ending->alive.next, struct rota_generator, home_link),
+			 text, sizeof(text));
+		rota_log(ROTA_LOG_ERROR, "a thread ends before its %s was destroyed", text);
+	}
+	ROTA_ASSERT(rota_list_is_empty(&ending->alive));
+}
+
 static void thread_ends(void *arg)
 {
 	struct generators_here *ending = arg;
 
+	assert_none_is_left(ending);
 	rota__stack_thread_fini(&ending->stacks);
 	rota__stack_pool_fini(&ending->stacks);
 	ending->is_ready = false;
@@ -71,14 +95,6 @@ static void thread_ends(void *arg)
 static void make_key(void)
 {
 	key_status = -pthread_key_create(&at_thread_end, thread_ends);
-}
-
-/* In a signal handler, when a generator's stack has overflowed. */
-static void describe(const void *object, char *out, size_t out_bytes)
-{
-	const struct rota_generator *generator = object;
-
-	rota__describe_place("generator", generator->name, generator->site, out, out_bytes);
 }
 
 static int make_ready(void)
@@ -100,6 +116,7 @@ static int make_ready(void)
 		rota__stack_thread_fini(&here.stacks);
 		return status;
 	}
+	rota_list_init(&here.alive);
 	here.is_ready = true;
 	return 0;
 }
@@ -134,6 +151,7 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 	generator->name = options && options->name ? options->name : site->what;
 	generator->site = site;
 	generator->home = &here;
+	rota_list_push_back(&here.alive, &generator->home_link);
 	*out = generator;
 	return 0;
 }
@@ -144,6 +162,7 @@ void rota_generator_destroy(struct rota_generator *generator)
 		return;
 	rota_ignore(rota_generator_close(generator), "it has ended, that is all that is wanted");
 	ROTA_ASSERT(!generator->outer); /* somebody delegates to it */
+	rota_list_remove(&generator->home_link);
 	rota__context_retire(&generator->context);
 	rota__stack_release(&here.stacks, generator);
 }
@@ -333,6 +352,11 @@ int64_t rota_generator_delegate(struct rota_generator *self, struct rota_generat
 }
 
 /* ---- looking ---- */
+
+const struct rota_generator *rota__generator_running(void)
+{
+	return here.running;
+}
 
 bool rota_generator_has_ended(const struct rota_generator *generator)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <rota/error.h>
+#include <rota/generator.h>
 #include <rota/memory.h>
 #include <rota/reactor.h>
 
@@ -54,8 +55,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	unsigned messages;
 	int completions;
 
-	/* turns do not nest: one reactor at a time on a thread */
-	ROTA_ASSERT(!rota__current_reactor);
+	rota__assert_outside_turns(reactor);
 	completions = rota_reactor_open(reactor);
 	if (completions < 0)
 		return completions;
@@ -220,6 +220,35 @@ rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
 	    __atomic_load_n(&reactor->mailbox.inbox, __ATOMIC_RELAXED))
 		return 0;
 	return rota__wheel_next(&reactor->wheel);
+}
+
+/* What runs on this thread, inside a turn or a generator. */
+static void describe_caller(char *out, size_t out_bytes)
+{
+	const struct rota_generator *generator = rota__generator_running();
+	struct rota_task *task = rota__current_reactor ? rota__current_reactor->current : NULL;
+
+	if (task)
+		rota__describe_place("task", task->name, task->site, out, out_bytes);
+	else if (rota__current_reactor)
+		snprintf(out, out_bytes, "a callback of reactor %u", rota__current_reactor->index);
+	else
+		rota__describe_place("generator", rota_generator_name(generator),
+				     rota_generator_site(generator), out, out_bytes);
+}
+
+void rota__assert_outside_turns(const struct rota_reactor *reactor)
+{
+	char text[256];
+
+	if (ROTA_LIKELY(!rota__current_reactor && !rota__generator_running()))
+		return;
+	describe_caller(text, sizeof(text));
+	rota_log(ROTA_LOG_ERROR,
+		 "%s drives reactor %u: only what runs on the thread's own stack may", text,
+		 reactor->index);
+	ROTA_ASSERT(!rota__current_reactor);
+	ROTA_ASSERT(!rota__generator_running());
 }
 
 /* ---- life ---- */

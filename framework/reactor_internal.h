@@ -218,6 +218,12 @@ bool rota__reactor_flip(struct rota_reactor *reactor);
 /* No task, no operation, no connection. */
 bool rota__reactor_is_empty(const struct rota_reactor *reactor);
 
+/*
+ * Turns are made, and waited for, on the thread's own stack: asserts that no task, callback or
+ * generator calls, naming it.
+ */
+void rota__assert_outside_turns(const struct rota_reactor *reactor);
+
 /* Something to do before the reactor may wait. */
 bool rota__reactor_has_work(const struct rota_reactor *reactor);
 
@@ -258,6 +264,11 @@ static inline void rota__foreign_wait_ended(struct rota_reactor *reactor)
 
 /* Before its engine or its memory goes: whoever has sent a message may still be about to wake. */
 void rota__mailbox_wait_for_senders(struct rota_reactor *reactor);
+
+/* ---- generator.c ---- */
+
+/* The innermost generator that runs on this thread outside of tasks; NULL: none. */
+const struct rota_generator *rota__generator_running(void);
 
 /* ---- stack_census.c ---- */
 

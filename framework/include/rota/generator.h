@@ -58,7 +58,8 @@ ROTA_API ROTA_MUST_USE int rota_generator_create_at(rota_generator_fn fn, void *
 
 /*
  * Close it if it has not ended, and give it back. Not from inside itself (asserted); before its
- * thread ends (asserted). NULL is allowed. Suspends if the body awaits while it is closed.
+ * thread ends (asserted, naming it). NULL is allowed. Suspends if the body awaits while it is
+ * closed.
  */
 ROTA_API ROTA_SUSPENDS void rota_generator_destroy(struct rota_generator *generator);
 

@@ -615,9 +615,44 @@ static void drive_by_two(void)
 	rota_ignore(t_run(drive_both, NULL), "it dies");
 }
 
+static void *leave_one_behind(void *arg)
+{
+	struct rota_generator *generator;
+	void *value;
+
+	T_EQUAL(rota_generator_create(end_at_once, NULL, &generator), 0);
+	T_EQUAL(rota_generator_next(make(count_to, box(3)), &value), 1);
+	return arg;
+}
+
+static void end_thread_too_early(void)
+{
+	pthread_t thread;
+
+	T_EQUAL(pthread_create(&thread, NULL, leave_one_behind, NULL), 0);
+	pthread_join(thread, NULL);
+}
+
+/* Of another reactor than the driving task's, if there is one. */
+static int64_t make_a_turn(struct rota_generator *self, void *arg)
+{
+	struct rota_reactor *other;
+
+	(void)self;
+	(void)arg;
+	t_reactors_create(&other, 1);
+	return rota_reactor_run_once(other, 0);
+}
+
 static void test_generator_bad_use_is_named(void **state)
 {
 	(void)state;
+	bad_fn = make_a_turn;
+	t_expect_death(drive_bad, "task \"first task\" spawned at");
+	t_expect_death(drive_bad_alone, "generator \"fn\" spawned at");
+	t_expect_death(drive_bad_alone, "drives reactor 0: only what runs on the thread's own");
+	t_expect_death(end_thread_too_early,
+		       "a thread ends before its generator \"end_at_once\" spawned at");
 	bad_fn = drive_self;
 	t_expect_death(drive_bad, "generator->state != RUNNING");
 	bad_fn = leave_scope_open;

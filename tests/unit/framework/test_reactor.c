@@ -256,6 +256,23 @@ static void run_nested(void)
 	rota_ignore(rota_reactor_run(reactors[0]), "it dies");
 }
 
+static struct rota_reactor *nested;
+
+static void nest_in_callback(struct rota_message *message)
+{
+	(void)message;
+	rota_ignore(rota_reactor_run_once(nested, 0), "asserted");
+}
+
+static void run_in_callback(void)
+{
+	struct rota_message message = { .run = nest_in_callback };
+
+	t_reactors_create(&nested, 1);
+	rota_post(nested, &message);
+	rota_ignore(rota_reactor_run_once(nested, 0), "it dies");
+}
+
 static void run_close_with_tasks(void)
 {
 	struct rota_reactor *reactor;
@@ -271,6 +288,8 @@ static void test_reactor_nested_turns_and_closing_with_tasks_are_asserted(void *
 {
 	(void)state;
 	t_expect_death(run_nested, "!rota__current_reactor");
+	t_expect_death(run_nested, "task \"start->fn\" spawned at");
+	t_expect_death(run_in_callback, "a callback of reactor 0 drives reactor 0");
 	t_expect_death(run_close_with_tasks, "assertion failed");
 }
 
