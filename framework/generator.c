@@ -16,30 +16,8 @@
 #include <rota/error.h>
 #include <rota/generator.h>
 
+#include "framework/generator_internal.h"
 #include "framework/reactor_internal.h"
-
-enum generator_state { FRESH = 1, SUSPENDED, RUNNING, ENDED };
-
-struct rota_generator {
-	struct rota_context context; /* while suspended: where it goes on */
-	struct rota_context driver;  /* while running: who drives it, and where that goes on */
-	void *value;                 /* what it yielded */
-	void *sent;                  /* for its yield to return */
-	int thrown;                  /* 0, or what its yield is to fail with */
-	uint8_t state;               /* enum generator_state */
-	bool is_closing;
-	struct rota_generator *inner; /* yields in its place */
-	struct rota_generator *outer; /* in whose place it yields */
-	struct rota_generator *below; /* while running: the one that drives it, if one does */
-	struct rota_scope *scope;     /* while running: the task's when it was driven */
-	int64_t result;
-	rota_generator_fn fn;
-	void *arg;
-	const char *name;
-	const struct rota_site *site;
-	struct generators_here *home;
-	struct rota_link home_link; /* on home->alive */
-};
 
 /* A thread's. */
 struct generators_here {

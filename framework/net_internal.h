@@ -83,6 +83,12 @@ enum conn_state {
  */
 struct rota_session;
 
+/* A task that waits for its connection, in its frame. */
+struct conn_wait {
+	struct rota_future future;
+	const struct rota_conn *conn; /* for tools that look from outside */
+};
+
 struct rota_conn {
 	struct rota_op receive; /* RECEIVE, or POLL for a hang-up while receiving is off */
 	struct rota_op send;    /* SEND, SEND_MESSAGE, at last CLOSE */

@@ -10,23 +10,39 @@
  * by task.scope_link), each task's open scopes (task.scope outwards by scope.parent until
  * task.owner), and their children again. The stack census is an array of census.count entries of
  * census.bytes; those in use have a site.
+ *
+ * A suspended task's wait set has set.count waits of wait.bytes; each names a future, whose kind
+ * (wait.…) says what the future is part of: at minus io.future an operation, at minus
+ * timeout.future a timer, at 0 a call, a line's waiter or a connection's. A task that is inside a
+ * generator (task.generator) is suspended on that one's stack; generator.driver is where whoever
+ * drives it goes on, on the stack of generator.below or, at the last, on the task's own.
  */
 #include <stddef.h>
 
+#include <rota/channel.h>
+#include <rota/sync.h>
+
+#include "framework/generator_internal.h"
+#include "framework/net_internal.h"
 #include "framework/reactor_internal.h"
 
 #define OFFSETS_VERSION 1
-#define OFFSETS_COUNT 36
-
 struct offset_entry {
 	char name[40];
 	uint64_t value;
 };
 
-#define FIELD(text, type, field)                                                                   \
-	{                                                                                          \
-		text, offsetof(type, field)                                                        \
-	}
+enum {
+	OFFSETS_COUNT = 0
+#define FIELD(name, type, field) +1
+#define VALUE(name, number) +1
+#include "framework/offsets.def"
+};
+#undef FIELD
+#undef VALUE
+
+#define FIELD(name, type, field) { name, offsetof(type, field) },
+#define VALUE(name, number) { name, number },
 
 const struct rota__offsets {
 	char magic[8];
@@ -42,41 +58,6 @@ const struct rota__offsets {
 	.reactors = rota__reactors,
 	.entry_bytes = sizeof(struct offset_entry),
 	.entries = {
-		{ "reactors.count", ROTA_REACTORS_MAX },
-		FIELD("reactor.index", struct rota_reactor, index),
-		FIELD("reactor.current", struct rota_reactor, current),
-		FIELD("reactor.now", struct rota_reactor, now),
-		FIELD("reactor.root", struct rota_reactor, root),
-		FIELD("reactor.is_stopping", struct rota_reactor, is_stopping),
-		FIELD("reactor.census", struct rota_reactor, census),
-		{ "census.count", CENSUS_SITES },
-		{ "census.bytes", sizeof(struct rota_stack_census) },
-		FIELD("census.site", struct rota_stack_census, site),
-		FIELD("census.samples", struct rota_stack_census, samples),
-		FIELD("census.used_bytes_max", struct rota_stack_census, used_bytes_max),
-		FIELD("scope.parent", struct rota_scope, parent_),
-		FIELD("scope.task", struct rota_scope, task_),
-		FIELD("scope.deadline", struct rota_scope, deadline_),
-		FIELD("scope.reason", struct rota_scope, reason_),
-		FIELD("scope.children", struct rota_scope, children_),
-		FIELD("scope.unswept", struct rota_scope, unswept_),
-		FIELD("scope.children_count", struct rota_scope, children_count_),
-		FIELD("task.context", struct rota_task, context),
-		FIELD("task.reactor", struct rota_task, reactor),
-		FIELD("task.scope", struct rota_task, scope),
-		FIELD("task.owner", struct rota_task, owner),
-		FIELD("task.scope_link", struct rota_task, scope_link),
-		FIELD("task.waiting", struct rota_task, waiting),
-		FIELD("task.waiting_since", struct rota_task, waiting_since),
-		FIELD("task.state", struct rota_task, state),
-		FIELD("task.name", struct rota_task, name),
-		FIELD("task.site", struct rota_task, site),
-		FIELD("task.id", struct rota_task, id),
-		FIELD("task.fn", struct rota_task, fn),
-		FIELD("context.sp", struct rota_context, sp),
-		FIELD("context.fp", struct rota_context, fp),
-		FIELD("context.resume", struct rota_context, resume),
-		FIELD("context.stack_low", struct rota_context, stack_low),
-		FIELD("context.stack_bytes", struct rota_context, stack_bytes),
+#include "framework/offsets.def"
 	},
 };

@@ -93,15 +93,15 @@ void rota__stream_output(struct rota_conn *conn)
 /* Wait for the peer in `*place`, until somebody completes it there. From here on it may be idle. */
 static int wait_in(struct rota_conn *conn, struct rota_future **place, enum rota_wait_kind kind)
 {
-	struct rota_future future;
+	struct conn_wait wait = { .conn = conn };
 	int status;
 
 	ROTA_ASSERT(!*place); /* one reader, one writer at a time */
 	conn->active_at = conn->reactor->now;
-	rota_future_init(&future);
-	future.kind_ = (uint8_t)kind;
-	*place = &future;
-	status = (int)rota_await(&future);
+	rota_future_init(&wait.future);
+	wait.future.kind_ = (uint8_t)kind;
+	*place = &wait.future;
+	status = (int)rota_await(&wait.future);
 	*place = NULL;
 	return status;
 }

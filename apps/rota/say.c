@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known about tasks, as sentences.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "apps/rota/about.h"
+
+void say_task(struct snapshot *snapshot, uint32_t index, uint32_t reactor, struct text *text)
+{
+	const struct seen_task *task = &snapshot->tasks[index];
+	char name[TARGET_TEXT_BYTES];
+
+	about_name(snapshot->target, task, name);
+	text_add(text, "task %" PRIu64 " \"%s\"", task->id, name);
+	if (task->reactor != reactor)
+		text_add(text, " on reactor %" PRIu32, snapshot->reactors[task->reactor].index);
+}
+
+void say_frame(const struct frame *frame, struct text *text)
+{
+	text_add(text, "%s", frame->function);
+	if (frame->file)
+		text_add(text, " (%s:%d)", frame->file, frame->line);
+}
+
+void say_site(struct target *target, uint64_t address, struct text *text)
+{
+	struct site site;
+
+	if (about_site(target, address, &site))
+		text_add(text, "%s (%s:%d)", site.function, site.file, site.line);
+	else
+		text_add(text, "?");
+}
+
+/* ---- waits ---- */
+
+static void say_due(const struct wait *wait, int64_t now, struct text *text)
+{
+	text_add(text, "a timer");
+	if (wait->due == INT64_MAX) {
+		text_add(text, " that never fires");
+		return;
+	}
+	text_add(text, wait->due >= now ? ", due in " : ", due since ");
+	text_add_ns(text, wait->due >= now ? wait->due - now : now - wait->due);
+}
+
+static void say_descriptor(struct target *target, int fd, struct text *text)
+{
+	struct text descriptor = { 0 };
+
+	if (fd < 0)
+		return;
+	text_add(text, " on descriptor %d", fd);
+	about_descriptor(target, fd, &descriptor);
+	if (descriptor.length)
+		text_add(text, " (%s)", descriptor.data);
+}
+
+static void say_operation(struct target *target, const struct wait *wait, struct text *text)
+{
+	uint8_t kind = target_u8(target, wait->object, target->layout.op_kind);
+
+	if (kind < LAYOUT_KINDS_MAX && target->layout.operations[kind][0])
+		text_add(text, "%s", target->layout.operations[kind]);
+	else
+		text_add(text, "operation %u", kind);
+	say_descriptor(target, wait->fd, text);
+}
+
+static void say_call(struct snapshot *snapshot, const struct seen_task *task,
+		     const struct wait *wait, struct text *text)
+{
+	text_add(text, "a call to reactor %" PRIu32,
+		 target_u32(snapshot->target, wait->call_to,
+			    snapshot->target->layout.reactor_index));
+	if (wait->holder != NO_TASK) {
+		text_add(text, ", run by ");
+		say_task(snapshot, wait->holder, task->reactor, text);
+	}
+}
+
+static void say_holder(struct snapshot *snapshot, const struct seen_task *task,
+		       const struct wait *wait, const char *how, struct text *text)
+{
+	if (wait->holder == NO_TASK)
+		return;
+	text_add(text, "%s ", how);
+	say_task(snapshot, wait->holder, task->reactor, text);
+}
+
+/* Objects of <rota/sync.h> and <rota/channel.h>: what they are, and how they stand. */
+static void say_object(struct snapshot *snapshot, const struct seen_task *task,
+		       const struct wait *wait, struct text *text)
+{
+	struct target *target = snapshot->target;
+	const struct layout *layout = &target->layout;
+	uint64_t at = wait->object;
+
+	if (!strncmp(wait->kind, "rwlock", 6))
+		text_add(text, "rwlock 0x%" PRIx64 " to %s", at, wait->kind + 7);
+	else if (!strncmp(wait->kind, "channel", 7))
+		text_add(text, "channel 0x%" PRIx64 " to %s", at, wait->kind + 8);
+	else
+		text_add(text, "%s 0x%" PRIx64, wait->kind, at);
+	say_holder(snapshot, task, wait, strcmp(wait->kind, "once") ? " held by" : " done by",
+		   text);
+	if (!strcmp(wait->kind, "rwlock_write") && wait->holder == NO_TASK)
+		text_add(text, " (%" PRIu64 " readers)",
+			 target_u64(target, at, layout->rwlock_readers));
+	else if (!strcmp(wait->kind, "semaphore"))
+		text_add(text, " (%" PRIu64 " free)",
+			 target_u64(target, at, layout->semaphore_free));
+	else if (!strcmp(wait->kind, "latch"))
+		text_add(text, " (%" PRIu64 " left)", target_u64(target, at, layout->latch_left));
+	else if (!strcmp(wait->kind, "barrier"))
+		text_add(text, " (%" PRIu64 " of %" PRIu64 " there)",
+			 target_u64(target, at, layout->barrier_arrived),
+			 target_u64(target, at, layout->barrier_parties));
+	else if (!strncmp(wait->kind, "channel", 7))
+		text_add(text, " (%" PRIu32 " of %" PRIu32 " in it)",
+			 target_u32(target, at, layout->channel_count),
+			 target_u32(target, at, layout->channel_capacity));
+}
+
+void say_wait(struct snapshot *snapshot, const struct seen_task *task, const struct wait *wait,
+	      struct text *text)
+{
+	struct target *target = snapshot->target;
+	const struct seen_reactor *reactor = &snapshot->reactors[task->reactor];
+
+	if (!wait->object) {
+		text_add(text, "work");
+	} else if (!strcmp(wait->kind, "timer")) {
+		say_due(wait, snapshot_now(snapshot, reactor), text);
+	} else if (!strcmp(wait->kind, "io")) {
+		say_operation(target, wait, text);
+	} else if (!strcmp(wait->kind, "call")) {
+		say_call(snapshot, task, wait, text);
+	} else if (!strcmp(wait->kind, "task")) {
+		if (wait->holder == NO_TASK)
+			text_add(text, "a task's end");
+		say_holder(snapshot, task, wait, "the end of", text);
+	} else if (!strcmp(wait->kind, "scope")) {
+		text_add(text, "the %" PRIu64 " task(s) of its scope",
+			 target_u64(target, wait->scope, target->layout.scope_children_count));
+	} else if (!strncmp(wait->kind, "conn_", 5)) {
+		text_add(text, "%s", wait->kind + 5);
+		say_descriptor(target, wait->fd, text);
+	} else if (!strcmp(wait->kind, "future") || !wait->kind[0]) {
+		text_add(text, "future 0x%" PRIx64, wait->object);
+	} else {
+		say_object(snapshot, task, wait, text);
+	}
+	target_faulted(target);
+}
+
+/* ---- states ---- */
+
+static void say_waiting(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
+{
+	struct wait wait;
+
+	text_add(text, "waits in ");
+	say_frame(places_at(snapshot->places, task->spot), text);
+	text_add(text, " for ");
+	about_future(snapshot, task->future, task->kind, &wait);
+	say_wait(snapshot, task, &wait, text);
+	if (task->pending > 1)
+		text_add(text,
+			 task->needed < task->pending ? " or one of %u others" : " and %u others",
+			 task->pending - 1);
+}
+
+void say_state(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
+{
+	const struct seen_reactor *reactor = &snapshot->reactors[task->reactor];
+	int64_t now = snapshot_now(snapshot, reactor);
+
+	switch (task->state) {
+	case SEEN_RUNS:
+		text_add(text, "runs");
+		now = snapshot->target->is_core ? 0 : now - reactor->now;
+		if (now > 0) {
+			text_add(text, ", in a turn of ");
+			text_add_ns(text, now);
+		}
+		return;
+	case SEEN_READY:
+		text_add(text, "is ready to run");
+		return;
+	case SEEN_ENDED:
+		text_add(text, "has ended");
+		return;
+	default:
+		say_waiting(snapshot, task, text);
+		text_add(text, ", for ");
+		text_add_ns(text, now - task->since);
+	}
+}
+
+void say_reactor(struct snapshot *snapshot, const struct seen_reactor *reactor, struct text *text)
+{
+	uint32_t current = snapshot_task_at(snapshot, reactor->current);
+	int64_t away = snapshot_now(snapshot, reactor) - reactor->now;
+
+	if (!reactor->is_open) {
+		text_add(text, "is not running");
+	} else if (reactor->is_sleeping) {
+		text_add(text, "waits for events");
+	} else if (current == NO_TASK) {
+		text_add(text, "is in its turn");
+	} else {
+		text_add(text, "runs ");
+		say_task(snapshot, current, snapshot->tasks[current].reactor, text);
+	}
+	if (reactor->is_open && !reactor->is_sleeping && away > 0) {
+		text_add(text, ", for ");
+		text_add_ns(text, away);
+	}
+	if (reactor->is_stopping)
+		text_add(text, ", is stopping");
+	if (reactor->is_simulated)
+		text_add(text, ", simulated");
+}

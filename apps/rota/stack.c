@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stacks of suspended tasks, by frame pointers: rota is built with them, so the first frame
+ * outside of it is always right; further ones are if the program is built with them, too
+ * (-fno-omit-frame-pointer). On both machines a frame begins with the caller's frame pointer and,
+ * beside it, the return address.
+ */
+#include "apps/rota/places.h"
+
+/* No stack is larger than the largest class (<rota/task.h>); the thread's own may be. */
+#define FRAME_BYTES_MAX (UINT64_C(1) << 20)
+
+/* Generators inside each other that are followed. */
+#define GENERATORS_MAX 64
+
+struct walk {
+	struct target *target;
+	uint64_t *pcs;
+	uint64_t *generators;
+	unsigned count, max;
+};
+
+static bool add(struct walk *walk, uint64_t pc, uint64_t generator)
+{
+	if (!pc || walk->count == walk->max)
+		return false;
+	walk->pcs[walk->count] = pc;
+	if (walk->generators)
+		walk->generators[walk->count] = generator;
+	walk->count++;
+	return true;
+}
+
+/* The stack on which `context` is suspended; `generator` whose it is. */
+static void walk_context(struct walk *walk, uint64_t context, uint64_t generator)
+{
+	const struct layout *layout = &walk->target->layout;
+	uint64_t fp = target_u64(walk->target, context, layout->context_fp);
+	uint64_t low = fp;
+
+	if (!add(walk, target_u64(walk->target, context, layout->context_resume), generator))
+		return;
+	/* Each lies above the one before, so this comes to an end. */
+	while (fp && fp % 8 == 0 && fp >= low && fp - low < FRAME_BYTES_MAX) {
+		uint64_t frame[2]; /* the caller's frame pointer, where it goes on */
+
+		if (!target_read(walk->target, fp, frame, sizeof(frame)) || !frame[0] ||
+		    !add(walk, frame[1], generator))
+			return;
+		low = fp + sizeof(frame);
+		fp = frame[0];
+	}
+}
+
+unsigned stack_walk(struct target *target, uint64_t task, uint64_t pcs[], uint64_t generators[],
+		    unsigned max)
+{
+	const struct layout *layout = &target->layout;
+	struct walk walk = { target, pcs, generators, 0, max };
+	uint64_t context = task + layout->task_context;
+	uint64_t generator = target_u64(target, task, layout->task_generator);
+
+	for (unsigned depth = 0; generator && depth < GENERATORS_MAX; depth++) {
+		walk_context(&walk, context, generator);
+		context = generator + layout->generator_driver;
+		generator = target_u64(target, generator, layout->generator_below);
+	}
+	walk_context(&walk, context, 0);
+	return walk.count;
+}
+
+/* The first frame of a place that is not of the framework's; 0: none is. */
+static uint32_t user_spot_of(const struct place *place)
+{
+	for (unsigned i = 0; i < place->count; i++)
+		if (!place->frames[i].is_framework)
+			return places_spot(place, i);
+	return 0;
+}
+
+uint32_t stack_user_spot(struct places *places, uint64_t task)
+{
+	struct target *target = places_target(places);
+	uint64_t pcs[STACK_FRAMES_MAX];
+	unsigned count = stack_walk(target, task, pcs, NULL, STACK_FRAMES_MAX);
+	const struct place *place;
+	uint32_t spot = 0;
+
+	for (unsigned i = 0; i < count && !spot; i++)
+		spot = user_spot_of(places_find(places, pcs[i]));
+	if (spot || !count)
+		return spot;
+	/* A function that ends in `return rota_await(…)` has left the stack: a jump, no call. */
+	place = places_find(places, target_u64(target, task, target->layout.task_fn) + 1);
+	spot = user_spot_of(place);
+	if (spot)
+		return spot;
+	/* Of the framework's own: the function that waits, not what is inlined in it. */
+	place = places_find(places, pcs[0]);
+	return places_spot(place, place->count ? place->count - 1 : 0);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program that is stuck on purpose, for tests of the rota tool: two tasks that hold a mutex each
+ * and want the other's, one on each side of a call between two reactors, and tasks that wait for
+ * one thing of every kind. Says "stuck" once nothing moves any more.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rota/rota.h>
+
+#include "backends/backends.h"
+
+static struct rota_mutex first, second;
+static struct rota_reactor *reactors[2];
+
+static int64_t take_first(void *arg)
+{
+	(void)arg;
+	rota_ignore(rota_mutex_lock(&first), "that is the point");
+	rota_ignore(rota_yield(), "the other one takes its own");
+	return rota_mutex_lock(&second); /* a stands here */
+}
+
+static int64_t take_second(void *arg)
+{
+	(void)arg;
+	rota_ignore(rota_mutex_lock(&second), "that is the point");
+	rota_ignore(rota_yield(), "the other one takes its own");
+	return rota_mutex_lock(&first); /* b stands here */
+}
+
+static struct rota_mutex across;
+
+static int64_t far_side(void *arg)
+{
+	(void)arg;
+	return rota_mutex_lock(&across); /* far side */
+}
+
+static int64_t near_side(void *arg)
+{
+	(void)arg;
+	rota_ignore(rota_mutex_lock(&across), "that is the point");
+	return rota_call_on(reactors[1], far_side, NULL);
+}
+
+static int64_t receive_nothing(void *arg)
+{
+	struct rota_channel channel;
+	struct rota_channel_options options = { .message_bytes = 0, .capacity = 0 };
+
+	(void)arg;
+	rota_channel_init(&channel, &options);
+	return rota_channel_receive(&channel, NULL);
+}
+
+static int64_t sleep_long(void *arg)
+{
+	(void)arg;
+	return rota_sleep_ms(3600 * 1000);
+}
+
+static int64_t limited(void *arg)
+{
+	struct rota_future never;
+
+	(void)arg;
+	rota_future_init(&never);
+	return rota_await(&never);
+}
+
+static int64_t count_up(struct rota_generator *self, void *arg)
+{
+	(void)arg;
+	rota_ignore(rota_sleep_ms(3600 * 1000), "it stands here");
+	return rota_generator_yield(self, NULL, NULL);
+}
+
+static int64_t drive_generator(void *arg)
+{
+	struct rota_generator *numbers;
+	void *value;
+	int status = rota_generator_create(count_up, arg, &numbers);
+
+	if (status < 0)
+		return status;
+	status = rota_generator_next(numbers, &value);
+	rota_generator_destroy(numbers);
+	return status;
+}
+
+static int64_t wait_for_end(void *arg)
+{
+	return rota_await(arg);
+}
+
+static int64_t say_stuck(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 1000; i++)
+		rota_ignore(rota_yield(), "nobody cancels");
+	rota_ignore(write(STDOUT_FILENO, "stuck\n", 6), "who waits for it finds out");
+	return rota_sleep_ms(3600 * 1000);
+}
+
+static int64_t main_task(void *arg)
+{
+	struct rota_scope scope, limit;
+	struct rota_future end;
+	struct rota_spawn_options a = { .name = "a" }, b = { .name = "b" };
+	struct rota_spawn_options sleeper = { .name = "sleeper", .result = &end };
+
+	(void)arg;
+	rota_mutex_init(&first, ROTA_LOCAL);
+	rota_mutex_init(&second, ROTA_LOCAL);
+	rota_mutex_init(&across, ROTA_SHARED);
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn_with(&scope, take_first, NULL, &a);
+	rota_spawn_with(&scope, take_second, NULL, &b);
+	rota_spawn(&scope, near_side, NULL);
+	rota_spawn(&scope, receive_nothing, NULL);
+	rota_spawn_with(&scope, sleep_long, NULL, &sleeper);
+	rota_spawn(&scope, wait_for_end, &end);
+	rota_spawn(&scope, drive_generator, NULL);
+	rota_spawn(&scope, say_stuck, NULL);
+	rota_scope_open(&limit, rota_after_s(3600));
+	rota_spawn(&limit, limited, NULL);
+	return rota_scope_close(&limit) + rota_scope_close(&scope);
+}
+
+static void start(struct rota_message *message)
+{
+	(void)message;
+	rota_ignore(rota_spawn(rota_reactor_scope(reactors[0]), main_task, NULL),
+		    "nobody would be stuck, which is found out");
+}
+
+int main(void)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_epoll };
+	struct rota_message message = { .run = start };
+
+	for (unsigned i = 0; i < 2; i++) {
+		options.index = i;
+		if (rota_reactor_create(&options, &reactors[i]) < 0)
+			return 1;
+	}
+	rota_post(reactors[0], &message);
+	return rota_reactor_drive(reactors, 2);
+}

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""
+The rota tool on programs that are stuck in every way: test_rota.py BUILT_FOLDER
+
+A program says a line when nothing moves in it any more; the tool is asked only then, so no test
+depends on time.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+HANG_SECONDS = 120
+BUILT = "build/release"
+HERE = "tests/e2e/rota"
+
+LOOKED, CANNOT, USAGE, DEADLOCK = range(4)
+
+
+def rota(*arguments, **options):
+    """Exit status, output, complaints."""
+    done = subprocess.run([f"{BUILT}/apps/rota/rota", *map(str, arguments)], capture_output=True,
+                          text=True, timeout=HANG_SECONDS, check=False, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Program:
+    """A program of tests/e2e/rota that has said its line."""
+
+    def __init__(self, *arguments, name="stuck"):
+        self.process = subprocess.Popen([f"{BUILT}/{HERE}/{name}", *arguments],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = self.process.stdout.readline()
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate(timeout=HANG_SECONDS)
+
+
+def line_of(text, name="stuck.c"):
+    """FILE:LINE of the one line with `text` in it, as the compiler was told the name."""
+    with open(f"{HERE}/{name}", encoding="ascii") as source:
+        found = [number for number, line in enumerate(source, 1) if text in line]
+    assert len(found) == 1, (text, found)
+    return f"{HERE}/{name}:{found[0]}"
+
+
+class Stuck(unittest.TestCase):
+    """All kinds of waits, and two deadlocks."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.program = Program()
+        cls.status, cls.out, cls.complaints = rota("tree", cls.program.pid)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.program.__exit__()
+
+    def expect(self, *parts):
+        """One line of the tree has all parts."""
+        for line in self.out.splitlines():
+            if all(part in line for part in parts):
+                return
+        self.fail(f"no line with {parts} in\n{self.out}{self.complaints}")
+
+    def test_deadlock_is_named_with_both_tasks_and_where_they_wait(self):
+        self.assertEqual((self.status, self.complaints), (DEADLOCK, ""), self.out)
+        self.expect("deadlock: ", 'task 2 "a"', f"take_first ({line_of('lock(&second); /* a')})",
+                    'held by task 3 "b"', f"take_second ({line_of('lock(&first); /* b')})",
+                    'held by task 2 "a"')
+
+    def test_deadlock_over_a_call_between_reactors_is_named(self):
+        self.expect("deadlock: ", '"near_side" on reactor 0', "a call to reactor 1",
+                    '"far_side" on reactor 1', f"far_side ({line_of('lock(&across); /* far')})",
+                    '"near_side" on reactor 0')
+
+    def test_waits_of_every_kind_say_for_what(self):
+        self.expect('"main_task"', "the 1 task(s) of its scope", "deadline in 59 min")
+        self.expect('"receive_nothing"', f"({line_of('receive(&channel')})", "channel 0x",
+                    "0 of 0 in it")
+        self.expect('"sleeper"', "a timer, due in 59 min")
+        self.expect('"wait_for_end"', 'for the end of task 6 "sleeper"')
+        self.expect('"limited"', "future 0x", "deadline in 59 min")
+        self.expect('"drive_generator"', f"count_up ({line_of('it stands here')})", "timer")
+
+    def test_stacks_show_generators_and_who_drives_them(self):
+        _, out, _ = rota("tree", "--stacks", self.program.pid)
+        inside = out[out.index('inside generator "count_up"'):]
+        self.assertLess(inside.index("count_up (tests"), inside.index("driven by"))
+        self.assertIn("drive_generator (tests", inside[inside.index("driven by"):])
+
+    def test_json_says_the_same(self):
+        status, out, _ = rota("tree", "--json", self.program.pid)
+        seen = json.loads(out)
+        tasks = {task["name"]: task for task in seen["reactors"][0]["tasks"]}
+        self.assertEqual(status, DEADLOCK)
+        self.assertEqual(tasks["a"]["waits"]["task"], {"reactor": 0, "id": tasks["b"]["id"]})
+        self.assertEqual(tasks["a"]["waits"]["kind"], "mutex")
+        self.assertEqual(tasks["a"]["parent"], tasks["main_task"]["id"])
+        self.assertEqual(len(seen["deadlocks"]), 2)
+
+    def test_ps_counts_and_all_lists(self):
+        status, out, _ = rota("ps", self.program.pid)
+        self.assertEqual(status, DEADLOCK)
+        self.assertRegex(out, r"\n +1  waits  mutex +[^\n]* take_first \(")
+        _, out, _ = rota("ps", "--all", self.program.pid)
+        self.assertRegex(out, r"\n +0 +2  a +waits  mutex ")
+
+    def test_stopped_process_is_as_readable_and_stays_stopped(self):
+        with Program() as stopped:
+            os.kill(stopped.pid, signal.SIGSTOP)
+            os.waitpid(stopped.pid, os.WUNTRACED)
+            status, out, _ = rota("tree", stopped.pid)
+            with open(f"/proc/{stopped.pid}/stat", encoding="ascii") as stat:
+                self.assertEqual(stat.read().split()[2], "T")
+        self.assertEqual(status, DEADLOCK)
+        passing = r"0x\w+|\d+ (ms|us)|\d+\.\d s|process \d+|stack \d+ of \d+"
+        self.assertEqual(re.sub(passing, "", out), re.sub(passing, "", self.out))
+
+
+class Refused(unittest.TestCase):
+    """What cannot be looked into is one sentence."""
+
+    def expect(self, status, said, *arguments, **options):
+        got, out, complaints = rota(*arguments, **options)
+        self.assertEqual((got, out), (status, ""), complaints)
+        self.assertEqual(complaints.count("\n"), 1, complaints)
+        self.assertIn(said, complaints)
+
+    def test_no_such_process(self):
+        with subprocess.Popen(["true"]) as gone:
+            gone.wait()
+        self.expect(CANNOT, f"there is no process {gone.pid}", "tree", gone.pid)
+
+    def test_process_without_rota(self):
+        with subprocess.Popen(["sleep", "600"]) as other:
+            self.expect(CANNOT, "has no rota in it", "tree", other.pid)
+            other.kill()
+
+    def test_no_core_file(self):
+        self.expect(CANNOT, "no core file", "tree", __file__)
+        self.expect(CANNOT, "cannot open", "tree", "/nowhere/core")
+
+    def test_other_user(self):
+        if os.getuid() != 0:
+            self.skipTest("needs root, to become somebody else")
+        with Program() as program:
+            # A copy: the tree may lie where nobody but root may go.
+            with open(f"{BUILT}/apps/rota/rota", "rb") as tool:
+                copy = os.memfd_create("rota", 0)
+                os.write(copy, tool.read())
+            done = subprocess.run([f"/proc/self/fd/{copy}", "tree", str(program.pid)],
+                                  user=65534, group=65534, extra_groups=[], pass_fds=[copy],
+                                  capture_output=True, text=True, timeout=HANG_SECONDS,
+                                  check=False)
+            os.close(copy)
+        self.assertEqual((done.returncode, done.stdout), (CANNOT, ""), done.stderr)
+        self.assertIn("not allowed to look into process", done.stderr)
+        self.assertIn("root", done.stderr)
+
+    def test_wrong_usage(self):
+        for arguments in ((), ("tree",), ("grow", "1"), ("tree", "--colour", "1")):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(rota(*arguments)[0], USAGE)
+        status, out, complaints = rota("--help")
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        self.assertIn("Exit status", out)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        BUILT = sys.argv.pop(1)
+    unittest.main()
