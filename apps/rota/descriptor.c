@@ -19,7 +19,7 @@
 /* An end as the kernel prints it: the address in words of the machine's order, hexadecimal. */
 static void say_end(const char *hex, struct text *text)
 {
-	unsigned char bytes[16];
+	unsigned char bytes[16] = { 0 };
 	char printed[INET6_ADDRSTRLEN] = "?";
 	const char *colon = strchr(hex, ':');
 	size_t words = colon ? (size_t)(colon - hex) / 8 : 0;

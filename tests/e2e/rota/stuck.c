@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that is stuck on purpose, for tests of the rota tool: two tasks that hold a mutex each
- * and want the other's, one on each side of a call between two reactors, and tasks that wait for
- * one thing of every kind. Says "stuck" once nothing moves any more.
+ * A program that is stuck on purpose, for tests of the rota tool. Says "stuck" once nothing moves
+ * any more. Without an argument: two tasks that hold a mutex each and want the other's, one on each
+ * side of a call between two reactors, and tasks that wait for one thing of every kind. "spin": a
+ * task that never comes back; "block": one that waits in the kernel; "crowd": a hundred thousand
+ * tasks.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <rota/rota.h>
 
 #include "backends/backends.h"
+
+/* Tasks. */
+#define CROWD 100000
 
 static struct rota_mutex first, second;
 static struct rota_reactor *reactors[2];
@@ -33,9 +38,12 @@ static int64_t take_second(void *arg)
 
 static struct rota_mutex across;
 
+static bool has_far_side;
+
 static int64_t far_side(void *arg)
 {
 	(void)arg;
+	has_far_side = true;
 	return rota_mutex_lock(&across); /* far side */
 }
 
@@ -96,12 +104,26 @@ static int64_t wait_for_end(void *arg)
 	return rota_await(arg);
 }
 
-static int64_t say_stuck(void *arg)
+static void say(void)
+{
+	rota_ignore(write(STDOUT_FILENO, "stuck\n", 6), "who waits for it finds out");
+}
+
+/* On the other reactor: whatever has begun there waits. */
+static int64_t look_over(void *arg)
 {
 	(void)arg;
-	for (int i = 0; i < 1000; i++)
+	return has_far_side;
+}
+
+/* After some turns nobody else moves. */
+static int64_t say_stuck(void *arg)
+{
+	for (int i = 0; i < 10; i++)
 		rota_ignore(rota_yield(), "nobody cancels");
-	rota_ignore(write(STDOUT_FILENO, "stuck\n", 6), "who waits for it finds out");
+	while (arg && rota_call_on(reactors[1], look_over, NULL) == 0)
+		continue;
+	say();
 	return rota_sleep_ms(3600 * 1000);
 }
 
@@ -124,23 +146,71 @@ static int64_t main_task(void *arg)
 	rota_spawn_with(&scope, sleep_long, NULL, &sleeper);
 	rota_spawn(&scope, wait_for_end, &end);
 	rota_spawn(&scope, drive_generator, NULL);
-	rota_spawn(&scope, say_stuck, NULL);
+	rota_spawn(&scope, say_stuck, &scope);
 	rota_scope_open(&limit, rota_after_s(3600));
 	rota_spawn(&limit, limited, NULL);
 	return rota_scope_close(&limit) + rota_scope_close(&scope);
 }
 
+/* ---- other ways ---- */
+
+static int64_t spin(void *arg)
+{
+	volatile uint64_t turns = 0;
+
+	say();
+	while (!arg)
+		turns = turns + 1; /* for ever */
+	return 0;
+}
+
+static int64_t block(void *arg)
+{
+	int ends[2];
+	char byte;
+
+	(void)arg;
+	if (pipe(ends) < 0)
+		return -errno;
+	say();
+	return read(ends[0], &byte, 1); /* nobody writes */
+}
+
+static int64_t crowd(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_scope_open(&scope, ROTA_NEVER);
+	for (unsigned i = 0; i < CROWD; i++)
+		rota_ignore(rota_spawn(&scope, sleep_long, NULL), "the close has it");
+	rota_spawn(&scope, say_stuck, NULL);
+	return rota_scope_close(&scope);
+}
+
+static const struct {
+	const char *name;
+	rota_task_fn fn;
+} ways[] = { { "all", main_task }, { "spin", spin }, { "block", block }, { "crowd", crowd } };
+
+static rota_task_fn way = main_task;
+static const struct rota_spawn_options way_options = { .name = "way" };
+
 static void start(struct rota_message *message)
 {
 	(void)message;
-	rota_ignore(rota_spawn(rota_reactor_scope(reactors[0]), main_task, NULL),
+	rota_ignore(rota_spawn_with(rota_reactor_scope(reactors[0]), way, NULL, &way_options),
 		    "nobody would be stuck, which is found out");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct rota_reactor_options options = { .engine = &rota_backend_epoll };
 	struct rota_message message = { .run = start };
+
+	for (size_t i = 0; argc > 1 && i < ROTA_ARRAY_COUNT(ways); i++)
+		if (!strcmp(argv[1], ways[i].name))
+			way = ways[i].fn;
 
 	for (unsigned i = 0; i < 2; i++) {
 		options.index = i;

@@ -9,9 +9,12 @@ depends on time.
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 HANG_SECONDS = 120
@@ -31,11 +34,22 @@ def rota(*arguments, **options):
 class Program:
     """A program of tests/e2e/rota that has said its line."""
 
-    def __init__(self, *arguments, name="stuck"):
-        self.process = subprocess.Popen([f"{BUILT}/{HERE}/{name}", *arguments],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *arguments, path=None, **options):
+        self.process = subprocess.Popen([path or f"{BUILT}/{HERE}/stuck", *arguments],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        **options)
         self.said = self.process.stdout.readline()
         self.pid = self.process.pid
+        while self.said and "spin" not in arguments and not self.is_asleep():
+            pass
+
+    def is_asleep(self):
+        """Whether all threads wait in the kernel, so that nothing changes any more."""
+        states = []
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="ascii") as stat:
+                states.append(stat.read().rpartition(")")[2].split()[0])
+        return set(states) == {"S"}
 
     def __enter__(self):
         return self
@@ -84,7 +98,7 @@ class Stuck(unittest.TestCase):
                     '"near_side" on reactor 0')
 
     def test_waits_of_every_kind_say_for_what(self):
-        self.expect('"main_task"', "the 1 task(s) of its scope", "deadline in 59 min")
+        self.expect('"way"', "the 1 task(s) of its scope", "deadline in 59 min")
         self.expect('"receive_nothing"', f"({line_of('receive(&channel')})", "channel 0x",
                     "0 of 0 in it")
         self.expect('"sleeper"', "a timer, due in 59 min")
@@ -105,7 +119,7 @@ class Stuck(unittest.TestCase):
         self.assertEqual(status, DEADLOCK)
         self.assertEqual(tasks["a"]["waits"]["task"], {"reactor": 0, "id": tasks["b"]["id"]})
         self.assertEqual(tasks["a"]["waits"]["kind"], "mutex")
-        self.assertEqual(tasks["a"]["parent"], tasks["main_task"]["id"])
+        self.assertEqual(tasks["a"]["parent"], tasks["way"]["id"])
         self.assertEqual(len(seen["deadlocks"]), 2)
 
     def test_ps_counts_and_all_lists(self):
@@ -125,6 +139,126 @@ class Stuck(unittest.TestCase):
         self.assertEqual(status, DEADLOCK)
         passing = r"0x\w+|\d+ (ms|us)|\d+\.\d s|process \d+|stack \d+ of \d+"
         self.assertEqual(re.sub(passing, "", out), re.sub(passing, "", self.out))
+
+
+class Ways(unittest.TestCase):
+    """Other ways to be stuck, and other shapes of programs."""
+
+    def test_spinning_task_is_named(self):
+        with Program("spin") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""), out)
+        self.assertRegex(out, r'reactor 0 runs task 1 "way", for \d')
+        self.assertRegex(out, r'task 1 "way" \[start [^\n]* runs, in a turn of \d')
+
+    def test_task_blocked_in_the_kernel_is_named(self):
+        with Program("block") as program:
+            status, out, _ = rota("tree", program.pid)
+        self.assertEqual(status, LOOKED)
+        self.assertRegex(out, r'reactor 0 runs task 1 "way", for \d')
+
+    def test_crowd_is_grouped_and_complete(self):
+        if "tsan" in BUILT:
+            self.skipTest("the thread sanitizer has no room for so many tasks")
+        with Program("crowd") as program:
+            status, out, _ = rota("ps", program.pid)
+            self.assertEqual(status, LOOKED)
+            self.assertRegex(out, r"\n +100000  waits  timer [^\n]*crowd [^\n]*sleep_long")
+            _, out, _ = rota("tree", program.pid)
+            self.assertLess(len(out.splitlines()), 40)
+            self.assertIn("... and 99992 more", out)
+            _, out, _ = rota("ps", "--all", program.pid)
+            self.assertEqual(len(out.splitlines()), 100000 + 2 + 2)
+
+    def test_stripped_program_shows_names_and_spawn_sites(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/stripped"
+            subprocess.run(["strip", "-o", path, f"{BUILT}/{HERE}/stuck"], check=True)
+            with Program(path=path) as program:
+                status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (DEADLOCK, ""))
+        self.assertRegex(out, r'task 2 "a" \[main_task \(' + HERE + r"/stuck.c:\d+\)\] waits in "
+                              r'stripped\+0x[0-9a-f]+ for mutex 0x[0-9a-f]+ held by task 3 "b"')
+
+    def test_program_deleted_since_is_readable(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/deleted"
+            shutil.copy(f"{BUILT}/{HERE}/stuck", path)
+            with Program(path=path) as program:
+                os.unlink(path)
+                status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (DEADLOCK, ""))
+        self.assertIn("take_first (" + line_of("lock(&second); /* a"), out)
+
+
+class Core(unittest.TestCase):
+    """A core file says what the process would have said."""
+
+    @classmethod
+    def setUpClass(cls):
+        if "asan" in BUILT or "tsan" in BUILT:
+            raise unittest.SkipTest("sanitizers' address spaces are too large for core files")
+        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as pattern:
+            if pattern.read().strip() not in ("core", "core.%p"):
+                raise unittest.SkipTest("core files go elsewhere")
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = cls.folder.name + "/program"
+        shutil.copy(f"{BUILT}/{HERE}/stuck", cls.path)
+        cls.core = cls.kill(cls.path)
+        if not cls.core:
+            raise unittest.SkipTest("no core file is written here")
+
+    @classmethod
+    def kill(cls, path, *arguments):
+        """The core file of a program that is killed while it is stuck; None: there is none."""
+        def allow():
+            hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+            resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+        with Program(*arguments, path=path, cwd=cls.folder.name, preexec_fn=allow) as program:
+            program.process.send_signal(signal.SIGABRT)
+            program.process.wait(HANG_SECONDS)
+        for name in ("core", f"core.{program.pid}"):
+            if os.path.exists(f"{cls.folder.name}/{name}"):
+                core = f"{cls.folder.name}/core-of-{program.pid}"
+                os.rename(f"{cls.folder.name}/{name}", core)
+                return core
+        return None
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def test_deadlock_is_named_with_both_tasks_and_where_they_wait(self):
+        for executable in ((), (self.path,)):
+            status, out, complaints = rota("tree", self.core, *executable)
+            self.assertEqual((status, complaints), (DEADLOCK, ""), out)
+            self.assertRegex(out, r'deadlock: task 2 "a" on reactor 0 waits in take_first \('
+                             + re.escape(line_of("lock(&second); /* a"))
+                             + r'\) for mutex 0x\w+ held by task 3 "b", which waits in '
+                             r"take_second \(" + re.escape(line_of("lock(&first); /* b")))
+            self.assertIn("near_side", out)
+
+    def test_program_elsewhere_is_asked_for_and_taken(self):
+        os.rename(self.path, self.path + ".moved")
+        try:
+            status, out, _ = rota("tree", self.core, self.path + ".moved")
+            self.assertEqual(status, DEADLOCK)
+            self.assertIn("take_first (" + line_of("lock(&second); /* a"), out)
+            # Without it, what was in memory is still there: tasks, waits, who holds what.
+            status, out, _ = rota("tree", self.core)
+            self.assertEqual(status, DEADLOCK)
+            self.assertRegex(out, r"for mutex 0x\w+ held by task 3")
+        finally:
+            os.rename(self.path + ".moved", self.path)
+
+    def test_truncated_core_file_is_no_crash(self):
+        bytes_all = os.path.getsize(self.core)
+        for part in (0, 10, 64, 1000, 5000, bytes_all // 1000, bytes_all // 2):
+            cut = self.folder.name + "/cut"
+            with open(self.core, "rb") as whole, open(cut, "wb") as out:
+                out.write(whole.read(part))
+            self.assertIn(rota("tree", cut, self.path)[0], (LOOKED, CANNOT, DEADLOCK), part)
 
 
 class Refused(unittest.TestCase):
