@@ -189,8 +189,60 @@ struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);
 int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket);
 void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket);
 
+/* address.c */
+
+/* 0.0.0.0 or :: */
+bool sim__is_any_host(const struct rota_address *address);
+/* The same name of a Unix socket. */
+bool sim__names_equal(const struct rota_address *a, const struct rota_address *b);
 /*
- * socket.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait on the socket.
+ * Would a listener bound to `bound` stand in the way of another at `wanted`, or (the same question)
+ * take a call to it?
+ */
+bool sim__addresses_meet(const struct rota_address *bound, const struct rota_address *wanted);
+void sim__set_port(struct rota_address *address, uint16_t port);
+
+/* socket.c: a socket's life, and what the other end's doing does to it */
+
+static inline bool sim__is_local(const struct sim_socket *socket)
+{
+	return socket->local.any.sa_family == AF_UNIX;
+}
+
+/*
+ * TCP: both directions have ended, or a reset came; the kernel calls this state CLOSE (or
+ * TIME_WAIT).
+ */
+static inline bool sim__is_over(const struct sim_socket *socket)
+{
+	return socket->reset || (socket->fin_sent && socket->fin_received);
+}
+
+/* A listener shut down for receiving: takes no more connections. */
+static inline bool sim__is_deaf(const struct sim_socket *listener)
+{
+	return listener->shutdown & SIM_SHUT_RECEIVE;
+}
+
+/* A socket without descriptor, or NULL. */
+struct sim_socket *sim__socket_create(enum sim_socket_kind kind);
+/* Free it, as if it had never been. */
+void sim__socket_free(struct rota_sim_world *world, struct sim_socket *socket);
+/* Take it out of the world as close(2) does, and free it; it may have a descriptor or not. */
+void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket);
+/* Reset what waits in a listener's backlog. */
+void sim__drop_backlog(struct rota_sim_world *world, struct sim_socket *listener);
+size_t sim__unread_bytes(const struct sim_socket *socket);
+void sim__receive_fin(struct rota_sim_world *world, struct sim_socket *socket);
+/*
+ * An RST: EPIPE for who has seen the other's FIN before, as in tcp_reset(). What was received stays
+ * readable.
+ */
+void sim__receive_reset(struct rota_sim_world *world, struct sim_socket *socket);
+
+/*
+ * listen.c and transfer.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait
+ * on the socket.
  */
 
 int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *options);
@@ -207,22 +259,42 @@ int sim__receive(struct rota_sim_world *world, struct sim_socket *socket, char *
 		 size_t bytes_max);
 /* Would sim__receive say something else than -EAGAIN? */
 bool sim__is_readable(const struct sim_socket *socket);
-size_t sim__unread_bytes(const struct sim_socket *socket);
 uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_socket *socket);
 int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int how);
 int sim__socket_address(const struct sim_socket *socket, bool peer, struct rota_address *out);
-/* Take it out of the world and free it; it may have a descriptor or not. */
-void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket);
 
-/* engine.c */
+/* operations.c: from submit() to the completion; the engine's slots, and what attempts do */
 
+void sim__op_submit(struct rota_backend *self, struct rota_op *op);
+void sim__op_cancel(struct rota_backend *self, struct rota_op *op);
+/* What was submitted is runnable from now on. */
+void sim__ops_start(struct sim_instance *instance);
+/* A runnable operation waits for a change of `socket`. */
+void sim__op_wait(struct sim_instance *instance, struct rota_op *op, struct sim_socket *socket);
+/*
+ * Keep a completion until it is due; those of one operation stay in order. Room has been checked.
+ */
+void sim__op_complete(struct sim_instance *instance, const struct rota_completion *completion);
+/* The terminal one, with `result`. */
+void sim__op_end(struct sim_instance *instance, struct rota_op *op, int result);
+/* Hand out completions that are due. Returns how many. */
+unsigned sim__ops_deliver(struct sim_instance *instance, struct rota_completion *out,
+			  unsigned out_max);
 /* Something about `socket` changed: its waiting operations are worth an attempt. */
 void sim__wake_waiting(struct rota_sim_world *world, struct sim_socket *socket);
 const char *sim__op_name(unsigned kind);
-/* Has poll() something to do here and now? */
-bool sim__instance_has_work(const struct sim_instance *instance);
 /* When its earliest held-back completion is due; ROTA_NEVER: there is none. */
 rota_ns sim__instance_next_due(const struct sim_instance *instance);
+
+/* attempt.c */
+
+/* Try what is runnable until nothing is, or there is no room for more completions. */
+void sim__ops_attempt(struct sim_instance *instance);
+
+/* engine.c */
+
+/* Has poll() something to do here and now? */
+bool sim__instance_has_work(const struct sim_instance *instance);
 
 /* drive.c */
 

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes over a simulated stream and what its state looks like from outside: send, receive,
+ * poll, shutdown. One thread per world.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "backends/sim/sim_internal.h"
+
+/* ---- transfer ---- */
+
+static size_t free_bytes(const struct rota_sim_world *world, const struct sim_socket *reader)
+{
+	return world->options.socket_bytes - sim__unread_bytes(reader);
+}
+
+/* Copy `bytes` of `parts` to the reader. Returns 0, or -ENOMEM with nothing done. */
+static int deliver_bytes(struct rota_sim_world *world, struct sim_socket *reader,
+			 const struct iovec *parts, size_t bytes)
+{
+	struct rota_buffer *received = &reader->received;
+
+	rota_buffer_consume(received, reader->consumed_bytes);
+	reader->consumed_bytes = 0;
+	if (rota_buffer_reserve(received, bytes) < 0)
+		return -ENOMEM;
+	for (; bytes; parts++) {
+		size_t part = rota_min_size(parts->iov_len, bytes);
+
+		rota_ignore(rota_buffer_append(received, parts->iov_base, part), "reserved");
+		sim__hash_bytes(world, parts->iov_base, part);
+		bytes -= part;
+	}
+	sim__wake_waiting(world, reader);
+	return 0;
+}
+
+/* Why a stream takes no more bytes. A pending error is reported first, and once. */
+static int send_error(struct sim_socket *socket)
+{
+	int error = socket->error;
+
+	if (sim__is_local(socket) || !error)
+		return -EPIPE;
+	socket->error = 0;
+	return -error;
+}
+
+int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const struct iovec *parts,
+	      size_t parts_count)
+{
+	size_t bytes = 0, room;
+
+	if (socket->kind == SIM_LISTENER)
+		return sim__is_local(socket) ? -ENOTCONN : -EPIPE;
+	if (socket->shutdown & SIM_SHUT_SEND)
+		return send_error(socket);
+	for (size_t i = 0; i < parts_count; i++)
+		bytes += parts[i].iov_len;
+	if (!socket->peer) {
+		/*
+		 * TCP only: the other end closed, and answers what still comes with an RST. The
+		 * bytes are lost.
+		 */
+		bytes = rota_min_size(bytes, world->options.socket_bytes);
+		sim__receive_reset(world, socket);
+		return (int)bytes;
+	}
+	room = free_bytes(world, socket->peer);
+	if (!room)
+		return -EAGAIN;
+	bytes = sim__transfer_bytes(world, rota_min_size(bytes, room));
+	if (deliver_bytes(world, socket->peer, parts, bytes) < 0)
+		return -ENOMEM;
+	return (int)bytes;
+}
+
+static int take_bytes(struct rota_sim_world *world, struct sim_socket *socket, char *out,
+		      size_t bytes_max)
+{
+	size_t unread = sim__unread_bytes(socket);
+	size_t bytes = sim__transfer_bytes(world, rota_min_size(unread, bytes_max));
+
+	memcpy(out, socket->received.data + socket->consumed_bytes, bytes);
+	socket->consumed_bytes += bytes;
+	if (bytes == unread) {
+		rota_buffer_fini(&socket->received);
+		socket->consumed_bytes = 0;
+	}
+	if (socket->peer)
+		sim__wake_waiting(world, socket->peer);
+	return (int)bytes;
+}
+
+int sim__receive(struct rota_sim_world *world, struct sim_socket *socket, char *out,
+		 size_t bytes_max)
+{
+	int error = socket->error;
+
+	if (socket->kind == SIM_LISTENER)
+		return sim__is_local(socket) ? -EINVAL : -ENOTCONN;
+	if (sim__unread_bytes(socket))
+		return take_bytes(world, socket, out, bytes_max);
+	if (socket->fin_received)
+		return 0;
+	if (error) {
+		socket->error = 0;
+		return -error;
+	}
+	return socket->shutdown & SIM_SHUT_RECEIVE ? 0 : -EAGAIN;
+}
+
+bool sim__is_readable(const struct sim_socket *socket)
+{
+	return socket->kind == SIM_LISTENER || sim__unread_bytes(socket) || socket->error ||
+	       (socket->shutdown & SIM_SHUT_RECEIVE);
+}
+
+/* ---- state ---- */
+
+uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_socket *socket)
+{
+	uint32_t events = 0;
+
+	if (socket->kind == SIM_LISTENER) {
+		if (socket->backlog_count)
+			events |= POLLIN;
+		if (sim__is_deaf(socket))
+			events |= sim__is_local(socket) ? POLLIN | POLLRDHUP : POLLHUP | POLLOUT;
+		if (sim__is_local(socket) && socket->shutdown == SIM_SHUT_BOTH)
+			events |= POLLHUP;
+		return events;
+	}
+	if (socket->shutdown == SIM_SHUT_BOTH)
+		events |= POLLHUP;
+	if (socket->shutdown & SIM_SHUT_RECEIVE)
+		events |= POLLIN | POLLRDHUP;
+	if (sim__unread_bytes(socket))
+		events |= POLLIN;
+	if ((socket->shutdown & SIM_SHUT_SEND) || !socket->peer || free_bytes(world, socket->peer))
+		events |= POLLOUT;
+	if (socket->error)
+		events |= POLLERR;
+	return events;
+}
+
+static int shut_listener(struct rota_sim_world *world, struct sim_socket *listener, unsigned what)
+{
+	listener->shutdown |= what;
+	if (sim__is_deaf(listener) && !sim__is_local(listener))
+		sim__drop_backlog(world, listener);
+	else
+		sim__wake_waiting(world, listener);
+	return 0;
+}
+
+int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int how)
+{
+	unsigned what;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	what = how == SHUT_RD ? SIM_SHUT_RECEIVE : how == SHUT_WR ? SIM_SHUT_SEND : SIM_SHUT_BOTH;
+	sim__event(world, "shutdown", socket->fd, how);
+	if (socket->kind == SIM_LISTENER)
+		return shut_listener(world, socket, what);
+	if (!sim__is_local(socket)) {
+		if (sim__is_over(socket))
+			return -ENOTCONN;
+		if ((what & SIM_SHUT_SEND) && !socket->fin_sent) {
+			socket->fin_sent = true;
+			if (socket->peer)
+				sim__receive_fin(world, socket->peer);
+		}
+	} else if (socket->peer) {
+		/*
+		 * A Unix socket tells its peer both: not to read any more, and not to write any
+		 * more.
+		 */
+		socket->peer->shutdown |= what & SIM_SHUT_SEND ? SIM_SHUT_RECEIVE : 0u;
+		socket->peer->shutdown |= what & SIM_SHUT_RECEIVE ? SIM_SHUT_SEND : 0u;
+		sim__wake_waiting(world, socket->peer);
+	}
+	socket->shutdown |= what;
+	sim__wake_waiting(world, socket);
+	return 0;
+}
+
+int sim__socket_address(const struct sim_socket *socket, bool peer, struct rota_address *out)
+{
+	if (peer &&
+	    (socket->kind == SIM_LISTENER || (!sim__is_local(socket) && sim__is_over(socket))))
+		return -ENOTCONN;
+	*out = peer ? socket->remote : socket->local;
+	return 0;
+}
