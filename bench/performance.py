@@ -11,9 +11,9 @@
                                                     with {threads} in it also beside two reactors
 
 Sections: echo, kv, kv-large, reactors, latency-echo, latency-kv, user-space, calls, idle, key,
-micro, profiles. What was measured is kept in build/measured.json. Servers that are not installed
-are left out, and the page says so. Only the standard library; nothing else should run on the
-machine meanwhile.
+micro, primitives, profiles. What was measured is kept in build/measured.json. Servers that are not
+installed are left out, and the page says so. Only the standard library; nothing else should run
+on the machine meanwhile.
 """
 import argparse
 import glob
@@ -25,9 +25,11 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'limit'))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, 'limit'), os.path.join(HERE, 'primitives')]
 
 import callgrind   # noqa: E402
+import compare     # noqa: E402
 import paired      # noqa: E402
 import probes      # noqa: E402
 import report      # noqa: E402
@@ -227,6 +229,10 @@ def measure_micro(arguments):
     return {'figures': figures, 'notes': list(dict.fromkeys(notes)), 'programs': programs}
 
 
+def measure_primitives(arguments):
+    return compare.measure(list(compare.WORKS), max(5, arguments.rounds // 8))
+
+
 # ---- profiles of what is not reached ----
 
 def profile_micro(results, name):
@@ -288,7 +294,8 @@ SECTIONS = {'echo': measure_echo, 'kv': measure_kv, 'kv-large': measure_kv_large
             'reactors': measure_reactors, 'latency-echo': measure_latency_echo,
             'latency-kv': measure_latency_kv, 'user-space': measure_user_space,
             'calls': measure_calls, 'idle': measure_idle, 'key': measure_key,
-            'micro': measure_micro, 'profiles': measure_profiles}
+            'micro': measure_micro, 'primitives': measure_primitives,
+            'profiles': measure_profiles}
 
 
 # ---- the whole ----
@@ -348,11 +355,11 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     arguments.peers = servers.parse_peers(arguments.peer)
-    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+    os.chdir(os.path.join(HERE, '..'))
     paired.end_by_signals()
     paired.set_slice()
-    subprocess.run(['bench/peers/build.sh', 'libuv', 'bench/peers/libuv_echo.c',
-                    f'{servers.BUILD}/bench/libuv-echo'], check=True)
+    subprocess.run(['bench/peers/build.sh', 'libuv', f'{servers.BUILD}/bench/libuv-echo',
+                    'bench/peers/libuv_echo.c'], check=True)
     failed = []
     for name, measure in SECTIONS.items():
         if name not in arguments.only and \

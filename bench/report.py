@@ -77,6 +77,14 @@ ABOUT = {
     'micro': ('Micro-benchmarks',
               'Nanoseconds of CPU time per operation, if the name has no unit; medians of the '
               'repetitions.'),
+    'primitives': ('Primitives, beside those of others',
+                   'The same small works in each system (bench/primitives), a process per work, '
+                   'the systems in turn: nanoseconds of CPU time per operation, and of wall time '
+                   'where a thread and the loop wait for each other. State Threads has neither '
+                   'yield nor queue: a sleep of no time and a slot with a condition stand for '
+                   'them. GNU Pth looks at every waiting thread each time it schedules. What a '
+                   'system cannot do is left out: libuv has no tasks, the C libraries no timers '
+                   'apart from sleeping threads, and no way in from another thread.'),
     'profiles': ('Profiles of what is not reached',
                  'Under the load of the row: where CPU time goes, kernel (`[k]`) included, sampled '
                  'by perf; and the functions that the instructions in user space are in, counted '
@@ -225,6 +233,25 @@ def profiles_section(section):
     return text
 
 
+def primitives_table(figures):
+    """Of {work: {system: {'figures', 'count'}}}; the count is shown where the work says "of"."""
+    cells = []
+    for work, systems in figures.items():
+        ours = systems.get('rota', {}).get('figures')
+        for system, one in systems.items():
+            values = one['figures']
+            ratio = '1' if values is ours else ratio_text(ratio_of(values, ours)) if ours else ''
+            count = f'{one["count"]:,}'.replace(',', ' ')
+            cells.append([work.replace(' of N', f' of {count}'), system,
+                          figure(statistics.median(values)),
+                          f'{figure(min(values))}..{figure(max(values))}', ratio])
+    return table(['work', 'system', 'ns', 'range', 'ratio to rota'], cells, numbers_from=2)
+
+
+def primitives_section(section):
+    return f'Medians of {section["rounds"]} rounds.\n\n{primitives_table(section["figures"])}'
+
+
 def section_text(name, section, targets):
     if 'rows' in section:
         return paired_section(section, latency_table if name.startswith('latency') else cost_table)
@@ -232,7 +259,8 @@ def section_text(name, section, targets):
         text = micro_section(section, targets)
     else:
         text = {'user-space': user_space_section, 'calls': calls_section, 'idle': idle_section,
-                'key': key_section, 'profiles': profiles_section}[name](section)
+                'key': key_section, 'primitives': primitives_section,
+                'profiles': profiles_section}[name](section)
     return f'{text}\n{notes(section)}\n{circumstances(section["machine"])}'
 
 
