@@ -56,6 +56,18 @@ check 'tutorial: hello, a protocol' tutorial 02-hello-protocol 'ada\nslow\nbob\n
 	'hello ada\nhello slow\nhello bob\n'
 check 'tutorial: tally' tutorial 03-tally 'add 40\nadd 2\ntotal\nquit\n' '42\n42\n'
 check 'tutorial: tally, refused' tutorial 03-tally 'add 1\nadd\ntotal\n' 'what?\n'
+# prints PROGRAM PAGE: what it prints stands in the page, whole.
+prints() {
+	local program=$scratch/$1 page said
+	gcc -std=gnu11 -Wall -Wextra -Werror "${cflags[@]}" -o "$program" "$(dirname "$2")/$1.c" \
+		"${shared[@]}" || return
+	said=$(LD_LIBRARY_PATH=$lib timeout 240 "$program") || return
+	page=$(<"$2")
+	[[ $page == *$'```\n'"$said"$'\n```'* ]] ||
+		{ printf 'not in %s:\n%s\n' "$2" "$said"; return 1; }
+}
+check 'tutorial: generators' prints 04-generators docs/tutorial/04-from-generators-to-tasks.md
+check 'tutorial: tasks' prints 04-tasks docs/tutorial/04-from-generators-to-tasks.md
 rm "$lib/librota.so"
 check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
 check 'static needs no library of ours' \
