@@ -68,6 +68,9 @@ prints() {
 }
 check 'tutorial: generators' prints 04-generators docs/tutorial/04-from-generators-to-tasks.md
 check 'tutorial: tasks' prints 04-tasks docs/tutorial/04-from-generators-to-tasks.md
+check 'tutorial: processes' prints 06-processes docs/tutorial/06-an-operating-system-of-tasks.md
+check 'tutorial: tasks as processes' prints 06-tasks \
+	 docs/tutorial/06-an-operating-system-of-tasks.md
 rm "$lib/librota.so"
 check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
 check 'static needs no library of ours' \
