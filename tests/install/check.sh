@@ -66,6 +66,7 @@ prints() {
 	[[ $page == *$'```\n'"$said"$'\n```'* ]] ||
 		{ printf 'not in %s:\n%s\n' "$2" "$said"; return 1; }
 }
+check 'from asyncio' prints from-asyncio docs/from-asyncio.md
 check 'tutorial: generators' prints 04-generators docs/tutorial/04-from-generators-to-tasks.md
 check 'tutorial: tasks' prints 04-tasks docs/tutorial/04-from-generators-to-tasks.md
 check 'tutorial: processes' prints 06-processes docs/tutorial/06-an-operating-system-of-tasks.md
