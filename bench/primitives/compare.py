@@ -11,6 +11,8 @@ whose library is not here are left out, and the table says so.
 """
 import argparse
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,14 +41,35 @@ WORKS = {
     'cancel-many': 'cancel 100 000 sleepers, each',
     'memory': 'bytes of a sleeping task, one of N',
 }
+# The distribution's Python, which is what people have, and faster than many others.
+PYTHON = shutil.which('python3', path='/usr/bin') or sys.executable
 # System: its command; the library it needs, as bench/peers/build.sh finds it; its source.
 SYSTEMS = {
     'rota': ([f'{BUILD}/primitives-rota'], None, None),
     'State Threads': ([f'{BUILD}/primitives-state-threads'], 'st', 'state_threads.c'),
     'GNU Pth': ([f'{BUILD}/primitives-pth'], 'pth', 'pth.c'),
     'libuv': ([f'{BUILD}/primitives-libuv'], 'libuv', 'libuv.c'),
-    'asyncio': ([sys.executable, f'{HERE}/works_asyncio.py'], None, None),
+    'asyncio': ([PYTHON, f'{HERE}/works_asyncio.py'], None, None),
 }
+
+
+def version_of(words):
+    """What a program says is its version, or ''."""
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ''
+    found = re.search(r'\d+\.\d+(\.\d+)*', said)
+    return found.group() if found else ''
+
+
+def versions():
+    """Which peers these are, in one line."""
+    asked = [(system, version_of(['pkg-config', '--modversion', library]) or
+              version_of([f'{library}-config', '--version']))
+             for system, (_, library, _) in SYSTEMS.items() if library]
+    asked.append(('Python', version_of([PYTHON, '--version'])))
+    return ', '.join(f'{system} {version}' for system, version in asked if version)
 
 
 def build_peers(notes):
@@ -98,7 +121,7 @@ def measure_work(work, systems, rounds, notes):
 
 def measure(works, rounds):
     """What bench/performance.py keeps: the figures by the works' titles, and notes."""
-    notes, figures = [], {}
+    notes, figures = [versions()], {}
     here = build_peers(notes)
     for work in works:
         systems = {system: one for system, one in here.items() if work in one[1]}
