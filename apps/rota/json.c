@@ -122,7 +122,7 @@ static void put_wait(struct json *json, struct snapshot *snapshot, const struct 
 	say_wait(snapshot, task, &wait, &text);
 	open_value(json, "waits", '{');
 	put_frame(json, "at", places_at(snapshot->places, task->spot));
-	put_number(json, "for_ns", now - task->since);
+	put_number(json, "for_ns", ns_between(task->since, now));
 	put_string(json, "text", text.data);
 	put_string(json, "kind", wait.kind);
 	put_number(json, "pending", task->pending);
@@ -132,7 +132,7 @@ static void put_wait(struct json *json, struct snapshot *snapshot, const struct 
 	if (wait.holder != NO_TASK)
 		put_task_name(json, "task", snapshot, wait.holder);
 	if (wait.due != INT64_MAX)
-		put_number(json, "due_ns", wait.due - now);
+		put_number(json, "due_ns", ns_between(now, wait.due));
 	if (wait.fd >= 0)
 		put_number(json, "descriptor", wait.fd);
 	close_value(json, '}');
@@ -161,7 +161,7 @@ static void put_limits(struct json *json, struct snapshot *snapshot, const struc
 	struct text reason = { 0 };
 
 	if (deadline != INT64_MAX)
-		put_number(json, "deadline_ns", deadline - now);
+		put_number(json, "deadline_ns", ns_between(now, deadline));
 	if (task->is_cancelled) {
 		about_cancel(snapshot->target, task, &reason);
 		put_string(json, "cancelled", reason.data);

@@ -41,7 +41,8 @@ static void say_age(const struct snapshot *snapshot, const struct seen_task *tas
 {
 	if (task->state == SEEN_WAITS)
 		text_add_ns(text,
-			    snapshot_now(snapshot, &snapshot->reactors[task->reactor]) - since);
+			    ns_between(since,
+				       snapshot_now(snapshot, &snapshot->reactors[task->reactor])));
 	else
 		text_add(text, "-");
 }

@@ -45,7 +45,8 @@ static void say_due(const struct wait *wait, int64_t now, struct text *text)
 		return;
 	}
 	text_add(text, wait->due >= now ? ", due in " : ", due since ");
-	text_add_ns(text, wait->due >= now ? wait->due - now : now - wait->due);
+	text_add_ns(text,
+		    wait->due >= now ? ns_between(now, wait->due) : ns_between(wait->due, now));
 }
 
 static void say_descriptor(struct target *target, int fd, struct text *text)
@@ -183,7 +184,7 @@ void say_state(struct snapshot *snapshot, const struct seen_task *task, struct t
 	switch (task->state) {
 	case SEEN_RUNS:
 		text_add(text, "runs");
-		now = snapshot->target->is_core ? 0 : now - reactor->now;
+		now = snapshot->target->is_core ? 0 : ns_between(reactor->now, now);
 		if (now > 0) {
 			text_add(text, ", in a turn of ");
 			text_add_ns(text, now);
@@ -198,14 +199,14 @@ void say_state(struct snapshot *snapshot, const struct seen_task *task, struct t
 	default:
 		say_waiting(snapshot, task, text);
 		text_add(text, ", for ");
-		text_add_ns(text, now - task->since);
+		text_add_ns(text, ns_between(task->since, now));
 	}
 }
 
 void say_reactor(struct snapshot *snapshot, const struct seen_reactor *reactor, struct text *text)
 {
 	uint32_t current = snapshot_task_at(snapshot, reactor->current);
-	int64_t away = snapshot_now(snapshot, reactor) - reactor->now;
+	int64_t away = ns_between(reactor->now, snapshot_now(snapshot, reactor));
 
 	if (!reactor->is_open) {
 		text_add(text, "is not running");

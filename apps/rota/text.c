@@ -21,6 +21,15 @@ void text_add(struct text *text, const char *format, ...)
 		text->length += (size_t)bytes < room ? (size_t)bytes : room - 1;
 }
 
+int64_t ns_between(int64_t from, int64_t to)
+{
+	int64_t ns;
+
+	if (__builtin_sub_overflow(to, from, &ns))
+		return to < from ? INT64_MIN : INT64_MAX;
+	return ns;
+}
+
 void text_add_ns(struct text *text, int64_t ns)
 {
 	if (ns < 0)

@@ -40,7 +40,8 @@ static void show_limits(struct snapshot *snapshot, const struct seen_task *task,
 
 	if (deadline != INT64_MAX) {
 		text_add(text, "; deadline %s", deadline > now ? "in " : "passed since ");
-		text_add_ns(text, deadline > now ? deadline - now : now - deadline);
+		text_add_ns(text,
+			    deadline > now ? ns_between(now, deadline) : ns_between(deadline, now));
 	}
 	about_cancel(snapshot->target, task, &reason);
 	if (task->is_cancelled)
