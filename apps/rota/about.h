@@ -58,6 +58,8 @@ void say_task(struct snapshot *snapshot, uint32_t index, uint32_t reactor, struc
 /* `file.c:12`, and ` (function)`. */
 void say_frame(const struct frame *frame, struct text *text);
 void say_site(struct target *target, uint64_t address, struct text *text);
+/* What was spawned there, `?` if that is not known. */
+void say_what(struct target *target, uint64_t address, struct text *text);
 
 /* What a task waits for: `mutex 0x7f… held by task 3 "b"`. */
 void say_wait(struct snapshot *snapshot, const struct seen_task *task, const struct wait *wait,

@@ -8,44 +8,66 @@
 
 #define TABLE_SLOTS ((size_t)2 * GROUPS_MAX)
 
-static bool is_alike(const struct group *group, const struct seen_task *task)
+static bool is_alike(const struct group *group, const struct group *key)
 {
-	return group->site == task->site && group->spot == task->spot &&
-	       group->kind == task->kind && group->state == task->state;
+	return group->site == key->site && group->spot == key->spot && group->kind == key->kind &&
+	       group->state == key->state;
 }
 
-static size_t hash(const struct seen_task *task)
+static size_t hash(const struct group *key)
 {
-	uint64_t key = task->site * 31 + task->spot;
+	uint64_t hash = key->site * 31 + key->spot;
 
-	key = (key * 31 + task->kind) * 31 + task->state;
-	return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40) % TABLE_SLOTS;
+	hash = (hash * 31 + key->kind) * 31 + key->state;
+	return (size_t)(hash * UINT64_C(0x9e3779b97f4a7c15) >> 40) % TABLE_SLOTS;
 }
 
-struct group *groups_add(struct groups *groups, const struct snapshot *snapshot, uint32_t index)
+/* The group that is alike `key`, made if there is none. */
+static struct group *find(struct groups *groups, const struct group *key)
 {
-	const struct seen_task *task = &snapshot->tasks[index];
-	struct group *group;
-	size_t slot = hash(task);
+	size_t slot = hash(key);
 
-	while (groups->table_[slot] && !is_alike(&groups->groups[groups->table_[slot] - 1], task))
+	while (groups->table_[slot] && !is_alike(&groups->groups[groups->table_[slot] - 1], key))
 		slot = (slot + 1) % TABLE_SLOTS;
 	if (!groups->table_[slot] && groups->count < GROUPS_MAX) {
-		groups->groups[groups->count++] = (struct group){ .site = task->site,
-								  .spot = task->spot,
-								  .kind = task->kind,
-								  .state = task->state,
-								  .first = index,
-								  .since = task->since };
+		groups->groups[groups->count++] = *key;
 		groups->table_[slot] = groups->count;
 	}
-	group = &groups->groups[(groups->table_[slot] ? groups->table_[slot] : GROUPS_MAX) - 1];
+	return &groups->groups[(groups->table_[slot] ? groups->table_[slot] : GROUPS_MAX) - 1];
+}
+
+static struct group *add(struct group *group, const struct seen_task *task, uint32_t index)
+{
 	group->count++;
+	group->ready += task->state == SEEN_READY || task->state == SEEN_RUNS;
+	group->cpu_ns += task->cpu_ns;
 	if (task->since < group->since) {
 		group->since = task->since;
 		group->first = index;
 	}
 	return group;
+}
+
+struct group *groups_add(struct groups *groups, const struct snapshot *snapshot, uint32_t index)
+{
+	const struct seen_task *task = &snapshot->tasks[index];
+	struct group key = { .site = task->site,
+			     .spot = task->spot,
+			     .kind = task->kind,
+			     .state = task->state,
+			     .first = index,
+			     .since = task->since };
+
+	return add(find(groups, &key), task, index);
+}
+
+struct group *groups_add_by_site(struct groups *groups, const struct snapshot *snapshot,
+				 uint32_t index)
+{
+	const struct seen_task *task = &snapshot->tasks[index];
+	struct group key = { .site = task->site, .first = index, .since = task->since };
+
+	return add(find(groups, &key), task, index);
 }
 
 static int compare(const void *left, const void *right)

@@ -19,6 +19,8 @@ struct group {
 	uint32_t first; /* the first of its tasks */
 	uint64_t count;
 	uint64_t hidden; /* of them: not shown one by one */
+	uint64_t ready;  /* of them: could run, or do */
+	uint64_t cpu_ns; /* what they have used */
 	int64_t since;   /* who waits longest: since when */
 };
 
@@ -30,6 +32,10 @@ struct groups {
 
 /* Add a task; returns its group. */
 struct group *groups_add(struct groups *groups, const struct snapshot *snapshot, uint32_t task);
+
+/* The same, alike by where they were spawned only. */
+struct group *groups_add_by_site(struct groups *groups, const struct snapshot *snapshot,
+				 uint32_t task);
 
 /* The largest first; groups_add must not follow. */
 void groups_sort(struct groups *groups);

@@ -28,12 +28,15 @@ static const char usage[] =
 	"\n"
 	"  rota tree PID     who spawned whom, what each waits for, where, and since when\n"
 	"  rota ps PID       how many tasks wait where; --all: a line for each\n"
+	"  rota top PID      what runs how often, and what is spawned where; look after look\n"
 	"\n"
-	"Both point out tasks that wait for each other.\n"
+	"tree and ps point out tasks that wait for each other.\n"
 	"\n"
 	"  -a, --all         every task, also where many are alike\n"
 	"  -s, --stacks      with the stack of each suspended task that is shown\n"
 	"  -j, --json        for machines: all tasks, as one JSON document\n"
+	"  -1, --once        top: one table of two looks\n"
+	"  -d, --delay S     top: seconds from look to look (default 1)\n"
 	"  -h, --help\n"
 	"\n"
 	"Exit status: 0 looked; 1 could not look; 2 wrong usage; 3 looked and saw a deadlock.\n"
@@ -43,11 +46,27 @@ static const char usage[] =
 
 typedef int (*show_fn)(struct snapshot *snapshot, const struct show_options *options);
 
+/* `show`: NULL for top, which takes snapshots of its own. */
+static int take_and_show(struct target *target, struct places *places, show_fn show,
+			 const struct show_options *options)
+{
+	struct snapshot snapshot;
+	int status;
+
+	if (!show)
+		return show_top(target, places, options);
+	status = snapshot_take(&snapshot, target, places);
+	if (status < 0)
+		return status;
+	status = show(&snapshot, options);
+	snapshot_drop(&snapshot);
+	return status;
+}
+
 static int look(const char *what, const char *executable, show_fn show,
 		const struct show_options *options)
 {
 	char why[TARGET_WHY_BYTES];
-	struct snapshot snapshot;
 	struct places *places;
 	struct target *target;
 	int status = target_open(what, executable, &target, why);
@@ -57,11 +76,7 @@ static int look(const char *what, const char *executable, show_fn show,
 		return EXIT_CANNOT;
 	}
 	places = places_create(target);
-	status = places ? snapshot_take(&snapshot, target, places) : -ENOMEM;
-	if (status == 0) {
-		status = show(&snapshot, options);
-		snapshot_drop(&snapshot);
-	}
+	status = places ? take_and_show(target, places, show, options) : -ENOMEM;
 	places_destroy(places);
 	target_close(target);
 	if (status < 0) {
@@ -75,6 +90,8 @@ static const struct option long_options[] = {
 	{ "all", no_argument, NULL, 'a' },
 	{ "stacks", no_argument, NULL, 's' },
 	{ "json", no_argument, NULL, 'j' },
+	{ "once", no_argument, NULL, '1' },
+	{ "delay", required_argument, NULL, 'd' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -84,6 +101,7 @@ static const struct {
 	show_fn show;
 } commands[] = {
 	{ "ps", show_ps },
+	{ "top", NULL },
 	{ "tree", show_tree },
 };
 
@@ -93,28 +111,47 @@ static int say_usage(void)
 	return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+static bool take_delay(const char *text, struct show_options *options)
 {
-	struct show_options options = { .all = false };
-	show_fn show = NULL;
-	bool is_json = false;
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0 && seconds <= 86400))
+		return false;
+	options->delay_ns = (int64_t)(seconds * 1e9);
+	return true;
+}
+
+/* Returns false if an option is wrong. */
+static bool take_options(int argc, char **argv, struct show_options *options, bool *is_json)
+{
 	int option;
 
-	while ((option = getopt_long(argc, argv, "asjh", long_options, NULL)) >= 0) {
-		if (option == 'h')
-			return fputs(usage, stdout) < 0;
-		if (option == '?')
-			return say_usage();
-		options.all |= option == 'a';
-		options.stacks |= option == 's';
-		is_json |= option == 'j';
+	while ((option = getopt_long(argc, argv, "asj1d:h", long_options, NULL)) >= 0) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			exit(EXIT_LOOKED);
+		}
+		if (option == '?' || (option == 'd' && !take_delay(optarg, options)))
+			return false;
+		options->all |= option == 'a';
+		options->stacks |= option == 's';
+		options->once |= option == '1';
+		*is_json |= option == 'j';
 	}
-	if (argc - optind < 2 || argc - optind > 3)
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct show_options options = { .delay_ns = 1000000000 };
+	bool is_json = false;
+
+	if (!take_options(argc, argv, &options, &is_json) || argc - optind < 2 || argc - optind > 3)
 		return say_usage();
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(commands); i++)
 		if (!strcmp(argv[optind], commands[i].name))
-			show = commands[i].show;
-	if (!show)
-		return say_usage();
-	return look(argv[optind + 1], argv[optind + 2], is_json ? show_json : show, &options);
+			return look(argv[optind + 1], argv[optind + 2],
+				    is_json ? show_json : commands[i].show, &options);
+	return say_usage();
 }

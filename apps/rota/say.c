@@ -35,6 +35,13 @@ void say_site(struct target *target, uint64_t address, struct text *text)
 		text_add(text, "?");
 }
 
+void say_what(struct target *target, uint64_t address, struct text *text)
+{
+	struct site site;
+
+	text_add(text, "%s", about_site(target, address, &site) ? site.what : "?");
+}
+
 /* ---- waits ---- */
 
 static void say_due(const struct wait *wait, int64_t now, struct text *text)

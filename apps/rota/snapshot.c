@@ -160,6 +160,7 @@ static bool look_at_task(struct walk *walk, const struct level *level, uint64_t 
 		.scope = target_u64(target, address, layout->task_scope),
 		.result = target_u64(target, address, layout->task_result),
 		.arg = target_u64(target, address, layout->task_arg),
+		.cpu_ns = target_u64(target, address, layout->task_cpu_ns),
 		.since = (int64_t)target_u64(target, address, layout->task_waiting_since),
 		.parent = level->parent,
 		.reactor = (uint32_t)(walk->reactor - walk->snapshot->reactors),

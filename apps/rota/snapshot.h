@@ -35,6 +35,7 @@ struct seen_task {
 	uint64_t result; /* its result's future, 0 */
 	uint64_t arg;
 	uint64_t future;   /* waits: the first pending one, 0: none that is known */
+	uint64_t cpu_ns;   /* what it has used; 0: not known */
 	int64_t since;     /* waits: since when; else when it last did */
 	uint32_t parent;   /* whose scope it is in; NO_TASK: the reactor's own */
 	uint32_t end;      /* the first record behind those below it */

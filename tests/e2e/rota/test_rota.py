@@ -129,6 +129,23 @@ class Stuck(unittest.TestCase):
         _, out, _ = rota("ps", "--all", self.program.pid)
         self.assertRegex(out, r"\n +0 +2  a +waits  mutex ")
 
+    def test_top_shows_reactors_and_spawn_sites(self):
+        status, out, complaints = rota("top", "--once", "--delay", "0", self.program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        self.assertRegex(out, r"REACTOR +TURNS/S [^\n]*\n +0 [^\n]*\n +1 ")
+        self.assertRegex(out, r"\n[^\n]* 1 [^\n]* main_task \(" + re.escape(HERE))
+        self.assertEqual(rota("top", "--delay", "soon", self.program.pid)[0], USAGE)
+
+    def test_top_ends_with_the_process(self):
+        with Program() as program:
+            with subprocess.Popen([f"{BUILT}/apps/rota/rota", "top", "--delay", "0",
+                                   str(program.pid)], stdout=subprocess.PIPE, text=True) as top:
+                for _ in range(100):
+                    top.stdout.readline()
+                program.process.kill()
+                top.communicate(timeout=HANG_SECONDS)
+                self.assertEqual(top.returncode, LOOKED)
+
     def test_stopped_process_is_as_readable_and_stays_stopped(self):
         with Program() as stopped:
             os.kill(stopped.pid, signal.SIGSTOP)
@@ -251,6 +268,10 @@ class Core(unittest.TestCase):
             self.assertRegex(out, r"for mutex 0x\w+ held by task 3")
         finally:
             os.rename(self.path + ".moved", self.path)
+
+    def test_top_is_one_table(self):
+        status, out, complaints = rota("top", self.core, self.path)
+        self.assertEqual((status, complaints, out.count("REACTOR")), (LOOKED, "", 1))
 
     def test_truncated_core_file_is_no_crash(self):
         bytes_all = os.path.getsize(self.core)
