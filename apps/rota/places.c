@@ -135,6 +135,8 @@ static const char *name_by_offset(struct places *places, uint64_t pc)
 /* Files of the tree as they were compiled, and its headers as they are installed. */
 static bool is_framework_file(const char *file)
 {
+	if (file && !strncmp(file, "./", 2))
+		file += 2;
 	return file && (!strncmp(file, "framework/", 10) || !strncmp(file, "backends/", 9) ||
 			strstr(file, "/framework/include/rota/") || strstr(file, "/include/rota/"));
 }

@@ -50,13 +50,15 @@ static void say_age(const struct snapshot *snapshot, const struct seen_task *tas
 static void show_group(struct snapshot *snapshot, const struct group *group)
 {
 	const struct seen_task *task = &snapshot->tasks[group->first];
-	struct text site = { 0 }, spot = { 0 }, age = { 0 };
+	struct text what = { 0 }, site = { 0 }, spot = { 0 }, age = { 0 };
 
+	say_what(snapshot->target, group->site, &what);
 	say_site(snapshot->target, group->site, &site);
 	say_spot(snapshot, task, &spot);
 	say_age(snapshot, task, group->since, &age);
-	printf("%8" PRIu64 "  %-5s  %-15s  %7s  %-36s  %s\n", group->count, states[group->state],
-	       kind_of(snapshot, task), age.data, site.data, spot.data);
+	printf("%8" PRIu64 "  %-5s  %-15s  %7s  %-20s  %-36s  %s\n", group->count,
+	       states[group->state], kind_of(snapshot, task), age.data, what.data, site.data,
+	       spot.data);
 }
 
 static void show_one(struct snapshot *snapshot, uint32_t index, const struct show_options *options)
@@ -87,7 +89,7 @@ int show_ps(struct snapshot *snapshot, const struct show_options *options)
 		printf("REACTOR    TASK  NAME              STATE  FOR              LONGEST  "
 		       "SPAWNED AT                            WAITS AT\n");
 	else
-		printf("   TASKS  STATE  FOR              LONGEST  "
+		printf("   TASKS  STATE  FOR              LONGEST  TASK                  "
 		       "SPAWNED AT                            WAITS AT\n");
 	for (uint32_t i = 0; i < snapshot->tasks_count; i++) {
 		if (options->all)

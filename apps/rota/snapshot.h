@@ -12,7 +12,7 @@
 
 #include "apps/rota/places.h"
 
-/* Records kept (of 128 bytes); more tasks are counted only. */
+/* Records kept (of 120 bytes); more tasks are counted only. */
 #define SNAPSHOT_TASKS_MAX (UINT32_C(1) << 22)
 
 /* Open scopes of one task that are followed; tasks below each other. */

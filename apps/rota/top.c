@@ -131,15 +131,16 @@ static int compare_rows(const void *left, const void *right)
 static void show_row(struct look *look, const struct row *row, int64_t ns)
 {
 	uint64_t stack = stack_of(&look->snapshot, row->group->site);
-	struct text site = { 0 }, cpu = { 0 }, used = { 0 };
+	struct text what = { 0 }, site = { 0 }, cpu = { 0 }, used = { 0 };
 
+	say_what(look->snapshot.target, row->group->site, &what);
 	say_site(look->snapshot.target, row->group->site, &site);
 	if (look->snapshot.target->layout.task_cpu_ns != LAYOUT_ABSENT)
 		text_add(&cpu, "%.1f", per_second(row->cpu_ns, 0, ns) / 1e7);
 	if (stack)
 		text_add(&used, "%" PRIu64 " KiB", stack / 1024);
-	printf("%8s  %9" PRIu64 "  %7" PRIu64 "  %8s  %s\n", ns ? cpu.data : "", row->group->count,
-	       row->group->ready, used.data, site.data);
+	printf("%8s  %9" PRIu64 "  %7" PRIu64 "  %8s  %-20s  %s\n", ns ? cpu.data : "",
+	       row->group->count, row->group->ready, used.data, what.data, site.data);
 }
 
 static int show_sites(struct look *look, const struct look *before, unsigned rows_max)
@@ -155,7 +156,7 @@ static int show_sites(struct look *look, const struct look *before, unsigned row
 		rows[i].cpu_ns = cpu_since(before, rows[i].group);
 	}
 	qsort(rows, count, sizeof(*rows), compare_rows);
-	printf("    CPU%%      TASKS    READY     STACK  SPAWNED AT\n");
+	printf("    CPU%%      TASKS    READY     STACK  TASK                  SPAWNED AT\n");
 	for (uint32_t i = 0; i < count && i < rows_max; i++)
 		show_row(look, &rows[i], ns);
 	if (count > rows_max)

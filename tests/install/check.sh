@@ -72,6 +72,22 @@ check 'tutorial: tasks' prints 04-tasks docs/tutorial/04-from-generators-to-task
 check 'tutorial: processes' prints 06-processes docs/tutorial/06-an-operating-system-of-tasks.md
 check 'tutorial: tasks as processes' prints 06-tasks \
 	 docs/tutorial/06-an-operating-system-of-tasks.md
+# It is stuck for ever: the installed tool names both tasks, and ends with 3.
+stuck() {
+	local program=$scratch/08-stuck process status=0 said
+	gcc -std=gnu11 -g -O2 -Wall -Wextra -Werror "${cflags[@]}" -o "$program" \
+		docs/tutorial/08-stuck.c "${shared[@]}" || return
+	LD_LIBRARY_PATH=$lib "$program" >"$scratch/said" &
+	process=$!
+	# Until both wait, or the program has ended: it should not.
+	while [ $status != 3 ] && kill -0 $process 2>/dev/null; do
+		said=$("$scratch$prefix/bin/rota" tree $process 2>&1)
+		status=$?
+	done
+	kill $process
+	echo "$said"
+	[ $status = 3 ] && grep -q 'deadlock: .*"to bob".* held by task . "to ada"' <<<"$said"
+check 'tutorial: stuck, looked at' stuck
 rm "$lib/librota.so"
 check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
 check 'static needs no library of ours' \
