@@ -141,7 +141,10 @@ static void put_wait(struct json *json, struct snapshot *snapshot, const struct 
 static void put_stack(struct json *json, struct snapshot *snapshot, const struct seen_task *task)
 {
 	uint64_t pcs[STACK_FRAMES_MAX];
-	unsigned count = stack_walk(snapshot->target, task->address, pcs, NULL, STACK_FRAMES_MAX);
+	unsigned count =
+		task->state == SEEN_RUNS
+			? stack_walk_running(snapshot->target, task->address, pcs, STACK_FRAMES_MAX)
+			: stack_walk(snapshot->target, task->address, pcs, NULL, STACK_FRAMES_MAX);
 
 	open_value(json, "stack", '[');
 	for (unsigned i = 0; i < count; i++) {
@@ -190,7 +193,7 @@ static void put_task(struct json *json, struct snapshot *snapshot, uint32_t inde
 	if (task->state == SEEN_WAITS)
 		put_wait(json, snapshot, task);
 	put_limits(json, snapshot, task);
-	if (options->stacks && (task->state == SEEN_WAITS || task->state == SEEN_READY))
+	if (options->stacks)
 		put_stack(json, snapshot, task);
 	close_value(json, '}');
 	target_faulted(snapshot->target);

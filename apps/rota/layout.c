@@ -42,7 +42,7 @@ static bool take_kind(char kinds[][LAYOUT_NAME_BYTES], const char *prefix,
 	if (strncmp(entry->name, prefix, length) != 0)
 		return false;
 	if (entry->value < LAYOUT_KINDS_MAX)
-		strcpy(kinds[entry->value], entry->name + length);
+		memcpy(kinds[entry->value], entry->name + length, strlen(entry->name + length) + 1);
 	return true;
 }
 

@@ -37,11 +37,13 @@ static const Dwfl_Callbacks callbacks = {
 	.section_address = dwfl_offline_section_address,
 };
 
-static void report_files(struct places *places)
+struct Dwfl *places_open_dwfl(const struct target *target)
 {
-	const struct target *target = places->target;
+	Dwfl *dwfl = dwfl_begin(&callbacks);
 
-	dwfl_report_begin(places->dwfl);
+	if (!dwfl)
+		return NULL;
+	dwfl_report_begin(dwfl);
 	for (uint32_t i = 0; i < target->files_count; i++) {
 		uint64_t bias;
 		int fd;
@@ -49,11 +51,12 @@ static void report_files(struct places *places)
 		if (target->files[i].fd < 0 || !target_file_bias(target, i, &bias))
 			continue;
 		fd = dup(target->files[i].fd);
-		if (fd >= 0 && !dwfl_report_elf(places->dwfl, target->files[i].path,
-						target->files[i].path, fd, bias, true))
+		if (fd >= 0 && !dwfl_report_elf(dwfl, target->files[i].path, target->files[i].path,
+						fd, bias, true))
 			close(fd);
 	}
-	dwfl_report_end(places->dwfl, NULL, NULL);
+	dwfl_report_end(dwfl, NULL, NULL);
+	return dwfl;
 }
 
 struct places *places_create(struct target *target)
@@ -66,9 +69,7 @@ struct places *places_create(struct target *target)
 	places->unknown.frames[0].function = "?";
 	/* Nothing is downloaded while somebody looks for a stuck server. */
 	unsetenv("DEBUGINFOD_URLS");
-	places->dwfl = dwfl_begin(&callbacks);
-	if (places->dwfl)
-		report_files(places);
+	places->dwfl = places_open_dwfl(target);
 	return places;
 }
 
@@ -141,14 +142,19 @@ static bool is_framework_file(const char *file)
 			strstr(file, "/framework/include/rota/") || strstr(file, "/include/rota/"));
 }
 
-static bool is_framework(struct places *places, const struct frame *frame, uint64_t pc)
+/* Shared libraries that are never what somebody looks for. */
+static bool is_framework_library(const struct places *places, uint64_t pc)
 {
 	const struct target_mapping *mapping = target_mapping_at(places->target, pc);
+	const char *name = mapping ? last_part(places->target->files[mapping->file].path) : "";
 
-	if (mapping &&
-	    !strncmp(last_part(places->target->files[mapping->file].path), "librota.so", 10))
-		return true;
-	return !strncmp(frame->function, "rota_", 5) || is_framework_file(frame->file);
+	return !strncmp(name, "librota.so", 10) || !strncmp(name, "libc.so", 7);
+}
+
+static bool is_framework(const struct places *places, const struct frame *frame, uint64_t pc)
+{
+	return is_framework_library(places, pc) || !strncmp(frame->function, "rota_", 5) ||
+	       is_framework_file(frame->file);
 }
 
 /* As the compiler was told: without the folder it ran in. */

@@ -20,7 +20,7 @@ struct frame {
 	const char *function; /* "prog+0x1234" where there is no name; borrowed from the places */
 	const char *file;     /* NULL: not known */
 	int line;
-	bool is_framework; /* rota's own, not the user's */
+	bool is_framework; /* rota's own, or the C library's; not the user's */
 };
 
 /* Where an address is: the innermost function first, those it is inlined in behind it. */
@@ -31,7 +31,11 @@ struct place {
 	unsigned count;
 };
 
+struct Dwfl;
 struct places;
+
+/* elfutils' session over the target's files; NULL: none. The caller's to end. */
+struct Dwfl *places_open_dwfl(const struct target *target);
 
 /* Borrows `target`. NULL: no memory. */
 struct places *places_create(struct target *target);
@@ -57,10 +61,17 @@ const struct frame *places_at(const struct places *places, uint32_t spot);
 unsigned stack_walk(struct target *target, uint64_t task, uint64_t pcs[], uint64_t generators[],
 		    unsigned max);
 
+/* The same for a thread that runs, from its registers. At least 1 if `max` is. */
+unsigned stack_unwind(struct target *target, const struct target_thread *thread, uint64_t pcs[],
+		      unsigned max);
+
+/* The same for a task that runs: finds its thread, which is stopped for a moment if it is live. */
+unsigned stack_walk_running(struct target *target, uint64_t task, uint64_t pcs[], unsigned max);
+
 /*
  * The frame that a user would call the place where `task` is suspended, as a spot: the first that
- * is not of the framework.
+ * is not of the framework. Or, of a core file's, where it runs.
  */
-uint32_t stack_user_spot(struct places *places, uint64_t task);
+uint32_t stack_user_spot(struct places *places, uint64_t task, bool is_running);
 
 #endif /* ROTA_APPS_ROTA_PLACES_H */

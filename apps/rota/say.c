@@ -191,6 +191,10 @@ void say_state(struct snapshot *snapshot, const struct seen_task *task, struct t
 	switch (task->state) {
 	case SEEN_RUNS:
 		text_add(text, "runs");
+		if (task->spot) {
+			text_add(text, " in ");
+			say_frame(places_at(snapshot->places, task->spot), text);
+		}
 		now = snapshot->target->is_core ? 0 : ns_between(reactor->now, now);
 		if (now > 0) {
 			text_add(text, ", in a turn of ");

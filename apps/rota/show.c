@@ -39,27 +39,32 @@ static void show_generator(struct target *target, uint64_t generator, int indent
 	printf("%*sinside generator \"%s\" [%s]\n", indent, "", name, site.data);
 }
 
+static void show_frames(const struct place *place, int indent, unsigned *number)
+{
+	for (unsigned i = 0; i < place->count; i++) {
+		struct text text = { 0 };
+
+		say_frame(&place->frames[i], &text);
+		printf("%*s#%u %s\n", indent, "", (*number)++, text.data);
+	}
+}
+
 void show_stack(struct snapshot *snapshot, const struct seen_task *task, int indent)
 {
-	uint64_t pcs[STACK_FRAMES_MAX], generators[STACK_FRAMES_MAX];
+	uint64_t pcs[STACK_FRAMES_MAX], generators[STACK_FRAMES_MAX] = { 0 };
 	unsigned count, number = 0;
 
-	if (task->state != SEEN_WAITS && task->state != SEEN_READY)
-		return;
-	count = stack_walk(snapshot->target, task->address, pcs, generators, STACK_FRAMES_MAX);
+	if (task->state == SEEN_RUNS)
+		count = stack_walk_running(snapshot->target, task->address, pcs, STACK_FRAMES_MAX);
+	else
+		count = stack_walk(snapshot->target, task->address, pcs, generators,
+				   STACK_FRAMES_MAX);
 	for (unsigned i = 0; i < count; i++) {
-		const struct place *place = places_find(snapshot->places, pcs[i]);
-
 		if (generators[i] && (i == 0 || generators[i] != generators[i - 1]))
 			show_generator(snapshot->target, generators[i], indent);
 		else if (i > 0 && !generators[i] && generators[i - 1])
 			printf("%*sdriven by\n", indent, "");
-		for (unsigned j = 0; j < place->count; j++) {
-			struct text text = { 0 };
-
-			say_frame(&place->frames[j], &text);
-			printf("%*s#%u %s\n", indent, "", number++, text.data);
-		}
+		show_frames(places_find(snapshot->places, pcs[i]), indent, &number);
 	}
 	target_faulted(snapshot->target);
 }

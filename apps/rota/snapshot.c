@@ -15,6 +15,9 @@
 
 #include "apps/rota/snapshot.h"
 
+/* Lists that are yet to be walked. */
+#define LEVELS_MAX 65536
+
 /* How often a list that is being changed is walked before what was seen has to do. */
 #define TRIES 3
 
@@ -36,58 +39,45 @@ struct walk {
 	const struct layout *layout;
 	struct seen_reactor *reactor;
 	struct level *levels; /* a stack: lists yet to be walked, innermost last */
-	uint32_t count, room;
+	uint32_t count;
 };
 
-static int push_list(struct walk *walk, uint64_t scope, uint64_t offset, uint32_t parent)
+static void push_list(struct walk *walk, uint64_t scope, uint64_t offset, uint32_t parent)
 {
-	struct level *levels = walk->levels;
-
-	if (walk->count == walk->room) {
-		uint32_t room = walk->room ? walk->room * 2 : 64;
-
-		levels = realloc(levels, room * sizeof(*levels));
-		if (!levels)
-			return -ENOMEM;
-		walk->levels = levels;
-		walk->room = room;
-	}
-	levels[walk->count++] =
-		(struct level){ .scope = scope, .head = scope + offset, .parent = parent };
-	return 0;
+	if (walk->count == LEVELS_MAX)
+		walk->reactor->is_incomplete = true;
+	else
+		walk->levels[walk->count++] =
+			(struct level){ .scope = scope, .head = scope + offset, .parent = parent };
 }
 
 /* A scope's tasks are on two lists: those a cancellation has reached, and those it has not. */
-static int push_scope(struct walk *walk, uint64_t scope, uint32_t parent)
+static void push_scope(struct walk *walk, uint64_t scope, uint32_t parent)
 {
-	int status = push_list(walk, scope, walk->layout->scope_unswept, parent);
-
-	return status < 0 ? status : push_list(walk, scope, walk->layout->scope_children, parent);
+	push_list(walk, scope, walk->layout->scope_unswept, parent);
+	push_list(walk, scope, walk->layout->scope_children, parent);
 }
 
 /*
  * The scopes that `task` has open, from the innermost out to the one it lives in: pushed in this
  * order, so that the outermost is walked first.
  */
-static int push_scopes_of(struct walk *walk, uint32_t index)
+static void push_scopes_of(struct walk *walk, uint32_t index)
 {
 	const struct seen_task *task = &walk->snapshot->tasks[index];
-	uint64_t address = task->address, owner = task->owner, scope = task->scope;
-	int status = 0;
+	uint64_t scope = task->scope;
 
 	if (task->depth >= SNAPSHOT_DEPTH_MAX)
 		walk->reactor->is_incomplete = true;
-	for (unsigned i = 0; status == 0 && scope != owner && task->depth < SNAPSHOT_DEPTH_MAX;
-	     i++) {
+	for (unsigned i = 0; scope != task->owner && task->depth < SNAPSHOT_DEPTH_MAX; i++) {
 		if (i == SNAPSHOT_SCOPES_MAX ||
-		    target_u64(walk->target, scope, walk->layout->scope_task) != address) {
+		    target_u64(walk->target, scope, walk->layout->scope_task) != task->address) {
 			walk->reactor->is_incomplete = true;
 			break;
 		}
-		status = push_scope(walk, scope, index);
+		push_scope(walk, scope, index);
 		scope = target_u64(walk->target, scope, walk->layout->scope_parent);
 	}
-	return status;
 }
 
 /* ---- one task ---- */
@@ -175,8 +165,11 @@ static bool look_at_task(struct walk *walk, const struct level *level, uint64_t 
 		task->depth = (uint16_t)(walk->snapshot->tasks[level->parent].depth + 1);
 	if (task->state == SEEN_WAITS)
 		look_at_wait(walk, task);
-	if (task->state == SEEN_WAITS || task->state == SEEN_READY)
-		task->spot = stack_user_spot(walk->snapshot->places, address);
+	/* To know where a live one runs it would have to be stopped. */
+	if (task->state == SEEN_WAITS || task->state == SEEN_READY ||
+	    (task->state == SEEN_RUNS && target->is_core))
+		task->spot = stack_user_spot(walk->snapshot->places, address,
+					     task->state == SEEN_RUNS);
 	if (layout->scope_reason != LAYOUT_ABSENT && layout->cancel_none != LAYOUT_ABSENT)
 		task->is_cancelled = is_cancelled(walk, task->scope);
 	/* What is not there about a wait may have ended just now. */
@@ -230,8 +223,8 @@ static bool is_circle(struct level *level)
 	return false;
 }
 
-/* One step along the innermost list. Returns 0 or -ENOMEM. */
-static int step(struct walk *walk)
+/* One step along the innermost list. */
+static void step(struct walk *walk)
 {
 	struct level *level = &walk->levels[walk->count - 1];
 	uint64_t before = level->link ? level->link : level->head;
@@ -245,11 +238,11 @@ static int step(struct walk *walk)
 	if (target_u64(walk->target, link, sizeof(uint64_t)) != before ||
 	    target_faulted(walk->target)) {
 		stumble(walk, level);
-		return 0;
+		return;
 	}
 	if (link == level->head) {
 		walk->count--;
-		return 0;
+		return;
 	}
 	level->link = link;
 	record = new_record(walk->snapshot);
@@ -257,14 +250,14 @@ static int step(struct walk *walk)
 		walk->reactor->more++;
 		if (is_circle(level))
 			stumble(walk, level);
-		return 0;
+		return;
 	}
 	if (is_circle(level) ||
 	    !look_at_task(walk, level, link - walk->layout->task_scope_link, record)) {
 		stumble(walk, level);
-		return 0;
+		return;
 	}
-	return push_scopes_of(walk, walk->snapshot->tasks_count++);
+	push_scopes_of(walk, walk->snapshot->tasks_count++);
 }
 
 /* Where each subtree ends: known once all is walked, from the last record to the first. */
@@ -280,17 +273,14 @@ static void mark_ends(struct snapshot *snapshot)
 	}
 }
 
-static int walk_reactor(struct walk *walk)
+static void walk_reactor(struct walk *walk)
 {
-	int status;
-
 	walk->count = 0;
 	walk->reactor->first = walk->snapshot->tasks_count;
-	status = push_scope(walk, walk->reactor->address + walk->layout->reactor_root, NO_TASK);
-	while (status == 0 && walk->count)
-		status = step(walk);
+	push_scope(walk, walk->reactor->address + walk->layout->reactor_root, NO_TASK);
+	while (walk->count)
+		step(walk);
 	walk->reactor->end = walk->snapshot->tasks_count;
-	return status;
 }
 
 static void look_at_reactor(struct target *target, uint64_t address, struct seen_reactor *reactor)
@@ -317,35 +307,35 @@ int snapshot_take(struct snapshot *snapshot, struct target *target, struct place
 {
 	struct walk walk = { .snapshot = snapshot, .target = target, .layout = &target->layout };
 	uint64_t slots = target->layout.reactors_count;
-	int status = 0;
 
 	*snapshot = (struct snapshot){ .target = target, .places = places };
 	if (slots > SNAPSHOT_REACTORS_MAX)
 		slots = SNAPSHOT_REACTORS_MAX;
 	snapshot->reactors = calloc(slots + 1, sizeof(*snapshot->reactors));
-	if (!snapshot->reactors)
+	snapshot->levels_ = calloc(LEVELS_MAX, sizeof(*snapshot->levels_));
+	walk.levels = snapshot->levels_;
+	if (!snapshot->reactors || !snapshot->levels_) {
+		snapshot_drop(snapshot);
 		return -ENOMEM;
-	for (uint32_t slot = 0; slot < slots && status == 0; slot++) {
+	}
+	for (uint32_t slot = 0; slot < slots; slot++) {
 		uint64_t address = target_reactor(target, slot);
 
 		if (target_faulted(target) || !address)
 			continue;
 		walk.reactor = &snapshot->reactors[snapshot->reactors_count++];
 		look_at_reactor(target, address, walk.reactor);
-		status = walk_reactor(&walk);
+		walk_reactor(&walk);
 	}
-	free(walk.levels);
-	if (status < 0)
-		snapshot_drop(snapshot);
-	else
-		mark_ends(snapshot);
-	return status;
+	mark_ends(snapshot);
+	return 0;
 }
 
 void snapshot_drop(struct snapshot *snapshot)
 {
 	free(snapshot->reactors);
 	free(snapshot->tasks);
+	free(snapshot->levels_);
 	free(snapshot->by_address);
 	free(snapshot->by_result);
 	free(snapshot->by_arg);

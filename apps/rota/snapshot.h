@@ -71,7 +71,8 @@ struct snapshot {
 	struct seen_task *tasks;
 	uint32_t tasks_count;
 	uint32_t tasks_room_;
-	uint32_t *by_address; /* indices of tasks, sorted; NULL: not made yet */
+	struct level *levels_; /* snapshot.c: the walk's */
+	uint32_t *by_address;  /* indices of tasks, sorted; NULL: not made yet */
 	uint32_t *by_result;
 	uint32_t *by_arg;
 };

@@ -69,6 +69,25 @@ unsigned stack_walk(struct target *target, uint64_t task, uint64_t pcs[], uint64
 	return walk.count;
 }
 
+unsigned stack_walk_running(struct target *target, uint64_t task, uint64_t pcs[], unsigned max)
+{
+	const struct layout *layout = &target->layout;
+	uint64_t generator = target_u64(target, task, layout->task_generator);
+	uint64_t context = generator ? generator + layout->generator_context
+				     : task + layout->task_context;
+	uint64_t low = target_u64(target, context, layout->context_stack_low);
+	struct target_thread thread;
+
+	if (target_faulted(target) || !low ||
+	    !target_thread_on(target, low,
+			      low + target_u64(target, context, layout->context_stack_bytes),
+			      &thread))
+		return 0;
+	/* Its stack is of now. */
+	target_forget(target);
+	return stack_unwind(target, &thread, pcs, max);
+}
+
 /* The first frame of a place that is not of the framework's; 0: none is. */
 static uint32_t user_spot_of(const struct place *place)
 {
@@ -78,11 +97,12 @@ static uint32_t user_spot_of(const struct place *place)
 	return 0;
 }
 
-uint32_t stack_user_spot(struct places *places, uint64_t task)
+uint32_t stack_user_spot(struct places *places, uint64_t task, bool is_running)
 {
 	struct target *target = places_target(places);
 	uint64_t pcs[STACK_FRAMES_MAX];
-	unsigned count = stack_walk(target, task, pcs, NULL, STACK_FRAMES_MAX);
+	unsigned count = is_running ? stack_walk_running(target, task, pcs, STACK_FRAMES_MAX)
+				    : stack_walk(target, task, pcs, NULL, STACK_FRAMES_MAX);
 	const struct place *place;
 	uint32_t spot = 0;
 

@@ -2,7 +2,7 @@
 /*
  * The process that is looked at: a live one, or what a core file kept of one. Reads its memory,
  * knows what files are mapped where, and finds the table of offsets and through it the reactors.
- * Never writes to it and never stops it.
+ * Never writes to it, and never stops it but in target_thread_on.
  *
  * The one idea: nothing read from a target is trusted. A read that fails yields zeros and a mark,
  * target_faulted; whoever follows pointers checks what they lead to and bounds the way. A running
@@ -44,7 +44,7 @@ struct target_file {
 	bool may_have_code; /* others are not looked at */
 };
 
-/* The registers of one thread, from a core file. */
+/* The registers of one thread. */
 struct target_thread {
 	pid_t tid;
 	uint64_t sp, fp, pc;
@@ -109,6 +109,13 @@ uint64_t target_reactor(struct target *target, uint32_t slot);
 
 /* The file mapping around `address`; NULL: none. */
 const struct target_mapping *target_mapping_at(const struct target *target, uint64_t address);
+
+/*
+ * The thread whose stack pointer is in [low, high). A live target's threads that run are stopped
+ * for a moment, each at most a tenth of a second. False: there is none.
+ */
+bool target_thread_on(const struct target *target, uint64_t low, uint64_t high,
+		      struct target_thread *thread);
 
 /*
  * What to add to an address in `file` to have it in memory. False if that file cannot be opened, or

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HANG_SECONDS = 120
@@ -43,13 +44,17 @@ class Program:
         while self.said and "spin" not in arguments and not self.is_asleep():
             pass
 
-    def is_asleep(self):
-        """Whether all threads wait in the kernel, so that nothing changes any more."""
-        states = []
+    def states(self):
+        """Of all threads: R, S, T …"""
+        states = set()
         for thread in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="ascii") as stat:
-                states.append(stat.read().rpartition(")")[2].split()[0])
-        return set(states) == {"S"}
+                states.add(stat.read().rpartition(")")[2].split()[0])
+        return states
+
+    def is_asleep(self):
+        """Whether all threads wait in the kernel, so that nothing changes any more."""
+        return self.states() == {"S"}
 
     def __enter__(self):
         return self
@@ -168,6 +173,35 @@ class Ways(unittest.TestCase):
         self.assertRegex(out, r'reactor 0 runs task 1 "way", for \d')
         self.assertRegex(out, r'task 1 "way" \[start [^\n]* runs, in a turn of \d')
 
+    def test_stack_of_a_task_that_runs_says_where(self):
+        with Program("spin") as program:
+            # It may not be back from saying so yet.
+            out = ""
+            while "#0 spin" not in out:
+                _, out, complaints = rota("tree", "--stacks", program.pid)
+        line = int(line_of("/* for ever").rpartition(":")[2])
+        self.assertRegex(out, rf"\n +#0 spin \({HERE}/stuck.c:({line - 1}|{line})\)", complaints)
+        self.assertRegex(out, r"\n +#\d+ task_main \(framework/task.c:\d+\)")
+
+    def test_stack_of_a_stopped_task_leaves_it_stopped(self):
+        with Program("spin") as program:
+            os.kill(program.pid, signal.SIGSTOP)
+            os.waitpid(program.pid, os.WUNTRACED)
+            _, out, complaints = rota("tree", "--stacks", program.pid)
+            self.assertRegex(out, r"\n +#\d+ spin ", complaints)
+            # Let go, a thread stops again by itself, when it comes to it.
+            end = time.monotonic() + HANG_SECONDS
+            while program.states() != {"T"} and time.monotonic() < end:
+                pass
+            self.assertEqual(program.states(), {"T"})
+
+    def test_stack_of_a_task_in_the_kernel_says_which_call(self):
+        with Program("block") as program:
+            _, out, complaints = rota("tree", "--stacks", program.pid)
+            self.assertRegex(out, r"\n +#\d+ block \(" + line_of("/* nobody writes"), complaints)
+            while not program.is_asleep():
+                pass
+
     def test_task_blocked_in_the_kernel_is_named(self):
         with Program("block") as program:
             status, out, _ = rota("tree", program.pid)
@@ -268,6 +302,14 @@ class Core(unittest.TestCase):
             self.assertRegex(out, r"for mutex 0x\w+ held by task 3")
         finally:
             os.rename(self.path + ".moved", self.path)
+
+    def test_task_that_ran_says_where(self):
+        core = self.kill(self.path, "spin")
+        _, out, _ = rota("tree", core, self.path)
+        self.assertRegex(out, rf'task 1 "way" [^\n]* runs in (spin|say) \({HERE}/stuck.c:\d+\)')
+        core = self.kill(self.path, "block")
+        _, out, complaints = rota("tree", "--stacks", core, self.path)
+        self.assertRegex(out, r"\n +#\d+ block \(" + line_of("/* nobody writes"), complaints)
 
     def test_top_is_one_table(self):
         status, out, complaints = rota("top", self.core, self.path)
