@@ -107,7 +107,7 @@ static void look_at_wait(struct walk *walk, struct seen_task *task)
 	}
 }
 
-static enum seen_state state_of(const struct layout *layout, uint8_t state)
+static uint8_t state_of(const struct layout *layout, uint8_t state)
 {
 	if (state == layout->state_ready)
 		return SEEN_READY;

@@ -109,10 +109,34 @@ static void test_offsets_found_by_section_lead_to_the_running_task(void **state)
 	assert_int_equal(rota_run(&options, look_at_myself, table), 0);
 }
 
+/* How many entries of the table begin with `prefix`. */
+static unsigned count_of(const struct table *table, const char *prefix)
+{
+	const char *entry = (const char *)(table + 1);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < table->count; i++, entry += table->entry_bytes)
+		count += !strncmp(entry, prefix, strlen(prefix));
+	return count;
+}
+
+static void test_offsets_name_every_kind_of_wait_and_operation(void **state)
+{
+	uint64_t base = 0;
+	const struct table *table;
+
+	(void)state;
+	dl_iterate_phdr(take_base, &base);
+	table = (const struct table *)(base + section_address("/proc/self/exe", ".rota.offsets"));
+	assert_int_equal(count_of(table, "kind."), ROTA_WAIT_KIND_COUNT);
+	assert_int_equal(count_of(table, "operation."), ROTA_OP_COUNT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offsets_found_by_section_lead_to_the_running_task),
+		cmocka_unit_test(test_offsets_name_every_kind_of_wait_and_operation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
