@@ -23,6 +23,12 @@
 #define SEGMENTS_MAX (UINT32_C(1) << 22)
 #define NOTES_BYTES_MAX (UINT32_C(1) << 26)
 
+/* Of a GNU build id; all in use are shorter. */
+#define BUILD_ID_BYTES 32
+
+/* Notes of a program or library that are searched for it. */
+#define FILE_NOTES_BYTES_MAX 65536
+
 struct target_segment {
 	uint64_t start;
 	uint64_t bytes; /* of the file, from `offset`; may be fewer than were mapped */
@@ -218,20 +224,104 @@ static int read_segments(struct target *target, const Elf64_Ehdr *head, char *wh
 
 /* ---- files ---- */
 
-/* The program is the first that is mapped: it lies lowest, or is said so by `executable`. */
+static size_t read_segment(const struct target *target, uint64_t address, void *out, size_t bytes);
+
+/* Where the first page of an ELF file is: mapped in the core file, or in the file itself. */
+struct image {
+	const struct target *target;
+	uint64_t address; /* in the core file's memory; 0: in `fd` */
+	int fd;
+};
+
+static bool read_image(const struct image *image, uint64_t offset, void *out, size_t bytes)
+{
+	if (!image->address)
+		return read_at(image->fd, out, bytes, offset);
+	return read_segment(image->target, image->address + offset, out, bytes) == bytes;
+}
+
+/* GNU's build id of an ELF file, padded with zeros. False: it has none, or it is not there. */
+static bool find_build_id(const struct image *image, char id[BUILD_ID_BYTES])
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr segment;
+	Elf64_Nhdr note;
+	uint64_t at, bytes;
+
+	memset(id, 0, BUILD_ID_BYTES);
+	if (!read_image(image, 0, &head, sizeof(head)) || head.e_phentsize != sizeof(segment))
+		return false;
+	for (unsigned i = 0; i < head.e_phnum; i++) {
+		if (!read_image(image, head.e_phoff + i * sizeof(segment), &segment,
+				sizeof(segment)))
+			return false;
+		if (segment.p_type != PT_NOTE)
+			continue;
+		bytes = rota_min_size(segment.p_filesz, FILE_NOTES_BYTES_MAX);
+		/* Aligned to 4 or 8; an id is the first, or comes after one that is aligned. */
+		for (at = segment.p_offset; at < segment.p_offset + bytes;
+		     at += sizeof(note) + rota_round_up(note.n_namesz, 4) +
+			   rota_round_up(note.n_descsz, 4)) {
+			if (!read_image(image, at, &note, sizeof(note)))
+				return false;
+			if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+			    note.n_descsz <= BUILD_ID_BYTES)
+				return read_image(image, at + sizeof(note) + 4, id, note.n_descsz);
+		}
+	}
+	return false;
+}
+
+/* False if the file is known to be another than the one that was mapped. */
+static bool is_same_file(const struct target *target, uint32_t file, int fd)
+{
+	char then[BUILD_ID_BYTES], now[BUILD_ID_BYTES];
+	struct image mapped = { .target = target }, here = { .fd = fd };
+
+	for (uint32_t i = 0; i < target->mappings_count; i++)
+		if (target->mappings[i].file == file && target->mappings[i].file_offset == 0)
+			mapped.address = target->mappings[i].start;
+	if (!mapped.address || !find_build_id(&mapped, then))
+		return true;
+	return find_build_id(&here, now) && !memcmp(then, now, sizeof(then));
+}
+
+/* -1: there is none that can be opened. */
+static int open_regular(const char *path)
+{
+	struct stat about;
+
+	if (stat(path, &about) < 0 || !S_ISREG(about.st_mode))
+		return -1;
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/*
+ * The program is the first that is mapped: it lies lowest, or is said so by `executable`. What was
+ * replaced since is as good as gone.
+ */
 static int open_files(struct target *target, const char *executable, char *why)
 {
 	for (uint32_t i = 0; i < target->files_count; i++) {
-		const char *path = i == 0 && executable ? executable : target->files[i].path;
-		struct stat about;
+		bool is_named = i == 0 && executable;
+		const char *path = is_named ? executable : target->files[i].path;
+		int fd = open_regular(path);
 
-		if (stat(path, &about) == 0 && S_ISREG(about.st_mode))
-			target->files[i].fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (i == 0 && executable && target->files[i].fd < 0) {
-			snprintf(why, TARGET_WHY_BYTES, "cannot open %s: %s", executable,
+		if (is_named && fd < 0) {
+			snprintf(why, TARGET_WHY_BYTES, "cannot open %s: %s", path,
 				 strerror(errno));
 			return -ENOENT;
 		}
+		target->files[i].fd = fd;
+		if (fd < 0 || is_same_file(target, i, fd))
+			continue;
+		snprintf(why, TARGET_WHY_BYTES,
+			 "%s is not the program that made %s: their build ids differ", path,
+			 target->path);
+		if (is_named)
+			return -EINVAL;
+		close(fd);
+		target->files[i].fd = -1;
 	}
 	return 0;
 }
@@ -279,10 +369,10 @@ static size_t read_file(const struct target *target, uint64_t address, void *out
 	return got < 0 ? 0 : (size_t)got;
 }
 
-size_t target_read_core(struct target *target, uint64_t address, void *out, size_t bytes)
+/* The segment around `address`, or the one before it; NULL: neither. */
+static const struct target_segment *segment_at(const struct target *target, uint64_t address)
 {
 	uint32_t low = 0, high = target->segments_count;
-	const struct target_segment *segment;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
@@ -292,10 +382,23 @@ size_t target_read_core(struct target *target, uint64_t address, void *out, size
 		else
 			high = middle;
 	}
-	segment = low ? &target->segments[low - 1] : NULL;
+	return low ? &target->segments[low - 1] : NULL;
+}
+
+static size_t read_segment(const struct target *target, uint64_t address, void *out, size_t bytes)
+{
+	const struct target_segment *segment = segment_at(target, address);
+
 	if (!segment || address - segment->start >= segment->bytes)
-		return read_file(target, address, out, bytes);
+		return 0;
 	address -= segment->start;
 	bytes = rota_min_size(bytes, segment->bytes - address);
 	return read_at(target->memory, out, bytes, segment->offset + address) ? bytes : 0;
+}
+
+size_t target_read_core(struct target *target, uint64_t address, void *out, size_t bytes)
+{
+	size_t got = read_segment(target, address, out, bytes);
+
+	return got ? got : read_file(target, address, out, bytes);
 }

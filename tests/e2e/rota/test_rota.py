@@ -303,6 +303,21 @@ class Core(unittest.TestCase):
         finally:
             os.rename(self.path + ".moved", self.path)
 
+    def test_another_program_than_the_one_that_ran_is_refused(self):
+        other = self.folder.name + "/other"
+        shutil.copy(f"{BUILT}/apps/rota/rota", other)
+        status, out, complaints = rota("tree", self.core, other)
+        self.assertEqual((status, out), (CANNOT, ""))
+        self.assertIn("build ids differ", complaints)
+        # In its old place it is as good as gone.
+        os.rename(self.path, self.path + ".old")
+        shutil.copy(other, self.path)
+        try:
+            status, out, complaints = rota("tree", self.core)
+            self.assertEqual(status, DEADLOCK, complaints)
+        finally:
+            os.rename(self.path + ".old", self.path)
+
     def test_task_that_ran_says_where(self):
         core = self.kill(self.path, "spin")
         _, out, _ = rota("tree", core, self.path)
