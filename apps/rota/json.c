@@ -169,6 +169,8 @@ static void put_limits(struct json *json, struct snapshot *snapshot, const struc
 		about_cancel(snapshot->target, task, &reason);
 		put_string(json, "cancelled", reason.data);
 	}
+	if (task->cpu_ns)
+		put_number(json, "cpu_ns", (int64_t)task->cpu_ns);
 	if (about_stack(snapshot->target, task, &used_bytes, &bytes)) {
 		put_number(json, "stack_used_bytes", (int64_t)used_bytes);
 		put_number(json, "stack_bytes", (int64_t)bytes);

@@ -5,6 +5,8 @@
  * (-fno-omit-frame-pointer). On both machines a frame begins with the caller's frame pointer and,
  * beside it, the return address.
  */
+#include <string.h>
+
 #include "apps/rota/places.h"
 
 /* No stack is larger than the largest class (<rota/task.h>); the thread's own may be. */
@@ -97,6 +99,28 @@ static uint32_t user_spot_of(const struct place *place)
 	return 0;
 }
 
+/* What is below every task's function. */
+static bool is_below_tasks(const char *function)
+{
+	return !strcmp(function, "task_main") || !strncmp(function, "rota__context_", 14);
+}
+
+/* A task of the framework's own: where its function is, not what that has called. */
+static uint32_t own_spot_of(struct places *places, const uint64_t pcs[], unsigned count)
+{
+	const struct place *place = places_find(places, pcs[0]);
+
+	for (unsigned i = count; i-- > 0;) {
+		const struct place *outer = places_find(places, pcs[i]);
+
+		if (!outer->count || is_below_tasks(outer->frames[outer->count - 1].function))
+			continue;
+		place = outer;
+		break;
+	}
+	return places_spot(place, place->count ? place->count - 1 : 0);
+}
+
 uint32_t stack_user_spot(struct places *places, uint64_t task, bool is_running)
 {
 	struct target *target = places_target(places);
@@ -115,7 +139,5 @@ uint32_t stack_user_spot(struct places *places, uint64_t task, bool is_running)
 	spot = user_spot_of(place);
 	if (spot)
 		return spot;
-	/* Of the framework's own: the function that waits, not what is inlined in it. */
-	place = places_find(places, pcs[0]);
-	return places_spot(place, place->count ? place->count - 1 : 0);
+	return own_spot_of(places, pcs, count);
 }

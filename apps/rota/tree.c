@@ -46,6 +46,10 @@ static void show_limits(struct snapshot *snapshot, const struct seen_task *task,
 	about_cancel(snapshot->target, task, &reason);
 	if (task->is_cancelled)
 		text_add(text, "; cancelled: %s", reason.data);
+	if (task->cpu_ns) {
+		text_add(text, "; CPU ");
+		text_add_ns(text, (int64_t)task->cpu_ns);
+	}
 	if (about_stack(snapshot->target, task, &used_bytes, &bytes))
 		text_add(text, "; stack %" PRIu64 " of %" PRIu64 " KiB", used_bytes / 1024,
 			 bytes / 1024);

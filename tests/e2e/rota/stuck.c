@@ -3,8 +3,8 @@
  * A program that is stuck on purpose, for tests of the rota tool. Says "stuck" once nothing moves
  * any more. Without an argument: two tasks that hold a mutex each and want the other's, one on each
  * side of a call between two reactors, and tasks that wait for one thing of every kind. "spin": a
- * task that never comes back; "block": one that waits in the kernel; "crowd": a hundred thousand
- * tasks.
+ * task that never comes back; "block": one that waits in the kernel; "bustle": tasks that come and
+ * go; "crowd": a hundred thousand tasks.
  */
 #include <errno.h>
 #include <string.h>
@@ -52,6 +52,27 @@ static int64_t near_side(void *arg)
 	(void)arg;
 	rota_ignore(rota_mutex_lock(&across), "that is the point");
 	return rota_call_on(reactors[1], far_side, NULL);
+}
+
+static struct rota_mutex inherited;
+
+static int64_t child_wants(void *arg)
+{
+	(void)arg;
+	return rota_mutex_lock(&inherited); /* child */
+}
+
+/* Closes a scope in which somebody wants what it holds. */
+static int64_t parent_holds(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_mutex_init(&inherited, ROTA_LOCAL);
+	rota_ignore(rota_mutex_lock(&inherited), "that is the point");
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn(&scope, child_wants, NULL);
+	return rota_scope_close(&scope);
 }
 
 static int64_t receive_nothing(void *arg)
@@ -146,6 +167,7 @@ static int64_t main_task(void *arg)
 	rota_spawn_with(&scope, sleep_long, NULL, &sleeper);
 	rota_spawn(&scope, wait_for_end, &end);
 	rota_spawn(&scope, drive_generator, NULL);
+	rota_spawn(&scope, parent_holds, NULL);
 	rota_spawn(&scope, say_stuck, &scope);
 	rota_scope_open(&limit, rota_after_s(3600));
 	rota_spawn(&limit, limited, NULL);
@@ -188,10 +210,35 @@ static int64_t crowd(void *arg)
 	return rota_scope_close(&scope);
 }
 
+static int64_t come_and_go(void *arg)
+{
+	struct rota_scope scope;
+	intptr_t depth = (intptr_t)arg;
+
+	rota_scope_open(&scope, rota_after_s(3600));
+	for (int i = 0; i < 3 && depth; i++)
+		rota_spawn(&scope, come_and_go, (void *)(depth - 1));
+	rota_ignore(rota_yield(), "nobody cancels");
+	return rota_scope_close(&scope);
+}
+
+/* Never the same for long. */
+static int64_t bustle(void *arg)
+{
+	say();
+	while (!arg)
+		rota_ignore(come_and_go((void *)(intptr_t)4), "it ends");
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	rota_task_fn fn;
-} ways[] = { { "all", main_task }, { "spin", spin }, { "block", block }, { "crowd", crowd } };
+} ways[] = { { "all", main_task },
+	     { "spin", spin },
+	     { "block", block },
+	     { "crowd", crowd },
+	     { "bustle", bustle } };
 
 static rota_task_fn way = main_task;
 static const struct rota_spawn_options way_options = { .name = "way" };

@@ -41,7 +41,7 @@ class Program:
                                         **options)
         self.said = self.process.stdout.readline()
         self.pid = self.process.pid
-        while self.said and "spin" not in arguments and not self.is_asleep():
+        while self.said and not {"spin", "bustle"} & set(arguments) and not self.is_asleep():
             pass
 
     def states(self):
@@ -102,6 +102,10 @@ class Stuck(unittest.TestCase):
                     '"far_side" on reactor 1', f"far_side ({line_of('lock(&across); /* far')})",
                     '"near_side" on reactor 0')
 
+    def test_deadlock_over_a_scope_that_is_closed_is_named(self):
+        self.expect("deadlock: ", '"parent_holds"', "the 1 task(s) of its scope, one of them ",
+                    '"child_wants", which waits in child_wants', 'held by ')
+
     def test_waits_of_every_kind_say_for_what(self):
         self.expect('"way"', "the 1 task(s) of its scope", "deadline in 59 min")
         self.expect('"receive_nothing"', f"({line_of('receive(&channel')})", "channel 0x",
@@ -125,7 +129,7 @@ class Stuck(unittest.TestCase):
         self.assertEqual(tasks["a"]["waits"]["task"], {"reactor": 0, "id": tasks["b"]["id"]})
         self.assertEqual(tasks["a"]["waits"]["kind"], "mutex")
         self.assertEqual(tasks["a"]["parent"], tasks["way"]["id"])
-        self.assertEqual(len(seen["deadlocks"]), 2)
+        self.assertEqual(len(seen["deadlocks"]), 3)
 
     def test_ps_counts_and_all_lists(self):
         status, out, _ = rota("ps", self.program.pid)
@@ -207,6 +211,12 @@ class Ways(unittest.TestCase):
             status, out, _ = rota("tree", program.pid)
         self.assertEqual(status, LOOKED)
         self.assertRegex(out, r'reactor 0 runs task 1 "way", for \d')
+
+    def test_tasks_that_come_and_go_are_no_deadlock_and_no_hang(self):
+        with Program("bustle") as program:
+            for command in 10 * (("tree",), ("tree", "--json"), ("ps", "--stacks")):
+                status, out, complaints = rota(*command, program.pid)
+                self.assertEqual((status, complaints), (LOOKED, ""), out)
 
     def test_crowd_is_grouped_and_complete(self):
         if "tsan" in BUILT:
