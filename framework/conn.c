@@ -69,6 +69,7 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 	if (listener)
 		listener->references++;
 	net->stats.connections++;
+	rota__record(net->reactor, ROTA_RECORD_OPEN, conn->id);
 	rota__conn_advance(conn);
 	return conn;
 }
@@ -526,6 +527,7 @@ static void close_completed(struct rota_op *op, const struct rota_completion *co
 	rota_list_remove(&conn->link);
 	rota_buffer_fini(&conn->spill);
 	net->stats.connections--;
+	rota__record(net->reactor, ROTA_RECORD_CLOSE, conn->id);
 	__atomic_fetch_sub(&net->load, 1, __ATOMIC_RELAXED);
 	if (conn->listener)
 		rota__listener_unref(conn->listener);

@@ -178,11 +178,19 @@ static void detach(struct rota_wait_ *wait)
 	wait->back = NULL;
 }
 
+/* The first future stands for all: of a select or a gather they are of one kind. */
+static uint64_t describe_wait(const struct wait_set *set)
+{
+	return (uint64_t)set->waits[0].future->kind_ << 48 | RECORD_LOW(set->count, 16) << 32 |
+	       set->needed;
+}
+
 static void sleep_until_ready(struct wait_set *set)
 {
 	struct rota_task *task = set->task;
 
 	task->waiting = set;
+	rota__record(task->reactor, ROTA_RECORD_WAIT, describe_wait(set));
 	rota__task_suspend(task);
 	task->waiting = NULL;
 	/* Nothing points into the waiting frame any more. */

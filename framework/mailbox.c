@@ -30,6 +30,8 @@ void rota_post(struct rota_reactor *to, struct rota_message *message)
 		push_chain(to, message, message);
 		return;
 	}
+	rota__record(from, ROTA_RECORD_POST,
+		     (uint64_t)to->slot << ROTA_RECORD_ID_BITS | RECORD_KEY(message, 40));
 	outbox = &from->outboxes[to->slot];
 	if (outbox->last)
 		outbox->last->next_ = message;
@@ -129,6 +131,7 @@ unsigned rota__mailbox_take(struct rota_reactor *reactor)
 		struct rota_message *next = message->next_;
 
 		count++;
+		rota__record(reactor, ROTA_RECORD_TAKE, RECORD_KEY(message, 40));
 		message->run(message);
 		message = next;
 	}

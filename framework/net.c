@@ -106,6 +106,7 @@ void rota__net_flush(struct rota_reactor *reactor)
 	struct net *net = reactor->net;
 	struct rota_conn *conn;
 
+	rota__record(reactor, ROTA_RECORD_REST, 0);
 	if (!net)
 		return;
 	while ((conn = net->flush_head)) {

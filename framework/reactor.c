@@ -36,6 +36,7 @@
 __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("initial-exec")));
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
 
+static void begin_turn(struct rota_reactor *reactor);
 static void run_ready_tasks(struct rota_reactor *reactor);
 static void run_tasks(struct rota_reactor *reactor);
 static bool quota_is_used(struct rota_reactor *reactor, unsigned looks);
@@ -60,8 +61,8 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	if (completions < 0)
 		return completions;
 	rota__current_reactor = reactor;
-	reactor->stats.turns++;
 	rota__foreign_wait_ended(reactor);
+	begin_turn(reactor);
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
@@ -123,17 +124,31 @@ static void run_tasks(struct rota_reactor *reactor)
 
 static bool quota_is_used(struct rota_reactor *reactor, unsigned looks)
 {
+	rota_ns now;
+
 	if (reactor->is_simulated)
 		return looks * TASKS_PER_CLOCK_LOOK >= TASKS_PER_SIMULATED_TURN;
-	return reactor->engine->now(reactor->backend) - reactor->now >= TURN_QUOTA_NS;
+	now = reactor->engine->now(reactor->backend);
+	rota__record(reactor, ROTA_RECORD_CLOCK, (uint64_t)now);
+	return now - reactor->now >= TURN_QUOTA_NS;
+}
+
+static void begin_turn(struct rota_reactor *reactor)
+{
+	reactor->stats.turns++;
+	reactor->now = reactor->engine->now(reactor->backend);
+	rota__record(reactor, ROTA_RECORD_TURN, (uint64_t)reactor->now);
 }
 
 static void fire_timers(struct rota_reactor *reactor)
 {
-	reactor->now = reactor->engine->now(reactor->backend);
-	if (rota__wheel_next(&reactor->wheel) <= reactor->now)
-		reactor->stats.timers_fired += rota__wheel_advance(&reactor->wheel, reactor->now,
-								   TIMERS_PER_TURN);
+	unsigned fired;
+
+	if (rota__wheel_next(&reactor->wheel) > reactor->now)
+		return;
+	fired = rota__wheel_advance(&reactor->wheel, reactor->now, TIMERS_PER_TURN);
+	rota__record(reactor, ROTA_RECORD_TIMERS, fired);
+	reactor->stats.timers_fired += fired;
 }
 
 static void note_turn_ns(struct rota_reactor *reactor)
@@ -167,6 +182,7 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	int count;
 
 	note_turn_ns(reactor);
+	rota__record(reactor, ROTA_RECORD_ENTER, (uint64_t)reactor->now);
 	deadline = rota__reactor_wait_until(reactor, deadline);
 	may_sleep = deadline > 0 && rota__mailbox_may_sleep(reactor);
 	count = reactor->engine->poll(reactor->backend, reactor->completions,
@@ -174,15 +190,28 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	if (may_sleep) {
 		rota__mailbox_woken(reactor);
 		reactor->now = reactor->engine->now(reactor->backend);
+		rota__record(reactor, ROTA_RECORD_LEAVE, (uint64_t)reactor->now);
 	}
 	return count;
 }
 
+static void record_completion(struct rota_reactor *reactor,
+			      const struct rota_completion *completion)
+{
+	bool goes_on = completion->flags & ROTA_COMPLETION_MORE;
+
+	rota__record(reactor, goes_on ? ROTA_RECORD_MORE : ROTA_RECORD_COMPLETE,
+		     RECORD_LOW(completion->result, 32) << ROTA_RECORD_KEY_BITS |
+			     RECORD_KEY(completion->op, ROTA_RECORD_KEY_BITS));
+}
+
 static void run_completions(struct rota_reactor *reactor, unsigned count)
 {
+	rota__record(reactor, ROTA_RECORD_COMPLETIONS, count);
 	for (unsigned i = 0; i < count; i++) {
 		const struct rota_completion *completion = &reactor->completions[i];
 
+		record_completion(reactor, completion);
 		if (!(completion->flags & ROTA_COMPLETION_MORE)) {
 			ROTA_DCHECK(reactor->ops_lent > 0);
 			reactor->ops_lent--;
@@ -333,7 +362,11 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	reactor->engine_options = rota_alloc(engine_options_bytes);
 	if (reactor->engine_options)
 		memcpy(reactor->engine_options, engine_options, engine_options_bytes);
-	status = reactor->outboxes && reactor->engine_options ? take_slot(reactor) : -ENOMEM;
+	status = reactor->outboxes && reactor->engine_options ? 0 : -ENOMEM;
+	if (status == 0)
+		status = rota__recorder_init(&reactor->recorder, options->records_kept);
+	if (status == 0)
+		status = take_slot(reactor);
 	if (status < 0) {
 		free_memory(reactor);
 		return status;
@@ -346,6 +379,7 @@ static void free_memory(struct rota_reactor *reactor)
 {
 	rota_free(reactor->outboxes);
 	rota_free(reactor->engine_options);
+	rota__recorder_fini(&reactor->recorder);
 	rota__free_isolated(reactor);
 }
 

@@ -12,6 +12,7 @@
 #include <rota/reactor.h>
 
 #include "framework/context.h"
+#include "framework/recorder.h"
 #include "framework/stack.h"
 #include "framework/task_internal.h"
 #include "framework/timer_wheel.h"
@@ -57,8 +58,9 @@ struct rota_reactor {
 	/* operations submitted whose terminal completion has not been run */
 	uint32_t ops_lent;
 	uint32_t runs_left; /* tasks to run before the clock is looked at */
-	rota_ns now;        /* when the turn began, or came to the engine, or back from a wait */
-	struct net *net;    /* listeners and connections; NULL until the first */
+	struct recorder recorder;
+	rota_ns now;     /* when the turn began, or came to the engine, or back from a wait */
+	struct net *net; /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;
 	uint32_t processes_open; /* children of rota_process_open that have not been closed */
@@ -108,6 +110,20 @@ static inline struct rota_reactor *rota__reactor(void)
 	return rota__current_reactor;
 }
 
+/* Note it in the flight recorder: enum rota_record_kind, and what it is about. */
+static inline void rota__record(struct rota_reactor *reactor, enum rota_record_kind kind,
+				uint64_t payload)
+{
+	rota__recorder_write(&reactor->recorder, RECORD(kind) | (payload & RECORD_PAYLOAD));
+}
+
+/* A record about `task`. */
+static inline void rota__record_task(struct rota_reactor *reactor, enum rota_record_kind kind,
+				     const struct rota_task *task)
+{
+	rota__recorder_write(&reactor->recorder, RECORD(kind) | task->record);
+}
+
 /* The running task; asserts that there is one. */
 static inline struct rota_task *rota__task(void)
 {
@@ -144,6 +160,7 @@ static inline struct rota_task *rota__next_task(struct rota_reactor *reactor)
 	reactor->runs_left--;
 	reactor->pass = task->next_ready;
 	task->state = TASK_RUNNING;
+	rota__record_task(reactor, ROTA_RECORD_RUN, task);
 	reactor->current = task;
 	reactor->stats.switches++;
 	return task;
@@ -188,6 +205,8 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 static inline void rota__op_submit(struct rota_reactor *reactor, struct rota_op *op)
 {
 	reactor->ops_lent++;
+	rota__record(reactor, ROTA_RECORD_SUBMIT,
+		     (uint64_t)op->kind << 48 | RECORD_LOW(op->fd, 24) << 24 | RECORD_KEY(op, 24));
 	reactor->backend->ops->submit(reactor->backend, op);
 }
 

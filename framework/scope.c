@@ -176,6 +176,10 @@ void rota__scope_cancel(struct rota_reactor *reactor, struct rota_scope *scope,
 	if (scope->reason_.kind != ROTA_CANCEL_NONE)
 		return;
 	scope->reason_ = *reason;
+	rota__record(
+		reactor, ROTA_RECORD_CANCEL,
+		(uint64_t)reason->kind << ROTA_RECORD_ID_BITS |
+			(scope->task_ ? RECORD_LOW(scope->task_->id, ROTA_RECORD_ID_BITS) : 0));
 	reactor->cancelled_scopes++;
 	rota__wheel_disarm(&reactor->wheel, &scope->timer_);
 	rota_list_splice_back(&scope->unswept_, &scope->children_);

@@ -127,6 +127,7 @@ static int64_t worker_main(void *arg)
 		task->next_ready = net->idle_worker;
 		net->idle_worker = task;
 		net->idle_workers++;
+		rota__record(net->reactor, ROTA_RECORD_WAIT, (uint64_t)ROTA_RECORD_PARKED << 48);
 		rota__task_suspend(task);
 	}
 	rota_ignore(rota_scope_close(&scope), "handlers report by what they return");
@@ -199,6 +200,7 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 		return;
 	}
 	conn->task = task;
+	rota__record(conn->reactor, ROTA_RECORD_SERVE, conn->id);
 	status = run_handlers(conn);
 	renew_scope(task, scope);
 	conn->task = NULL;

@@ -17,6 +17,7 @@
 #include "framework/reactor_internal.h"
 
 static void task_main(void *arg);
+static inline void enqueue(struct rota_task *task);
 static void run_defers(struct rota_task *task);
 
 /* ---- birth ---- */
@@ -51,11 +52,13 @@ int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, ro
 	task->name = options && options->name ? options->name : site->what;
 	task->site = site;
 	task->id = ++reactor->next_task_id;
+	task->record = rota__recorder_task(&reactor->recorder, site, task->name, task->id);
 	rota_list_push_back(&scope->children_, &task->scope_link);
 	scope->children_count_++;
 	reactor->stats.tasks_spawned++;
 	reactor->stats.tasks_alive++;
-	rota__task_make_ready(task);
+	rota__record_task(reactor, ROTA_RECORD_SPAWN, task);
+	enqueue(task);
 	if (out)
 		*out = task;
 	return 0;
@@ -102,12 +105,18 @@ static ROTA_NOINLINE void push_by_seed(struct rota_reactor *reactor, struct rota
 	reactor->ready_head = task;
 }
 
-void rota__task_make_ready(struct rota_task *task)
+static inline void enqueue(struct rota_task *task)
 {
 	if (ROTA_UNLIKELY(task->reactor->is_simulated))
 		push_by_seed(task->reactor, task);
 	else
 		rota__task_push_ready(task->reactor, task);
+}
+
+void rota__task_make_ready(struct rota_task *task)
+{
+	rota__record_task(task->reactor, ROTA_RECORD_READY, task);
+	enqueue(task);
 }
 
 int rota_yield(void)
@@ -147,6 +156,7 @@ static void task_main(void *arg)
 	run_defers(task);
 	if (ROTA_UNLIKELY(task->scope != task->owner || task->ops_lent || task->locks_held))
 		die_of_what_is_left(task);
+	rota__record(reactor, ROTA_RECORD_END, (uint64_t)result);
 	rota__scope_child_ended(task, result);
 	if (task->result)
 		rota_future_complete(task->result, result);

@@ -67,6 +67,7 @@ struct rota_task {
 	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
 	uint32_t locks_held;         /* in debug builds */
 	uint8_t state;               /* enum task_state */
+	uint64_t record;             /* what the flight recorder calls it */
 	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */
 	struct rota_scope *owner;    /* the scope it was spawned into */
 	rota_task_fn fn;

@@ -9,6 +9,7 @@
 
 #include <rota/backend.h>
 #include <rota/base.h>
+#include <rota/recorder.h>
 #include <rota/scope.h>
 #include <rota/task.h>
 #include <rota/time.h>
@@ -32,13 +33,18 @@ struct rota_reactor_options {
 	bool is_pinned;
 	int cpu;
 	uint32_t tasks_max; /* spawning beyond fails with -ENOMEM; 0: 16 Mi */
+	/*
+	 * by the flight recorder, 8 bytes each; rounded up to a power of two; 0:
+	 * ROTA_RECORDS_DEFAULT; ROTA_RECORDS_NONE: it is off
+	 */
+	uint32_t records_kept;
 };
 
 /*
  * Make a reactor. It may be driven by any one thread from then on, and its engine belongs to that
  * thread: create, drive and destroy it on the same one, or let rota_reactor_drive do it. Returns 0
  * and `*out` (owned), or negative errno (-ENOMEM, the engine's reason, -EMFILE when
- * ROTA_REACTORS_MAX exist).
+ * ROTA_REACTORS_MAX exist, -EINVAL: more than ROTA_RECORDS_MAX).
  */
 ROTA_API ROTA_MUST_USE int rota_reactor_create(const struct rota_reactor_options *options,
 					       struct rota_reactor **out);

@@ -18,6 +18,7 @@
 #include <rota/task.h>
 #include <rota/generator.h>
 #include <rota/backend.h>
+#include <rota/recorder.h>
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
 #include <rota/sync.h>

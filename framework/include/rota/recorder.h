@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The flight recorder: each reactor writes down what it does, always, into a ring of its own that
+ * keeps the latest records. Whoever asks later, why did it stall, what ran before it died, reads
+ * them: `rota record PID` from outside, also of a process that is wedged or dead; or the process
+ * itself into a file. `rota trace FILE` makes them a picture.
+ *
+ * The one idea: a record is one 64-bit word, a kind and what it is about, without a time. Times are
+ * records of their own, written where the reactor looks at the clock anyway. So a record costs
+ * about a nanosecond, and what lies between two looks at the clock is known in order, not in
+ * duration.
+ */
+#ifndef ROTA_RECORDER_H
+#define ROTA_RECORDER_H
+
+#include <rota/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- records ---- */
+
+/*
+ * The upper 8 bits of a record. Behind each: what the lower 56 hold, from the left, bits in
+ * brackets. Numbers are never reused. A task is its label [16] and its id [40].
+ */
+enum rota_record_kind {
+	ROTA_RECORD_NONE = 0,
+	/* the reactor's phases, with the clock in nanoseconds [56] */
+	ROTA_RECORD_TURN = 1,  /* a turn begins */
+	ROTA_RECORD_ENTER = 2, /* into the engine */
+	ROTA_RECORD_LEAVE = 3, /* back from a wait in it */
+	ROTA_RECORD_CLOCK = 4, /* a look at the clock between two tasks */
+	/* … and without */
+	ROTA_RECORD_COMPLETIONS = 5, /* the engine has completed so many [56] */
+	ROTA_RECORD_TIMERS = 6,      /* so many timers have been fired [56] */
+	ROTA_RECORD_REST = 7,        /* no task runs any more in this turn */
+	/* tasks */
+	ROTA_RECORD_SPAWN = 8, /* the task; it is ready */
+	ROTA_RECORD_READY = 9, /* the task */
+	ROTA_RECORD_RUN = 10,  /* the task; whatever ran before has made way */
+	/*
+	 * the running task will wait: enum rota_wait_kind [8] of the first future, their number
+	 * [16], how many of them are missing [32]. One that makes way without it has yielded.
+	 */
+	ROTA_RECORD_WAIT = 11,   /* the kind may be ROTA_RECORD_PARKED, with nothing more */
+	ROTA_RECORD_END = 12,    /* the running task ends: its result [56], signed, cut */
+	ROTA_RECORD_CANCEL = 13, /* a scope: enum rota_cancel_kind [8], its opener's id [40] or 0 */
+	/* operations: their key [24] says which completion belongs to which */
+	ROTA_RECORD_SUBMIT = 14,   /* enum rota_op_kind [8], descriptor [24], key */
+	ROTA_RECORD_MORE = 15,     /* a result [32], signed, and key; it goes on */
+	ROTA_RECORD_COMPLETE = 16, /* the last result [32] and key */
+	/* between reactors: the message's key [40], and */
+	ROTA_RECORD_POST = 17, /* the slot of the reactor it goes to [16] */
+	ROTA_RECORD_TAKE = 18, /* 0 [16] */
+	/* connections: a number [56] unique in the process */
+	ROTA_RECORD_OPEN = 19,
+	ROTA_RECORD_CLOSE = 20,
+	/* the turn was away from the engine for so long [56], in nanoseconds: more than it may */
+	ROTA_RECORD_STALL = 21,
+	/* the running worker serves a connection: its number [56] */
+	ROTA_RECORD_SERVE = 22,
+	ROTA_RECORD_KIND_COUNT
+};
+
+#define ROTA_RECORD_TIME_BITS 56
+#define ROTA_RECORD_ID_BITS 40
+#define ROTA_RECORD_KEY_BITS 24
+
+/* Records that a reactor keeps unless its options say otherwise: 512 KiB. */
+#define ROTA_RECORDS_DEFAULT (64u << 10)
+#define ROTA_RECORDS_MIN 1024u
+#define ROTA_RECORDS_MAX (64u << 20)
+/* In an option: keep none. */
+#define ROTA_RECORDS_NONE UINT32_MAX
+
+/* In a ROTA_RECORD_WAIT: a worker that has no session to serve. */
+#define ROTA_RECORD_PARKED 255
+
+/* What records name by number: tasks of one name spawned at one place. */
+struct rota_record_label {
+	uint64_t site_; /* addresses in the process, compared only; 0: not in use */
+	uint64_t what_;
+	int32_t line;
+	char name[48]; /* cut, with NUL, as the others */
+	char function[48];
+	char file[76]; /* its end, if it is cut */
+};
+
+/*
+ * Labels of one reactor, numbered from 1; 0 stands for all that came when there was no more room.
+ */
+#define ROTA_RECORD_LABELS 128
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ROTA_RECORDER_H */
