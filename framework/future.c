@@ -178,11 +178,15 @@ static void detach(struct rota_wait_ *wait)
 	wait->back = NULL;
 }
 
-/* The first future stands for all: of a select or a gather they are of one kind. */
+/* The first future that is missing stands for all: of a select or a gather they are of one kind. */
 static uint64_t describe_wait(const struct wait_set *set)
 {
-	return (uint64_t)set->waits[0].future->kind_ << 48 | RECORD_LOW(set->count, 16) << 32 |
-	       set->needed;
+	uint64_t counts = RECORD_LOW(set->count, 16) << 32 | set->needed;
+
+	for (unsigned i = 0; i < set->count; i++)
+		if (ROTA_LIKELY(set->waits[i].back != NULL))
+			return (uint64_t)set->waits[i].future->kind_ << 48 | counts;
+	return counts;
 }
 
 static void sleep_until_ready(struct wait_set *set)

@@ -17,15 +17,6 @@ _Static_assert((ROTA_RECORD_LABELS & (ROTA_RECORD_LABELS - 1)) == 0, "the modulo
 /* Places looked at for a label; when all of them are others', it goes without. */
 #define PROBES_MAX 8
 
-/*
- * Of a ring that is written to, the oldest records are not believed: processors other than x86 may
- * show a record before the head that announces it, but not one so far ahead: no store buffer is
- * that long.
- */
-#define DISTRUSTED 256
-
-_Static_assert(ROTA_RECORDS_MIN > 2 * DISTRUSTED, "something must be left");
-
 int rota__recorder_init(struct recorder *recorder, uint32_t records)
 {
 	uint64_t count = ROTA_RECORDS_MIN;
@@ -147,7 +138,9 @@ uint64_t rota__recorder_copy(const struct recorder *recorder, uint64_t *words, u
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	after = __atomic_load_n(&recorder->head, __ATOMIC_RELAXED);
 	/* Records from after - kept - … on may have been overwritten while we copied. */
-	drop = after + DISTRUSTED > start + kept ? after + DISTRUSTED - start - kept : 0;
+	drop = after + ROTA_RECORDS_DISTRUSTED > start + kept
+		       ? after + ROTA_RECORDS_DISTRUSTED - start - kept
+		       : 0;
 	if (drop > count)
 		drop = count;
 	if (drop)

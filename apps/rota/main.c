@@ -10,6 +10,7 @@
 
 #include <rota/base.h>
 
+#include "apps/rota/recording.h"
 #include "apps/rota/show.h"
 
 enum exit_code {
@@ -29,6 +30,9 @@ static const char usage[] =
 	"  rota tree PID     who spawned whom, what each waits for, where, and since when\n"
 	"  rota ps PID       how many tasks wait where; --all: a line for each\n"
 	"  rota top PID      what runs how often, and what is spawned where; look after look\n"
+	"  rota record PID   what its reactors did lately, as a trace for ui.perfetto.dev;\n"
+	"                    -o FILE: into that file\n"
+	"  rota trace FILE   the same from what a process has written of itself\n"
 	"\n"
 	"tree and ps point out tasks that wait for each other.\n"
 	"\n"
@@ -106,6 +110,15 @@ static const struct {
 	{ "tree", show_tree },
 };
 
+/* With options of their own. */
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} others[] = {
+	{ "record", record_main },
+	{ "trace", trace_main },
+};
+
 static int say_usage(void)
 {
 	fputs("rota: see rota --help\n", stderr);
@@ -148,6 +161,9 @@ int main(int argc, char **argv)
 	struct show_options options = { .delay_ns = 1000000000 };
 	bool is_json = false;
 
+	for (size_t i = 0; argc > 1 && i < ROTA_ARRAY_COUNT(others); i++)
+		if (!strcmp(argv[1], others[i].name))
+			return others[i].run(argc - 1, argv + 1);
 	if (!take_options(argc, argv, &options, &is_json) || argc - optind < 2 || argc - optind > 3)
 		return say_usage();
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(commands); i++)

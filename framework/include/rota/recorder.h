@@ -41,8 +41,9 @@ enum rota_record_kind {
 	ROTA_RECORD_READY = 9, /* the task */
 	ROTA_RECORD_RUN = 10,  /* the task; whatever ran before has made way */
 	/*
-	 * the running task will wait: enum rota_wait_kind [8] of the first future, their number
-	 * [16], how many of them are missing [32]. One that makes way without it has yielded.
+	 * the running task will wait: enum rota_wait_kind [8] of the first that is missing, the
+	 * futures' number [16], how many of them are missing [32]. One that makes way without it
+	 * has yielded.
 	 */
 	ROTA_RECORD_WAIT = 11,   /* the kind may be ROTA_RECORD_PARKED, with nothing more */
 	ROTA_RECORD_END = 12,    /* the running task ends: its result [56], signed, cut */
@@ -72,6 +73,12 @@ enum rota_record_kind {
 #define ROTA_RECORDS_DEFAULT (64u << 10)
 #define ROTA_RECORDS_MIN 1024u
 #define ROTA_RECORDS_MAX (64u << 20)
+/*
+ * So many of the oldest records of a ring are not believed, beside those that may have been
+ * overwritten while it was copied: processors other than x86 may show a record before the head that
+ * announces it, but not one so far ahead: no store buffer is that long.
+ */
+#define ROTA_RECORDS_DISTRUSTED 256
 /* In an option: keep none. */
 #define ROTA_RECORDS_NONE UINT32_MAX
 
@@ -92,6 +99,36 @@ struct rota_record_label {
  * Labels of one reactor, numbered from 1; 0 stands for all that came when there was no more room.
  */
 #define ROTA_RECORD_LABELS 128
+
+/* ---- in a file ---- */
+
+/*
+ * What a process writes of itself: this head; then for each reactor its own head, its
+ * ROTA_RECORD_LABELS labels, its records from the oldest, and as a last word the number of records
+ * written by then, which tells how many of the oldest have been overwritten meanwhile. In the
+ * machine's byte order; a file that ends early is good up to there.
+ */
+#define ROTA_RECORD_FILE_MAGIC "rotarec1"
+
+struct rota_record_file {
+	char magic[8];
+	uint32_t pid;
+	uint32_t signal; /* why: the signal that ended the process, or asked; 0: the program did */
+	int64_t now;     /* the monotonic clock */
+	int64_t wall_ns; /* the wall clock */
+	uint32_t label_bytes;
+	uint32_t labels_count;
+};
+
+struct rota_record_file_reactor {
+	uint32_t slot;
+	uint32_t index;
+	uint32_t is_simulated; /* its clock is not the file's */
+	uint32_t reserved;
+	uint64_t kept;  /* records its ring has room for */
+	uint64_t first; /* the number of the oldest record here */
+	uint64_t count; /* records here */
+};
 
 #ifdef __cplusplus
 }

@@ -241,6 +241,35 @@ static void test_recorder_of_a_reactor_tells_a_task_s_story(void **state)
 	assert_true(count_kind(ROTA_RECORD_LEAVE) >= 1);
 }
 
+static int64_t wait_for_the_second(void *arg)
+{
+	struct rota_reactor *reactor = rota_reactor_current();
+	struct rota_timeout timeout;
+	struct rota_future done, *both[] = { &done, &timeout.future };
+	uint64_t first;
+
+	(void)arg;
+	rota_future_init(&done);
+	rota_future_complete(&done, 0);
+	rota_timeout_start(&timeout, rota_after_ms(1));
+	T_EQUAL(rota_await_all(both, 2), 0);
+	found_count = rota__recorder_copy(&reactor->recorder, words, ROTA_ARRAY_COUNT(words),
+					  &first);
+	return 0;
+}
+
+static void test_recorder_wait_is_for_the_first_that_is_missing(void **state)
+{
+	uint64_t wait;
+
+	(void)state;
+	assert_int_equal(t_run(wait_for_the_second, NULL), 0);
+	wait = words[find_kind(0, ROTA_RECORD_WAIT)];
+	assert_int_equal(wait >> 48 & 0xff, ROTA_WAIT_TIMER);
+	assert_int_equal(wait >> 32 & 0xffff, 2);
+	assert_int_equal(wait & 0xffffffff, 1);
+}
+
 /* Times are the engine's, also in a simulated world, and never go back. */
 static void test_recorder_times_of_a_reactor_never_go_back(void **state)
 {
@@ -270,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_recorder_more_labels_than_room_are_the_others),
 		cmocka_unit_test(test_recorder_read_while_written_yields_no_torn_record),
 		cmocka_unit_test(test_recorder_of_a_reactor_tells_a_task_s_story),
+		cmocka_unit_test(test_recorder_wait_is_for_the_first_that_is_missing),
 		cmocka_unit_test(test_recorder_times_of_a_reactor_never_go_back),
 	};
 
