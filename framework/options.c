@@ -116,6 +116,15 @@ int rota_server_option(struct rota_server_options *options, const char *name, co
 		options->stack_census = !strcmp(value, "on");
 		if (!options->stack_census && strcmp(value, "off") != 0)
 			right = "on or off";
+	} else if (!strcmp(name, "record-to")) {
+		options->record_to = value; /* judged when serving starts */
+	} else if (!strcmp(name, "records")) {
+		if (!strcmp(value, "off"))
+			options->records_kept = ROTA_RECORDS_NONE;
+		else if (parse_number(value, ROTA_RECORDS_MIN, ROTA_RECORDS_MAX, &number))
+			options->records_kept = (uint32_t)number;
+		else
+			right = "a number from 1024 to 67108864, or off";
 	} else {
 		return 0;
 	}
@@ -136,6 +145,10 @@ const char *rota_server_options_help(void)
 	       "  --backend NAME[:OPTS]  auto, uring or epoll, with options: uring:multishot=off\n"
 	       "  --drain-timeout S      how long a stop waits for running requests (default 5)\n"
 	       "  --stack-census on      log at the end how much of their stacks tasks used\n"
+	       "  --records N            how much each reactor remembers of what it did\n"
+	       "                         (default 65536 records of 8 bytes), or off\n"
+	       "  --record-to PATH       write it there on a crash and on SIGUSR2, for rota trace;\n"
+	       "                         %p: the process id\n"
 	       "  --version              print the version\n"
 	       "  --help                 print this\n";
 }

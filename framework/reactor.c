@@ -437,7 +437,8 @@ void rota_reactor_destroy(struct rota_reactor *reactor)
 	rota_reactor_close(reactor);
 	assert_nothing_is_left(reactor);
 	rota__mailbox_wait_for_senders(reactor);
-	__atomic_store_n(&rota__reactors[reactor->slot], NULL, __ATOMIC_RELEASE);
+	/* partner: rota_recorder_save; rota__recorder_fini waits for those who have seen it */
+	__atomic_store_n(&rota__reactors[reactor->slot], NULL, __ATOMIC_SEQ_CST);
 	rota__stack_pool_fini(&reactor->stacks);
 	free_memory(reactor);
 }

@@ -42,6 +42,7 @@ int rota__recorder_init(struct recorder *recorder, uint32_t records)
 
 void rota__recorder_fini(struct recorder *recorder)
 {
+	rota__recorder_wait_for_savers();
 	rota_free(recorder->labels);
 	*recorder = (struct recorder){ .words = &recorder->nowhere };
 }
@@ -133,9 +134,7 @@ uint64_t rota__recorder_copy(const struct recorder *recorder, uint64_t *words, u
 	start = end - count;
 	for (uint64_t i = 0; i < count; i++)
 		words[i] = __atomic_load_n(&recorder->words[(start + i) & recorder->mask],
-					   __ATOMIC_RELAXED);
-	/* The words before the head: what it does not count yet was not in them, nearly. */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+					   __ATOMIC_ACQUIRE); /* before `after` is */
 	after = __atomic_load_n(&recorder->head, __ATOMIC_RELAXED);
 	/* Records from after - kept - … on may have been overwritten while we copied. */
 	drop = after + ROTA_RECORDS_DISTRUSTED > start + kept

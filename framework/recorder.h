@@ -77,4 +77,17 @@ static inline uint64_t rota__recorder_task(struct recorder *recorder, const stru
 uint64_t rota__recorder_copy(const struct recorder *recorder, uint64_t *words, uint64_t max,
 			     uint64_t *first);
 
+/* ---- recorder_file.c ---- */
+
+/*
+ * Nobody looks at reactors that left the table of reactors before this call any more. Any thread.
+ */
+void rota__recorder_wait_for_savers(void);
+
+/*
+ * Write the file that rota_recorder_save_to named, if it did, because of `signal` (0: none). Any
+ * thread, async-signal-safe.
+ */
+void rota__recorder_save(int signal);
+
 #endif /* ROTA_FRAMEWORK_RECORDER_H */

@@ -144,6 +144,7 @@ static int create_reactors(struct rota_server *server)
 			.index = i,
 			.is_pinned = pins,
 			.cpu = cpus[i % (unsigned)count],
+			.records_kept = options->records_kept,
 		};
 		int status = rota_reactor_create(&reactor, &server->reactors[i]);
 
@@ -506,6 +507,16 @@ static int catch_signals(struct rota_server *server)
 	return 0;
 }
 
+static int record_to_file(struct rota_server *server)
+{
+	const char *path = server->options->record_to;
+	int status = path ? rota_recorder_save_to(path) : 0;
+
+	return status < 0 ? fail(server, status, "cannot record to %s: %s", path,
+				 rota_strerror(status))
+			  : 0;
+}
+
 /* Another signal that came while the server stopped was for it, and must not hit the program. */
 static void release_signals(struct rota_server *server)
 {
@@ -539,6 +550,8 @@ int rota_serve(const struct rota_service *service, const struct rota_server_opti
 		fail(server, status, "%s", server->choice.report);
 	else
 		status = catch_signals(server);
+	if (status == 0)
+		status = record_to_file(server);
 	if (status == 0)
 		status = resolve_addresses(server);
 	if (status == 0)

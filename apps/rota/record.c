@@ -24,8 +24,9 @@ static const char usage[] =
 	"  -o, --output TRACE  instead of standard output\n"
 	"  -h, --help\n"
 	"\n"
-	"Times are exact where a reactor looked at the clock: at the beginning of each turn, before\n"
-	"and after each wait, and after every few tasks. What lies between is spread evenly.\n";
+	"Times are exact where a reactor looked at the clock: at the beginning of each turn,\n"
+	"before and after each wait, and after every few tasks. What lies between is spread\n"
+	"evenly.\n";
 
 static const struct option options[] = {
 	{ "output", required_argument, NULL, 'o' },

@@ -130,6 +130,28 @@ struct rota_record_file_reactor {
 	uint64_t count; /* records here */
 };
 
+/* ---- writing it ---- */
+
+/*
+ * Write what the recorders of all reactors of the process hold to `fd`; `signal` goes into its
+ * head. Any thread, async-signal-safe. Returns 0 or negative errno.
+ */
+ROTA_API ROTA_MUST_USE int rota_recorder_save(int fd, int signal);
+
+/* Bytes of a path for rota_recorder_save_to, with its NUL. */
+#define ROTA_RECORD_PATH_BYTES 1024
+
+/*
+ * From now on have the process write such a file when it crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+ * SIGABRT; the handlers of before come after), and whenever it gets SIGUSR2; the latest replaces
+ * the one before. Nothing does it unasked: a core file holds the same, for `rota record`.
+ *
+ * path      copied; "%p" in it stands for the process id, "%%" for "%".
+ * Returns   0, -EINVAL (another %), -ENAMETOOLONG, -EALREADY (asked before), or why handlers cannot
+ *           be installed. Thread: any, once in a process.
+ */
+ROTA_API ROTA_MUST_USE int rota_recorder_save_to(const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -151,6 +151,44 @@ class Record(unittest.TestCase):
             self.assertEqual((status, complaints), (0, ""))
             self.expect_the_story(out, server.pid)
 
+    def test_server_writes_a_file_when_asked(self):
+        with Server("--record-to", "record.%p") as server:
+            server.process.send_signal(signal.SIGUSR2)
+            # Any of its threads may be writing it: until both reactors are there and the end is.
+            path, size = f"{server.folder.name}/record.{server.pid}", -1
+            out = ""
+            while "reactor 1" not in out or size != os.path.getsize(path):
+                size = os.path.exists(path) and os.path.getsize(path)
+                _, out, _ = rota("trace", path)
+            self.expect_the_story(out, server.pid)
+            for connection in server.connections:
+                connection.sendall(b"PING\r\n")
+                self.assertEqual(connection.recv(7), b"+PONG\r\n")
+
+    def test_server_that_crashes_leaves_a_file(self):
+        with Server("--record-to", "record.%p") as server:
+            path = f"{server.folder.name}/record.{server.pid}"
+            server.process.send_signal(signal.SIGSEGV)
+            self.assertEqual(server.process.wait(HANG_SECONDS), -signal.SIGSEGV)
+            status, out, complaints = rota("trace", path)
+            self.assertEqual((status, complaints), (0, ""))
+            self.expect_the_story(out, server.pid)
+            # Cut anywhere, it is a shorter story or a sentence.
+            whole = os.path.getsize(path)
+            for size in (0, 47, 48, 100, 30000, whole // 2, whole - 8):
+                with open(path, "rb") as file, open(path + ".cut", "wb") as cut:
+                    cut.write(file.read(size))
+                status, out, complaints = rota("trace", path + ".cut")
+                self.assertEqual(status, 1 if complaints else 0)
+                if not status:
+                    Trace(self, out, server.pid)
+
+    def test_records_off_are_said_to_be(self):
+        with Server("--records", "off") as server:
+            status, out, complaints = rota("record", server.pid)
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn("off", complaints)
+
     def test_what_cannot_be_recorded_is_said(self):
         for arguments in (("record", os.getpid()), ("record", "no-such-file"),
                           ("trace", "no-such-file"), ("trace", __file__)):

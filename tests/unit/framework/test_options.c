@@ -47,6 +47,12 @@ static void test_options_good_values_are_taken(void **state)
 	assert_true(options.stack_census);
 	assert_int_equal(give("stack-census", "off"), 1);
 	assert_false(options.stack_census);
+	assert_int_equal(give("records", "off"), 1);
+	assert_int_equal(options.records_kept, ROTA_RECORDS_NONE);
+	assert_int_equal(give("records", "1024"), 1);
+	assert_int_equal(options.records_kept, 1024);
+	assert_int_equal(give("record-to", "record.%p"), 1);
+	assert_string_equal(options.record_to, "record.%p");
 	assert_int_equal(options.binds_count, 2);
 	assert_string_equal(options.binds[1], "*");
 	assert_int_equal(options.port, 65535);
@@ -89,6 +95,9 @@ static void test_options_bad_values_are_refused_with_what_is_right(void **state)
 		{ "drain-timeout", "0" },
 		{ "drain-timeout", "3601" },
 		{ "stack-census", "yes" },
+		{ "records", "1023" },
+		{ "records", "67108865" },
+		{ "records", "on" },
 		{ "cpus", "" },
 		{ "cpus", "," },
 		{ "cpus", "0," },
@@ -144,7 +153,7 @@ static void test_help_names_every_option(void **state)
 	static const char *const names[] = { "--bind",          "--port",         "--unix",
 					     "--reactors",      "--cpus",         "--backend",
 					     "--drain-timeout", "--stack-census", "--version",
-					     "--help" };
+					     "--help",          "--records",      "--record-to" };
 
 	(void)state;
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(names); i++)
