@@ -147,7 +147,7 @@ const char *rota_server_options_help(void)
 	       "  --stack-census on      log at the end how much of their stacks tasks used\n"
 	       "  --records N            how much each reactor remembers of what it did\n"
 	       "                         (default 65536 records of 8 bytes), or off\n"
-	       "  --record-to PATH       write it there on a crash and on SIGUSR2, for rota trace;\n"
+	       "  --record-to PATH       write it there on a crash and SIGUSR2, for rota trace;\n"
 	       "                         %p: the process id\n"
 	       "  --version              print the version\n"
 	       "  --help                 print this\n";
