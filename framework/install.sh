@@ -35,6 +35,8 @@ sed -e "s|@prefix@|$prefix|" -e "s|@version@|$version|" framework/rota.pc.in \
 	>"$root/lib/pkgconfig/rota.pc"
 chmod 644 "$root/lib/pkgconfig/rota.pc"
 
+# In gdb: source $PREFIX/share/rota/rota-gdb.py
+install -D -m 644 apps/rota/gdb/rota-gdb.py "$root/share/rota/rota-gdb.py"
 for program in "$@"; do
 	install -m 755 "$program" "$root/bin"
 done
