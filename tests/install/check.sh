@@ -87,6 +87,7 @@ stuck() {
 	kill $process
 	echo "$said"
 	[ $status = 3 ] && grep -q 'deadlock: .*"to bob".* held by task . "to ada"' <<<"$said"
+}
 check 'tutorial: stuck, looked at' stuck
 rm "$lib/librota.so"
 check 'static, C' outside static gcc -std=c11 "${cflags[@]}" $source "${static[@]}"
