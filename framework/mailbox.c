@@ -86,8 +86,10 @@ static void push_chain(struct rota_reactor *to, struct rota_message *first,
 	__atomic_fetch_sub(&mailbox->senders, 1, __ATOMIC_RELEASE);
 }
 
-void rota__mailbox_flush(struct rota_reactor *reactor)
+bool rota__mailbox_flush(struct rota_reactor *reactor)
 {
+	bool sent = false;
+
 	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++) {
 		while (reactor->outboxes_dirty[word]) {
 			unsigned slot = word * 64 +
@@ -99,8 +101,10 @@ void rota__mailbox_flush(struct rota_reactor *reactor)
 			outbox->first = NULL;
 			outbox->last = NULL;
 			push_chain(rota__reactors[slot], reverse(oldest), oldest);
+			sent = true;
 		}
 	}
+	return sent;
 }
 
 bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor)

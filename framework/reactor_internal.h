@@ -242,8 +242,8 @@ void rota__describe_place(const char *kind, const char *name, const struct rota_
 
 /* ---- mailbox.c ---- */
 
-/* Send what was gathered. */
-void rota__mailbox_flush(struct rota_reactor *reactor);
+/* Send what was gathered; true if there was something. */
+bool rota__mailbox_flush(struct rota_reactor *reactor);
 
 /* True when something was gathered and has not been sent. */
 bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor);
