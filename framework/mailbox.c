@@ -206,7 +206,9 @@ static void cancel_callee(struct rota_call *call)
 	struct rota_cancel_reason reason = { .kind = ROTA_CANCEL_BY_HAND,
 					     .error = -ECANCELED,
 					     .why = "the caller was cancelled",
-					     .site = call->site_ };
+					     .site = call->site_,
+					     .because_ = rota__reasons_unpack(rota__reactor(),
+									      call->reasons_) };
 
 	if (call->deadline_ <= rota_now()) {
 		reason.kind = ROTA_CANCEL_DEADLINE;
@@ -222,7 +224,7 @@ static int64_t call_task(void *arg)
 	struct rota_call *call = arg;
 	struct rota_scope scope;
 
-	rota_scope_open(&scope, call->deadline_);
+	rota_scope_open_at(&scope, call->deadline_, call->site_);
 	call->scope_ = &scope;
 	if (call->cancel_arrived_)
 		cancel_callee(call);
@@ -271,6 +273,16 @@ static void call_cancel_arrived(struct rota_message *message)
 	rota_post(call->from_, message);
 }
 
+/* Asked by the one who awaits it, or by the sweep that has come to one who does. */
+static const struct rota_cancel_reason *why_cancelled(const struct rota_call *call)
+{
+	const struct rota_task *task = call->from_->current;
+
+	if (!task && call->future.waits_)
+		task = call->future.waits_->set->task;
+	return task ? rota__task_why(task) : NULL;
+}
+
 static void call_cancel(struct rota_future *future)
 {
 	struct rota_call *call = ROTA_CONTAINER_OF(future, struct rota_call, future);
@@ -279,6 +291,7 @@ static void call_cancel(struct rota_future *future)
 		return;
 	call->cancel_asked_ = true;
 	call->cancel_in_flight_ = true;
+	rota__reasons_pack(call->from_, why_cancelled(call), call->reasons_);
 	call->cancel_message_.run = call_cancel_arrived;
 	rota_post(call->to_, &call->cancel_message_);
 }
@@ -286,15 +299,19 @@ static void call_cancel(struct rota_future *future)
 void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_task_fn fn, void *arg,
 			const struct rota_site *site)
 {
-	*call = (struct rota_call){
-		.from_ = rota__reactor(),
-		.to_ = to,
-		.fn_ = fn,
-		.arg_ = arg,
-		.deadline_ = rota_deadline(),
-		.site_ = site,
-		.result_ = -ECANCELED,
-	};
+	/* Not all of it: the reasons are written when it is cancelled. */
+	call->from_ = rota__reactor();
+	call->to_ = to;
+	call->fn_ = fn;
+	call->arg_ = arg;
+	call->deadline_ = rota_deadline();
+	call->site_ = site;
+	call->scope_ = NULL;
+	call->result_ = -ECANCELED;
+	call->cancel_asked_ = false;
+	call->cancel_in_flight_ = false;
+	call->returned_ = false;
+	call->cancel_arrived_ = false;
 	rota_future_init(&call->future);
 	call->future.cancel_ = call_cancel;
 	call->future.kind_ = ROTA_WAIT_CALL;

@@ -11,6 +11,7 @@
 #define ROTA_TASK_INTERNAL_H
 
 #include <rota/future.h>
+#include <rota/mailbox.h>
 #include <rota/scope.h>
 #include <rota/task.h>
 
@@ -78,6 +79,8 @@ struct rota_task {
 	rota_ns waiting_since;            /* the turn in which it was suspended */
 	uint64_t id;                      /* 1, 2, … per reactor */
 	struct rota_generator *generator; /* the innermost it is driving now; NULL: none */
+	/* record of why the last scope it closed with an error did so; 0: none */
+	uint64_t because;
 };
 
 /*
@@ -123,14 +126,40 @@ void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope);
 /* The task ended with `result`: leave the scope, fail it if need be, wake a closer. */
 void rota__scope_child_ended(struct rota_task *task, int64_t result);
 
-/* Count a failure against the scope, as if one of its tasks had ended with it. */
-void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, int64_t failure,
-		      const struct rota_site *site, bool was_seen);
+/*
+ * Count a failure against the scope, as if one of its tasks had ended with it. The caller has set
+ * in `reason` what failed: failure, site, the task, the cause.
+ */
+void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope,
+		      struct rota_cancel_reason *reason, bool was_seen);
 
 /* Tell some of the tasks of cancelled scopes; true while there are more. */
 bool rota__scopes_sweep(struct rota_reactor *reactor);
 
 /* What rota__scope_status (reactor_internal.h) is when some scope of the reactor is cancelled. */
 int rota__scope_look_up(const struct rota_scope *scope);
+
+/* ---- reason.c ---- */
+
+/* Copy `reason` where others can name it as their cause; returns its number there. */
+uint64_t rota__reason_keep(struct rota_reactor *reactor, struct rota_cancel_reason *reason);
+
+/* The number of what is known to be behind the task's `failure`, or 0. */
+uint64_t rota__reason_of_failure(struct rota_reactor *reactor, const struct rota_task *task,
+				 int64_t failure);
+
+/* Why it is being cancelled, or NULL: rota_why() of another task. */
+const struct rota_cancel_reason *rota__task_why(const struct rota_task *task);
+
+/* Note in `reason` who did it; NULL: no task. */
+void rota__reason_name(struct rota_cancel_reason *reason, const struct rota_task *task);
+
+/* Copy a reason (or NULL) with its causes, to be taken to another reactor. */
+void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_reason *reason,
+			struct rota_cancel_reason packed[ROTA_CALL_REASONS]);
+
+/* Keep them here; returns the first one's number, 0 for none. Uses up `packed`. */
+uint64_t rota__reasons_unpack(struct rota_reactor *reactor,
+			      struct rota_cancel_reason packed[ROTA_CALL_REASONS]);
 
 #endif /* ROTA_TASK_INTERNAL_H */
