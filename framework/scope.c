@@ -44,6 +44,7 @@ void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struc
 	rota_future_init(&scope->idle_);
 	scope->idle_.kind_ = ROTA_WAIT_SCOPE;
 	scope->emptied_ = NULL;
+	scope->locals_ = NULL;
 	scope->children_count_ = 0;
 	scope->failures_unseen_ = 0;
 	scope->failure_ = 0;

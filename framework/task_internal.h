@@ -109,11 +109,11 @@ void rota__task_cancel_wait(struct rota_task *task);
 void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struct rota_task *task,
 		      rota_ns deadline);
 
-/* An open scope in which nothing has been spawned, cancelled or failed: as good as a new one. */
+/* An open scope in which nothing has been spawned, cancelled, failed or bound: as good as new. */
 static inline bool rota__scope_is_unused(const struct rota_scope *scope)
 {
 	return scope->children_count_ == 0 && scope->reason_.kind == ROTA_CANCEL_NONE &&
-	       scope->failure_ == 0;
+	       scope->failure_ == 0 && !scope->locals_;
 }
 
 /* Cancel for `reason`; the first reason stays. */

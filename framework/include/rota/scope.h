@@ -21,6 +21,7 @@
 extern "C" {
 #endif
 
+struct rota_local;
 struct rota_task;
 
 /* A place in the source, made by the macros that spawn and cancel. Static: borrowed for ever. */
@@ -91,6 +92,7 @@ struct rota_scope {
 	struct rota_future idle_;
 	/* called when the last child has ended and no close waits; NULL: nothing */
 	void (*emptied_)(struct rota_scope *scope);
+	struct rota_local *locals_; /* values bound in it, newest first */
 	uint64_t children_count_;
 	/* failed tasks beyond the one that close returns, without those whose future took it */
 	uint64_t failures_unseen_;
