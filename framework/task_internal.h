@@ -65,6 +65,7 @@ struct rota_task {
 	void *on_suspend_arg;
 	/* a handler's: what is cancelled when its client goes; NULL: none */
 	struct rota_scope *client_scope;
+	bool outlives_client;        /* the handler has said that it goes on without its client */
 	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
 	uint32_t locks_held;         /* in debug builds */
 	uint8_t state;               /* enum task_state */
