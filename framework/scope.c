@@ -51,6 +51,7 @@ void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struc
 	scope->is_shield_ = false;
 	scope->keeps_going_ = false;
 	scope->is_closing_ = false;
+	scope->is_closed_ = false;
 }
 
 static void open_in_task(struct rota_scope *scope, rota_ns deadline, const struct rota_site *site,
@@ -113,6 +114,7 @@ int64_t rota_scope_close(struct rota_scope *scope)
 		note_why(reactor, task, scope);
 	task->scope = scope->parent_;
 	rota__scope_retire(reactor, scope);
+	scope->is_closed_ = true;
 	return result;
 }
 
@@ -213,6 +215,7 @@ static void log_failure(const struct rota_cancel_reason *reason)
 void rota__scope_cancel(struct rota_reactor *reactor, struct rota_scope *scope,
 			const struct rota_cancel_reason *reason)
 {
+	ROTA_ASSERT(!scope->is_closed_); /* it would stay on the reactor's lists for ever */
 	if (scope->reason_.kind != ROTA_CANCEL_NONE)
 		return;
 	scope->reason_ = *reason;
@@ -238,6 +241,7 @@ void rota_scope_cancel_at(struct rota_scope *scope, const char *why, const struc
 	struct rota_reactor *reactor = rota__reactor();
 	struct rota_scope *cause;
 
+	ROTA_DCHECK(rota__scope_is_of(scope, reactor));
 	if (scope->reason_.kind != ROTA_CANCEL_NONE)
 		return;
 	if (reactor->current) {
@@ -344,6 +348,13 @@ bool rota__scopes_sweep(struct rota_reactor *reactor)
 }
 
 /* ---- looking ---- */
+
+bool rota__scope_is_of(const struct rota_scope *scope, const struct rota_reactor *reactor)
+{
+	while (scope->parent_)
+		scope = scope->parent_;
+	return scope == &reactor->root;
+}
 
 static struct rota_scope *innermost_cancelled(struct rota_scope *scope)
 {

@@ -67,6 +67,7 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 	struct rota_reactor *reactor = rota__reactor();
 	int status = rota__scope_status(reactor, scope);
 
+	ROTA_DCHECK(rota__scope_is_of(scope, reactor));
 	/*
 	 * A closing scope still takes its own tasks' children; nobody else's, or the close might
 	 * never end.

@@ -127,6 +127,9 @@ void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope);
 /* The task ended with `result`: leave the scope, fail it if need be, wake a closer. */
 void rota__scope_child_ended(struct rota_task *task, int64_t result);
 
+/* True if it stands in that reactor's root scope: a scope is used on its reactor only. */
+bool rota__scope_is_of(const struct rota_scope *scope, const struct rota_reactor *reactor);
+
 /*
  * Count a failure against the scope, as if one of its tasks had ended with it. The caller has set
  * in `reason` what failed: failure, site, the task, the cause.

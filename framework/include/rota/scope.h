@@ -100,6 +100,7 @@ struct rota_scope {
 	bool is_shield_;
 	bool keeps_going_; /* a failure does not cancel the siblings */
 	bool is_closing_;
+	bool is_closed_; /* to name who uses it later, while its memory is there */
 };
 
 /*
