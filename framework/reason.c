@@ -23,16 +23,16 @@ static const struct rota_cancel_reason forgotten = { .kind = ROTA_CANCEL_FORGOTT
 
 /* ---- keeping ---- */
 
-static struct rota_cancel_reason *record_of(struct rota_reactor *reactor, uint64_t id)
+const struct rota_cancel_reason *rota__reason_find(const struct rota_reactor *reactor, uint64_t id)
 {
-	struct rota_cancel_reason *record = &reactor->reasons[id % REASONS_MAX];
+	const struct rota_cancel_reason *record = &reactor->reasons[id % REASONS_MAX];
 
 	return id && record->id_ == id ? record : NULL;
 }
 
 uint64_t rota__reason_keep(struct rota_reactor *reactor, struct rota_cancel_reason *reason)
 {
-	if (reason->id_ && record_of(reactor, reason->id_))
+	if (reason->id_ && rota__reason_find(reactor, reason->id_))
 		return reason->id_;
 	reason->id_ = ++reactor->reasons_kept;
 	reactor->reasons[reason->id_ % REASONS_MAX] = *reason;
@@ -42,7 +42,7 @@ uint64_t rota__reason_keep(struct rota_reactor *reactor, struct rota_cancel_reas
 uint64_t rota__reason_of_failure(struct rota_reactor *reactor, const struct rota_task *task,
 				 int64_t failure)
 {
-	const struct rota_cancel_reason *record = record_of(reactor, task->because);
+	const struct rota_cancel_reason *record = rota__reason_find(reactor, task->because);
 
 	return record && (record->error == failure || record->failure == failure) ? record->id_ : 0;
 }
@@ -65,7 +65,7 @@ void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_r
 		if (!reason)
 			continue;
 		packed[i] = *reason;
-		reason = record_of(reactor, packed[i].because_);
+		reason = rota__reason_find(reactor, packed[i].because_);
 	}
 }
 
@@ -95,7 +95,8 @@ const struct rota_cancel_reason *rota_reason_cause(const struct rota_cancel_reas
 
 	if (!reason->because_)
 		return NULL;
-	record = rota__current_reactor ? record_of(rota__current_reactor, reason->because_) : NULL;
+	record = rota__current_reactor ? rota__reason_find(rota__current_reactor, reason->because_)
+				       : NULL;
 	return record ? record : &forgotten;
 }
 

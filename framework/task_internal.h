@@ -148,6 +148,9 @@ int rota__scope_look_up(const struct rota_scope *scope);
 /* Copy `reason` where others can name it as their cause; returns its number there. */
 uint64_t rota__reason_keep(struct rota_reactor *reactor, struct rota_cancel_reason *reason);
 
+/* The record of that number; NULL: it was overwritten, or 0. Borrowed until the next is kept. */
+const struct rota_cancel_reason *rota__reason_find(const struct rota_reactor *reactor, uint64_t id);
+
 /* The number of what is known to be behind the task's `failure`, or 0. */
 uint64_t rota__reason_of_failure(struct rota_reactor *reactor, const struct rota_task *task,
 				 int64_t failure);

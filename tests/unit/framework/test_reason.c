@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <rota/error.h>
+#include <rota/jobs.h>
 #include <rota/mailbox.h>
 #include <rota/scope.h>
 
@@ -240,6 +241,58 @@ static void test_reason_of_clean_up_that_took_too_long_says_after_what(void **st
 	assert_int_equal(t_run(clean_up_too_long, NULL), -ECANCELED);
 }
 
+/* ---- jobs ---- */
+
+static int64_t job_times_out(void *arg)
+{
+	int line;
+
+	(void)arg;
+	return time_out(&line);
+}
+
+static int64_t job_learns_why(void *arg)
+{
+	(void)arg;
+	T_EQUAL(rota_sleep_until(ROTA_NEVER), -ECANCELED);
+	CHAIN_IS(rota_why(), ROTA_CANCEL_SIBLING_FAILED, ROTA_CANCEL_DEADLINE);
+	text_has(rota_why(), "task \"gather\" #");
+	return -ECANCELED;
+}
+
+static int64_t gather_two(void *arg)
+{
+	struct rota_job jobs[] = { { .fn = job_learns_why }, { .fn = job_times_out } };
+
+	(void)arg;
+	return rota_gather(jobs, 2);
+}
+
+static int64_t look_above_the_gatherer(void *arg)
+{
+	(void)arg;
+	T_EQUAL(rota_sleep_until(ROTA_NEVER), -ECANCELED);
+	CHAIN_IS(rota_why(), ROTA_CANCEL_SIBLING_FAILED, ROTA_CANCEL_SIBLING_FAILED,
+		 ROTA_CANCEL_DEADLINE);
+	return 0;
+}
+
+static int64_t spawn_gatherer(void *arg)
+{
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, look_above_the_gatherer, arg), 0);
+	T_EQUAL(rota_spawn(&scope, gather_two, arg), 0);
+	return rota_scope_close(&scope);
+}
+
+static void test_reason_of_gathered_jobs_names_the_one_that_failed(void **state)
+{
+	(void)state;
+	assert_int_equal(t_run(spawn_gatherer, NULL), -ETIMEDOUT);
+}
+
 /* ---- scopes with a name; failures in the log ---- */
 
 static int64_t time_out_named(void *arg)
@@ -421,6 +474,7 @@ int main(void)
 		cmocka_unit_test(test_reason_of_clean_up_that_took_too_long_says_after_what),
 		cmocka_unit_test(
 			test_reason_of_a_failure_in_the_root_is_logged_with_its_cause_once),
+		cmocka_unit_test(test_reason_of_gathered_jobs_names_the_one_that_failed),
 		cmocka_unit_test(test_reason_with_a_cause_overwritten_says_so),
 		cmocka_unit_test(test_reason_with_a_chain_longer_than_the_text_is_cut_at_a_link),
 		cmocka_unit_test(test_reason_of_a_callee_names_the_caller_and_what_is_behind_it),
