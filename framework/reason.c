@@ -118,9 +118,8 @@ static void format_link(const struct rota_cancel_reason *reason, char *text, siz
 			 *by ? by : site->what, site->file, site->line,
 			 rota_error_name(reason->failure));
 	else if (reason->kind == ROTA_CANCEL_DEADLINE)
-		snprintf(text, text_bytes, "%s (scope %s%sopened at %s:%d, %s)", reason->why,
-			 site->what ? site->what : "", site->what ? " " : "", site->file,
-			 site->line, site->function);
+		snprintf(text, text_bytes, "%s (%s opened at %s:%d, %s)", reason->why, site->what,
+			 site->file, site->line, site->function);
 	else
 		snprintf(text, text_bytes, "%s (%s:%d, %s%s%s)", reason->why, site->file,
 			 site->line, site->function, *by ? ", " : "", by);

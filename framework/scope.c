@@ -273,7 +273,7 @@ static void deadline_passed(struct rota_timer *timer)
 	struct rota_cancel_reason reason = {
 		.kind = ROTA_CANCEL_DEADLINE,
 		.error = -ETIMEDOUT,
-		.why = scope->is_shield_ ? "deadline of a shield passed" : "deadline passed",
+		.why = "deadline passed",
 		.site = scope->site_,
 	};
 	struct rota_scope *outside = cancelled_outside(scope);

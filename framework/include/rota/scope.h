@@ -28,7 +28,7 @@ struct rota_task;
 struct rota_site {
 	const char *file;
 	const char *function;
-	const char *what; /* what was spawned, as written; a scope's name, or NULL */
+	const char *what; /* what was spawned, as written; a scope's name */
 	int line;
 };
 
@@ -108,7 +108,7 @@ struct rota_scope {
  * an outer scope's earlier deadline counts as well. Lends `scope` until rota_scope_close. Scopes
  * close in the reverse order of opening (asserted). Never suspends. Thread: a task's.
  */
-#define rota_scope_open(scope, deadline) rota_scope_open_at((scope), (deadline), ROTA_SITE(NULL))
+#define rota_scope_open(scope, deadline) rota_scope_open_at((scope), (deadline), ROTA_SITE("scope"))
 
 /*
  * What the macro calls, with the place where it stands. Also gives a scope a name, for reasons and
@@ -122,7 +122,7 @@ ROTA_API void rota_scope_open_at(struct rota_scope *scope, rota_ns deadline,
  * clean-up that has to wait. It has a deadline of its own, so clean-up cannot take for ever. Close
  * it like any other.
  */
-#define rota_shield(scope, deadline) rota_shield_at((scope), (deadline), ROTA_SITE(NULL))
+#define rota_shield(scope, deadline) rota_shield_at((scope), (deadline), ROTA_SITE("shield"))
 ROTA_API void rota_shield_at(struct rota_scope *scope, rota_ns deadline,
 			     const struct rota_site *site);
 

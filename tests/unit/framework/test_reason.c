@@ -221,7 +221,7 @@ static int64_t clean_up_too_long(void *arg)
 	T_CHECK(rota_why() == NULL);
 	T_EQUAL(rota_sleep_until(ROTA_NEVER), -ETIMEDOUT);
 	CHAIN_IS(rota_why(), ROTA_CANCEL_DEADLINE, ROTA_CANCEL_BY_HAND);
-	text_has(rota_why(), "deadline of a shield passed (scope opened at " HERE);
+	text_has(rota_why(), "deadline passed (shield opened at " HERE);
 	text_has(rota_why(), ", because enough (" HERE);
 	T_EQUAL(rota_scope_close(&shield), -ETIMEDOUT);
 	CHAIN_IS(rota_why(), ROTA_CANCEL_BY_HAND);
@@ -302,7 +302,7 @@ static int64_t time_out_named(void *arg)
 	(void)arg;
 	rota_scope_open_at(&scope, rota_after_ms(1), ROTA_SITE("login"));
 	T_EQUAL(rota_sleep_until(ROTA_NEVER), -ETIMEDOUT);
-	text_has(rota_why(), "deadline passed (scope login opened at " HERE);
+	text_has(rota_why(), "deadline passed (login opened at " HERE);
 	return rota_scope_close(&scope);
 }
 
@@ -325,7 +325,7 @@ static void test_reason_of_a_failure_in_the_root_is_logged_with_its_cause_once(v
 	t_log_keep();
 	assert_int_equal(t_run(spawn_into_root, NULL), 0);
 	assert_int_equal(t_log_count("ended with ETIMEDOUT"), 1);
-	assert_int_equal(t_log_count(", because deadline passed (scope login opened at " HERE), 1);
+	assert_int_equal(t_log_count(", because deadline passed (login opened at " HERE), 1);
 	t_log_stop();
 }
 
