@@ -207,8 +207,9 @@ static void cancel_callee(struct rota_call *call)
 					     .error = -ECANCELED,
 					     .why = "the caller was cancelled",
 					     .site = call->site_,
-					     .because_ = rota__reasons_unpack(rota__reactor(),
-									      call->reasons_) };
+					     .because_ = rota__reasons_unpack(
+						     rota__reactor(), call->reasons_,
+						     ROTA_ARRAY_COUNT(call->reasons_)) };
 
 	if (call->deadline_ <= rota_now()) {
 		reason.kind = ROTA_CANCEL_DEADLINE;
@@ -216,6 +217,15 @@ static void cancel_callee(struct rota_call *call)
 		reason.why = "the caller's deadline passed";
 	}
 	rota__scope_cancel(rota__reactor(), call->scope_, &reason);
+}
+
+/* Why the function failed, if it is known: the caller will fail because of that. */
+static ROTA_NOINLINE void note_failure(struct rota_call *call)
+{
+	struct rota_task *task = rota__task();
+	uint64_t id = rota__reason_of_failure(task->reactor, task, call->result_);
+
+	rota__reasons_pack(task->reactor, rota__reason_find(task->reactor, id), &call->failed_, 1);
 }
 
 /* The callee's task: its last act is to send the call back. */
@@ -229,6 +239,8 @@ static int64_t call_task(void *arg)
 	if (call->cancel_arrived_)
 		cancel_callee(call);
 	call->result_ = call->fn_(call->arg_);
+	if (ROTA_UNLIKELY(call->result_ < 0))
+		note_failure(call);
 	call->scope_ = NULL;
 	rota_ignore(rota_scope_close(&scope), "the function's own result goes back");
 	call_return(call);
@@ -291,7 +303,8 @@ static void call_cancel(struct rota_future *future)
 		return;
 	call->cancel_asked_ = true;
 	call->cancel_in_flight_ = true;
-	rota__reasons_pack(call->from_, why_cancelled(call), call->reasons_);
+	rota__reasons_pack(call->from_, why_cancelled(call), call->reasons_,
+			   ROTA_ARRAY_COUNT(call->reasons_));
 	call->cancel_message_.run = call_cancel_arrived;
 	rota_post(call->to_, &call->cancel_message_);
 }
@@ -308,6 +321,7 @@ void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_ta
 	call->site_ = site;
 	call->scope_ = NULL;
 	call->result_ = -ECANCELED;
+	call->failed_.kind = ROTA_CANCEL_NONE;
 	call->cancel_asked_ = false;
 	call->cancel_in_flight_ = false;
 	call->returned_ = false;
@@ -323,10 +337,14 @@ int64_t rota_call_on_at(struct rota_reactor *to, rota_task_fn fn, void *arg,
 			const struct rota_site *site)
 {
 	struct rota_call call;
+	int64_t result;
 	int status = rota_check_cancelled();
 
 	if (status < 0)
 		return status;
 	rota_call_start_at(&call, to, fn, arg, site);
-	return rota_await(&call.future);
+	result = rota_await(&call.future);
+	if (ROTA_UNLIKELY(result < 0 && call.failed_.kind != ROTA_CANCEL_NONE))
+		rota__task()->because = rota__reasons_unpack(rota__reactor(), &call.failed_, 1);
+	return result;
 }

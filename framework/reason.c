@@ -58,9 +58,9 @@ void rota__reason_name(struct rota_cancel_reason *reason, const struct rota_task
 /* ---- from reactor to reactor ---- */
 
 void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_reason *reason,
-			struct rota_cancel_reason packed[ROTA_CALL_REASONS])
+			struct rota_cancel_reason *packed, unsigned count)
 {
-	for (unsigned i = 0; i < ROTA_CALL_REASONS; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		packed[i].kind = ROTA_CANCEL_NONE;
 		if (!reason)
 			continue;
@@ -69,13 +69,13 @@ void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_r
 	}
 }
 
-uint64_t rota__reasons_unpack(struct rota_reactor *reactor,
-			      struct rota_cancel_reason packed[ROTA_CALL_REASONS])
+uint64_t rota__reasons_unpack(struct rota_reactor *reactor, struct rota_cancel_reason *packed,
+			      unsigned count)
 {
 	uint64_t because = 0;
 
 	/* The causes first: each is named by the one it led to. */
-	for (unsigned i = ROTA_CALL_REASONS; i-- > 0;) {
+	for (unsigned i = count; i-- > 0;) {
 		if (packed[i].kind == ROTA_CANCEL_NONE)
 			continue;
 		if (!because && packed[i].because_)

@@ -161,12 +161,12 @@ const struct rota_cancel_reason *rota__task_why(const struct rota_task *task);
 /* Note in `reason` who did it; NULL: no task. */
 void rota__reason_name(struct rota_cancel_reason *reason, const struct rota_task *task);
 
-/* Copy a reason (or NULL) with its causes, to be taken to another reactor. */
+/* Copy a reason (or NULL) with its causes, `count` in all, to be taken to another reactor. */
 void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_reason *reason,
-			struct rota_cancel_reason packed[ROTA_CALL_REASONS]);
+			struct rota_cancel_reason *packed, unsigned count);
 
 /* Keep them here; returns the first one's number, 0 for none. Uses up `packed`. */
-uint64_t rota__reasons_unpack(struct rota_reactor *reactor,
-			      struct rota_cancel_reason packed[ROTA_CALL_REASONS]);
+uint64_t rota__reasons_unpack(struct rota_reactor *reactor, struct rota_cancel_reason *packed,
+			      unsigned count);
 
 #endif /* ROTA_TASK_INTERNAL_H */

@@ -61,6 +61,8 @@ struct rota_call {
 	bool cancel_arrived_; /* to_'s thread only */
 	/* why the caller was cancelled, and its causes; goes with cancel_message_ */
 	struct rota_cancel_reason reasons_[ROTA_CALL_REASONS];
+	/* why the function failed over there, or kind NONE; comes back with the result */
+	struct rota_cancel_reason failed_;
 };
 
 /*

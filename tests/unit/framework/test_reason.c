@@ -437,9 +437,51 @@ static int64_t call_beside_one_that_times_out(void *arg)
 	return 0;
 }
 
+/* The other way: the function over there runs out of time of its own. */
+static int64_t time_out_over_there(void *arg)
+{
+	int line;
+
+	(void)arg;
+	return time_out(&line);
+}
+
+static int64_t fail_with_the_call(void *arg)
+{
+	struct pair *pair = arg;
+
+	return rota_call_on(pair->reactors[1], time_out_over_there, NULL);
+}
+
+static int64_t look_beside_the_caller(void *arg)
+{
+	struct pair *pair = arg;
+
+	pair->seen = rota_sleep_until(ROTA_NEVER);
+	CHAIN_IS(rota_why(), ROTA_CANCEL_SIBLING_FAILED, ROTA_CANCEL_DEADLINE);
+	text_has(rota_why(), "fail_with_the_call");
+	text_has(rota_why(), ", because deadline passed (scope opened at " HERE);
+	return 0;
+}
+
+static int64_t spawn_one_whose_call_fails(void *arg)
+{
+	struct pair *pair = arg;
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, look_beside_the_caller, pair), 0);
+	T_EQUAL(rota_spawn(&scope, fail_with_the_call, pair), 0);
+	T_EQUAL(rota_scope_close(&scope), -ETIMEDOUT);
+	rota_reactor_stop(pair->reactors[0]);
+	rota_reactor_stop(pair->reactors[1]);
+	return 0;
+}
+
 struct start {
 	struct rota_message message;
 	struct pair *pair;
+	rota_task_fn fn;
 };
 
 static void start_calling(struct rota_message *message)
@@ -447,21 +489,36 @@ static void start_calling(struct rota_message *message)
 	struct start *start = ROTA_CONTAINER_OF(message, struct start, message);
 	struct rota_scope *root = rota_reactor_scope(rota_reactor_current());
 
-	T_EQUAL(rota_spawn(root, call_beside_one_that_times_out, start->pair), 0);
+	T_EQUAL(rota_spawn(root, start->fn, start->pair), 0);
+}
+
+static void run_pair(struct pair *pair, rota_task_fn fn)
+{
+	struct start start = { .message.run = start_calling, .pair = pair, .fn = fn };
+
+	t_reactors_create(pair->reactors, 2);
+	rota_post(pair->reactors[0], &start.message);
+	assert_int_equal(rota_reactor_drive(pair->reactors, 2), 0);
+	t_reactors_destroy(pair->reactors, 2);
 }
 
 static void test_reason_of_a_callee_names_the_caller_and_what_is_behind_it(void **state)
 {
 	struct pair pair = { .links = 0 };
-	struct start start = { .message.run = start_calling, .pair = &pair };
 
 	(void)state;
-	t_reactors_create(pair.reactors, 2);
-	rota_post(pair.reactors[0], &start.message);
-	assert_int_equal(rota_reactor_drive(pair.reactors, 2), 0);
-	t_reactors_destroy(pair.reactors, 2);
+	run_pair(&pair, call_beside_one_that_times_out);
 	assert_int_equal(pair.seen, -ECANCELED);
 	assert_int_equal(pair.links, 3);
+}
+
+static void test_reason_of_a_callers_failure_comes_back_from_the_callee(void **state)
+{
+	struct pair pair = { .links = 0 };
+
+	(void)state;
+	run_pair(&pair, spawn_one_whose_call_fails);
+	assert_int_equal(pair.seen, -ECANCELED);
 }
 
 int main(void)
@@ -477,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_reason_of_gathered_jobs_names_the_one_that_failed),
 		cmocka_unit_test(test_reason_with_a_cause_overwritten_says_so),
 		cmocka_unit_test(test_reason_with_a_chain_longer_than_the_text_is_cut_at_a_link),
+		cmocka_unit_test(test_reason_of_a_callers_failure_comes_back_from_the_callee),
 		cmocka_unit_test(test_reason_of_a_callee_names_the_caller_and_what_is_behind_it),
 	};
 
