@@ -202,7 +202,8 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 	if (!conn->error && conn->state != CONN_LINGERING)
 		conn->error = error;
 	start_closing(conn);
-	if (conn->task && conn->task->client_scope)
+	if (conn->task && conn->task->client_scope &&
+	    !(kind == ROTA_CANCEL_CLIENT_GONE && conn->task->outlives_client))
 		rota__scope_cancel(conn->reactor, conn->task->client_scope, &reason);
 	rota__session_cancel(conn, &reason);
 	if (conn->is_stream) {
@@ -210,6 +211,14 @@ void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind k
 		rota__stream_output(conn);
 	}
 	rota__conn_advance(conn);
+}
+
+void rota_handler_outlives_client(void)
+{
+	struct rota_task *task = rota__task();
+
+	ROTA_ASSERT(task->client_scope != NULL); /* only a handler has a client */
+	task->outlives_client = true;
 }
 
 /* The connection's handler is doing nothing but wait for the other side. */

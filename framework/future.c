@@ -27,6 +27,8 @@ void rota_future_complete(struct rota_future *future, int64_t result)
 	while ((wait = future->waits_)) {
 		struct wait_set *set = wait->set;
 
+		/* A future belongs to one reactor; others send a message. */
+		ROTA_DCHECK(!rota__current_reactor || set->task->reactor == rota__current_reactor);
 		detach(wait);
 		if (set->needed && --set->needed == 0)
 			rota__task_make_ready(set->task);

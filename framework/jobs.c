@@ -23,11 +23,33 @@ static void job_ended(struct rota_job *job, int64_t result)
 	}
 }
 
+/* The first that fails without having been told to stop is why the others are. */
+static ROTA_NOINLINE void note_failure(struct rota_jobs *jobs, int64_t failure)
+{
+	struct rota_task *task = rota__task();
+	struct rota_cancel_reason reason = {
+		.kind = ROTA_CANCEL_SIBLING_FAILED,
+		.error = -ECANCELED,
+		.failure = failure,
+		.why = "a job failed",
+		.site = task->site,
+		.because_ = rota__reason_of_failure(task->reactor, task, failure),
+	};
+
+	if (jobs->because_ || rota__scope_status(task->reactor, task->scope) < 0)
+		return;
+	rota__reason_name(&reason, task);
+	jobs->because_ = rota__reason_keep(task->reactor, &reason);
+}
+
 static int64_t run_job(void *arg)
 {
 	struct rota_job *job = arg;
+	int64_t result = job->fn(job->arg);
 
-	job_ended(job, job->fn(job->arg));
+	if (ROTA_UNLIKELY(result < 0))
+		note_failure(job->jobs_, result);
+	job_ended(job, result);
 	return 0;
 }
 
@@ -40,8 +62,9 @@ void rota_jobs_open_at(struct rota_jobs *jobs, struct rota_job *list, unsigned c
 	jobs->list_ = list;
 	jobs->left_ = count;
 	jobs->waits_ = NULL;
+	jobs->because_ = 0;
 	rota_list_init(&jobs->ended_);
-	rota_scope_open(&jobs->scope_, ROTA_NEVER);
+	rota_scope_open_at(&jobs->scope_, ROTA_NEVER, site);
 	for (unsigned i = 0; i < count; i++) {
 		list[i].jobs_ = jobs;
 		status = rota__scope_status(reactor, &jobs->scope_);
@@ -94,6 +117,24 @@ int rota_jobs_close(struct rota_jobs *jobs)
 
 /* ---- all ---- */
 
+/* Stop the others because one has failed, which is also why their caller will fail. */
+static void cancel_for_failure(struct rota_jobs *jobs, const struct rota_site *site)
+{
+	struct rota_task *task = rota__task();
+	const struct rota_cancel_reason *reason = rota__reason_find(task->reactor, jobs->because_);
+
+	if (reason && !rota_scope_is_cancelled(&jobs->scope_))
+		rota__scope_cancel(task->reactor, &jobs->scope_, reason);
+	rota_jobs_cancel_at(jobs, "a job that was gathered failed", site);
+}
+
+/* After the close, which has its own say. */
+static void note_why_failed(const struct rota_jobs *jobs)
+{
+	if (jobs->because_)
+		rota__task()->because = jobs->because_;
+}
+
 int64_t rota_gather_at(struct rota_job *list, unsigned count, const struct rota_site *site)
 {
 	struct rota_jobs jobs;
@@ -105,8 +146,9 @@ int64_t rota_gather_at(struct rota_job *list, unsigned count, const struct rota_
 		if (list[index].result < 0)
 			failure = list[index].result;
 	if (failure < 0)
-		rota_jobs_cancel_at(&jobs, "a job that was gathered failed", site);
+		cancel_for_failure(&jobs, site);
 	status = rota_jobs_close(&jobs);
+	note_why_failed(&jobs);
 	return status < 0 ? status : failure;
 }
 
@@ -121,6 +163,7 @@ int64_t rota_gather_all_at(struct rota_job *list, unsigned count, const struct r
 		if (failure == 0 && list[index].result < 0)
 			failure = list[index].result;
 	status = rota_jobs_close(&jobs);
+	note_why_failed(&jobs);
 	return status < 0 ? status : failure;
 }
 

@@ -88,8 +88,10 @@ static void push_chain(struct rota_reactor *to, struct rota_message *first,
 	__atomic_fetch_sub(&mailbox->senders, 1, __ATOMIC_RELEASE);
 }
 
-void rota__mailbox_flush(struct rota_reactor *reactor)
+bool rota__mailbox_flush(struct rota_reactor *reactor)
 {
+	bool sent = false;
+
 	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++) {
 		while (reactor->outboxes_dirty[word]) {
 			unsigned slot = word * 64 +
@@ -101,8 +103,10 @@ void rota__mailbox_flush(struct rota_reactor *reactor)
 			outbox->first = NULL;
 			outbox->last = NULL;
 			push_chain(rota__reactors[slot], reverse(oldest), oldest);
+			sent = true;
 		}
 	}
+	return sent;
 }
 
 bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor)
@@ -205,7 +209,10 @@ static void cancel_callee(struct rota_call *call)
 	struct rota_cancel_reason reason = { .kind = ROTA_CANCEL_BY_HAND,
 					     .error = -ECANCELED,
 					     .why = "the caller was cancelled",
-					     .site = call->site_ };
+					     .site = call->site_,
+					     .because_ = rota__reasons_unpack(
+						     rota__reactor(), call->reasons_,
+						     ROTA_ARRAY_COUNT(call->reasons_)) };
 
 	if (call->deadline_ <= rota_now()) {
 		reason.kind = ROTA_CANCEL_DEADLINE;
@@ -215,17 +222,28 @@ static void cancel_callee(struct rota_call *call)
 	rota__scope_cancel(rota__reactor(), call->scope_, &reason);
 }
 
+/* Why the function failed, if it is known: the caller will fail because of that. */
+static ROTA_NOINLINE void note_failure(struct rota_call *call)
+{
+	struct rota_task *task = rota__task();
+	uint64_t id = rota__reason_of_failure(task->reactor, task, call->result_);
+
+	rota__reasons_pack(task->reactor, rota__reason_find(task->reactor, id), &call->failed_, 1);
+}
+
 /* The callee's task: its last act is to send the call back. */
 static int64_t call_task(void *arg)
 {
 	struct rota_call *call = arg;
 	struct rota_scope scope;
 
-	rota_scope_open(&scope, call->deadline_);
+	rota_scope_open_at(&scope, call->deadline_, call->site_);
 	call->scope_ = &scope;
 	if (call->cancel_arrived_)
 		cancel_callee(call);
 	call->result_ = call->fn_(call->arg_);
+	if (ROTA_UNLIKELY(call->result_ < 0))
+		note_failure(call);
 	call->scope_ = NULL;
 	rota_ignore(rota_scope_close(&scope), "the function's own result goes back");
 	call_return(call);
@@ -270,6 +288,16 @@ static void call_cancel_arrived(struct rota_message *message)
 	rota_post(call->from_, message);
 }
 
+/* Asked by the one who awaits it, or by the sweep that has come to one who does. */
+static const struct rota_cancel_reason *why_cancelled(const struct rota_call *call)
+{
+	const struct rota_task *task = call->from_->current;
+
+	if (!task && call->future.waits_)
+		task = call->future.waits_->set->task;
+	return task ? rota__task_why(task) : NULL;
+}
+
 static void call_cancel(struct rota_future *future)
 {
 	struct rota_call *call = ROTA_CONTAINER_OF(future, struct rota_call, future);
@@ -278,6 +306,8 @@ static void call_cancel(struct rota_future *future)
 		return;
 	call->cancel_asked_ = true;
 	call->cancel_in_flight_ = true;
+	rota__reasons_pack(call->from_, why_cancelled(call), call->reasons_,
+			   ROTA_ARRAY_COUNT(call->reasons_));
 	call->cancel_message_.run = call_cancel_arrived;
 	rota_post(call->to_, &call->cancel_message_);
 }
@@ -285,15 +315,20 @@ static void call_cancel(struct rota_future *future)
 void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_task_fn fn, void *arg,
 			const struct rota_site *site)
 {
-	*call = (struct rota_call){
-		.from_ = rota__reactor(),
-		.to_ = to,
-		.fn_ = fn,
-		.arg_ = arg,
-		.deadline_ = rota_deadline(),
-		.site_ = site,
-		.result_ = -ECANCELED,
-	};
+	/* Not all of it: the reasons are written when it is cancelled. */
+	call->from_ = rota__reactor();
+	call->to_ = to;
+	call->fn_ = fn;
+	call->arg_ = arg;
+	call->deadline_ = rota_deadline();
+	call->site_ = site;
+	call->scope_ = NULL;
+	call->result_ = -ECANCELED;
+	call->failed_.kind = ROTA_CANCEL_NONE;
+	call->cancel_asked_ = false;
+	call->cancel_in_flight_ = false;
+	call->returned_ = false;
+	call->cancel_arrived_ = false;
 	rota_future_init(&call->future);
 	call->future.cancel_ = call_cancel;
 	call->future.kind_ = ROTA_WAIT_CALL;
@@ -305,10 +340,14 @@ int64_t rota_call_on_at(struct rota_reactor *to, rota_task_fn fn, void *arg,
 			const struct rota_site *site)
 {
 	struct rota_call call;
+	int64_t result;
 	int status = rota_check_cancelled();
 
 	if (status < 0)
 		return status;
 	rota_call_start_at(&call, to, fn, arg, site);
-	return rota_await(&call.future);
+	result = rota_await(&call.future);
+	if (ROTA_UNLIKELY(result < 0 && call.failed_.kind != ROTA_CANCEL_NONE))
+		rota__task()->because = rota__reasons_unpack(rota__reactor(), &call.failed_, 1);
+	return result;
 }

@@ -55,6 +55,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	bool had_stopped = rota_reactor_has_stopped(reactor);
 	unsigned messages;
 	int completions;
+	bool sent;
 
 	rota__assert_outside_turns(reactor);
 	completions = rota_reactor_open(reactor);
@@ -68,7 +69,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	rota__scopes_sweep(reactor);
 	run_ready_tasks(reactor);
 	rota__net_flush(reactor);
-	rota__mailbox_flush(reactor);
+	sent = rota__mailbox_flush(reactor);
 	/*
 	 * What whoever drives us looks for between turns may be there now: then it does not wait,
 	 * because nothing else might come.
@@ -83,7 +84,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		engine_broke(reactor, completions);
 		return completions;
 	}
-	return completions > 0 || messages > 0 || rota__reactor_has_work(reactor) ||
+	return completions > 0 || messages > 0 || sent || rota__reactor_has_work(reactor) ||
 	       reactor->stats.switches != switches;
 }
 

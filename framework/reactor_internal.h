@@ -22,6 +22,9 @@ struct net;
 /* Completions taken from the engine at once. A guess: 256 × 32 B stay in the first-level cache. */
 #define REACTOR_COMPLETIONS_MAX 256
 
+/* Causes of cancellations kept to be told: 11 KiB. A guess. */
+#define REASONS_MAX 128
+
 /* Spawn sites the stack census has room for. A guess. */
 #define CENSUS_SITES 128
 
@@ -79,8 +82,10 @@ struct rota_reactor {
 	char *engine_options; /* owned copy */
 	uint64_t random_bits; /* simulator: decisions drawn ahead, one bit each */
 	unsigned random_bits_left;
-	struct rota_stack_census census[CENSUS_SITES]; /* a hash table by site, open */
-	const struct rota__offsets *offsets;           /* keeps the table linked in */
+	struct rota_stack_census census[CENSUS_SITES];  /* a hash table by site, open */
+	struct rota_cancel_reason reasons[REASONS_MAX]; /* a ring, by number; reason.c */
+	uint64_t reasons_kept;                          /* the newest number */
+	const struct rota__offsets *offsets;            /* keeps the table linked in */
 
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
@@ -262,8 +267,8 @@ void rota__describe_place(const char *kind, const char *name, const struct rota_
 
 /* ---- mailbox.c ---- */
 
-/* Send what was gathered. */
-void rota__mailbox_flush(struct rota_reactor *reactor);
+/* Send what was gathered; true if there was something. */
+bool rota__mailbox_flush(struct rota_reactor *reactor);
 
 /* True when something was gathered and has not been sent. */
 bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor);

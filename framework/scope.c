@@ -7,8 +7,6 @@
  * in slices: the scope's children move to its `unswept_` list in O(1), and each slice takes some,
  * wakes what waits, and goes down into the scopes they have open.
  */
-#include <stdio.h>
-
 #include <rota/error.h>
 #include <rota/scope.h>
 
@@ -25,30 +23,46 @@
 #define FAILURES_LOGGED_MAX 8
 
 static void deadline_passed(struct rota_timer *timer);
-static void log_failure(const struct rota_site *site, int64_t failure);
+static void log_failure(const struct rota_cancel_reason *reason);
 static void queue_sweep(struct rota_reactor *reactor, struct rota_scope *scope);
+static struct rota_scope *innermost_cancelled(struct rota_scope *scope);
 
 /* ---- open and close ---- */
 
 void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struct rota_task *task,
 		      rota_ns deadline)
 {
-	*scope = (struct rota_scope){ .parent_ = parent, .task_ = task, .deadline_ = deadline };
+	scope->parent_ = parent;
+	scope->task_ = task;
+	scope->site_ = NULL;
+	scope->deadline_ = deadline;
+	scope->reason_.kind = ROTA_CANCEL_NONE;
 	rota_list_init(&scope->children_);
 	rota_list_init(&scope->unswept_);
 	rota_list_init(&scope->sweep_link_);
 	rota_timer_init(&scope->timer_, deadline_passed);
 	rota_future_init(&scope->idle_);
 	scope->idle_.kind_ = ROTA_WAIT_SCOPE;
+	scope->emptied_ = NULL;
+	scope->locals_ = NULL;
+	scope->children_count_ = 0;
+	scope->failures_unseen_ = 0;
+	scope->failure_ = 0;
+	scope->is_shield_ = false;
+	scope->keeps_going_ = false;
+	scope->is_closing_ = false;
+	scope->is_closed_ = false;
 }
 
-static void open_in_task(struct rota_scope *scope, rota_ns deadline, bool is_shield)
+static void open_in_task(struct rota_scope *scope, rota_ns deadline, const struct rota_site *site,
+			 bool is_shield)
 {
 	struct rota_reactor *reactor = rota__reactor();
 	struct rota_task *task = rota__task();
 	rota_ns outer = is_shield ? ROTA_NEVER : task->scope->deadline_;
 
 	rota__scope_init(scope, task->scope, task, deadline < outer ? deadline : outer);
+	scope->site_ = site;
 	scope->is_shield_ = is_shield;
 	/*
 	 * An outer scope's earlier deadline cancels that scope, and with it this one: no timer of
@@ -59,14 +73,24 @@ static void open_in_task(struct rota_scope *scope, rota_ns deadline, bool is_shi
 	task->scope = scope;
 }
 
-void rota_scope_open(struct rota_scope *scope, rota_ns deadline)
+void rota_scope_open_at(struct rota_scope *scope, rota_ns deadline, const struct rota_site *site)
 {
-	open_in_task(scope, deadline, false);
+	open_in_task(scope, deadline, site, false);
 }
 
-void rota_shield(struct rota_scope *scope, rota_ns deadline)
+void rota_shield_at(struct rota_scope *scope, rota_ns deadline, const struct rota_site *site)
 {
-	open_in_task(scope, deadline, true);
+	open_in_task(scope, deadline, site, true);
+}
+
+/* If the task returns what its close returned, this is why. */
+static ROTA_NOINLINE void note_why(struct rota_reactor *reactor, struct rota_task *task,
+				   struct rota_scope *scope)
+{
+	struct rota_scope *why = scope->failure_ ? scope : innermost_cancelled(scope);
+
+	if (why && why->reason_.kind != ROTA_CANCEL_NONE)
+		task->because = rota__reason_keep(reactor, &why->reason_);
 }
 
 int64_t rota_scope_close(struct rota_scope *scope)
@@ -86,8 +110,11 @@ int64_t rota_scope_close(struct rota_scope *scope)
 			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
 			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
 			 task->name, task->site->file, task->site->line);
+	if (ROTA_UNLIKELY(result < 0))
+		note_why(reactor, task, scope);
 	task->scope = scope->parent_;
 	rota__scope_retire(reactor, scope);
+	scope->is_closed_ = true;
 	return result;
 }
 
@@ -121,6 +148,18 @@ void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope)
 
 /* ---- children ---- */
 
+static ROTA_NOINLINE void child_failed(const struct rota_task *task, int64_t result)
+{
+	struct rota_cancel_reason reason = {
+		.failure = result,
+		.site = task->site,
+		.because_ = rota__reason_of_failure(task->reactor, task, result),
+	};
+
+	rota__reason_name(&reason, task);
+	rota__scope_fail(task->reactor, task->owner, &reason, task->result != NULL);
+}
+
 void rota__scope_child_ended(struct rota_task *task, int64_t result)
 {
 	struct rota_scope *scope = task->owner;
@@ -128,7 +167,7 @@ void rota__scope_child_ended(struct rota_task *task, int64_t result)
 			rota__scope_status(task->reactor, scope) < 0;
 
 	if (result < 0 && !was_told)
-		rota__scope_fail(task->reactor, scope, result, task->site, task->result != NULL);
+		child_failed(task, result);
 	rota_list_remove(&task->scope_link);
 	if (--scope->children_count_ > 0)
 		return;
@@ -138,34 +177,37 @@ void rota__scope_child_ended(struct rota_task *task, int64_t result)
 		scope->emptied_(scope);
 }
 
-void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, int64_t failure,
-		      const struct rota_site *site, bool was_seen)
+void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope,
+		      struct rota_cancel_reason *reason, bool was_seen)
 {
-	struct rota_cancel_reason reason = {
-		.kind = ROTA_CANCEL_SIBLING_FAILED,
-		.error = -ECANCELED,
-		.failure = failure,
-		.why = "a task of the scope failed",
-		.site = site,
-	};
-
+	reason->kind = ROTA_CANCEL_SIBLING_FAILED;
+	reason->error = -ECANCELED;
+	reason->why = "a task of the scope failed";
 	/* The framework's own scopes are closed by nobody who would be told. */
 	if (!scope->task_) {
 		if (!was_seen)
-			log_failure(site, failure);
+			log_failure(reason);
 	} else if (scope->failure_ == 0) {
-		scope->failure_ = failure;
+		scope->failure_ = reason->failure;
 	} else if (!was_seen && ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX) {
-		log_failure(site, failure);
+		log_failure(reason);
 	}
 	if (!scope->keeps_going_)
-		rota__scope_cancel(reactor, scope, &reason);
+		rota__scope_cancel(reactor, scope, reason);
 }
 
-static void log_failure(const struct rota_site *site, int64_t failure)
+static void log_failure(const struct rota_cancel_reason *reason)
 {
-	rota_log(ROTA_LOG_WARNING, "task %s (%s:%d) ended with %s: %s", site->what, site->file,
-		 site->line, rota_error_name(failure), rota_strerror(failure));
+	const struct rota_cancel_reason *cause = rota_reason_cause(reason);
+	const struct rota_site *site = reason->site;
+	char text[ROTA_REASON_TEXT_BYTES] = "";
+
+	if (cause)
+		rota_reason_format(cause, text);
+	rota_log(ROTA_LOG_WARNING, "task %s (%s:%d) ended with %s: %s%s%s",
+		 reason->task_id ? reason->task_name : site->what, site->file, site->line,
+		 rota_error_name(reason->failure), rota_strerror(reason->failure),
+		 cause ? ", because " : "", text);
 }
 
 /* ---- cancellation ---- */
@@ -173,6 +215,7 @@ static void log_failure(const struct rota_site *site, int64_t failure)
 void rota__scope_cancel(struct rota_reactor *reactor, struct rota_scope *scope,
 			const struct rota_cancel_reason *reason)
 {
+	ROTA_ASSERT(!scope->is_closed_); /* it would stay on the reactor's lists for ever */
 	if (scope->reason_.kind != ROTA_CANCEL_NONE)
 		return;
 	scope->reason_ = *reason;
@@ -199,8 +242,33 @@ void rota_scope_cancel_at(struct rota_scope *scope, const char *why, const struc
 	struct rota_cancel_reason reason = {
 		.kind = ROTA_CANCEL_BY_HAND, .error = -ECANCELED, .why = why, .site = site
 	};
+	struct rota_reactor *reactor = rota__reactor();
+	struct rota_scope *cause;
 
-	rota__scope_cancel(rota__reactor(), scope, &reason);
+	ROTA_DCHECK(rota__scope_is_of(scope, reactor));
+	if (scope->reason_.kind != ROTA_CANCEL_NONE)
+		return;
+	if (reactor->current) {
+		/* Who is cancelled and cancels others does it because of that. */
+		cause = innermost_cancelled(reactor->current->scope);
+		rota__reason_name(&reason, reactor->current);
+		if (cause)
+			reason.because_ = rota__reason_keep(reactor, &cause->reason_);
+	}
+	rota__scope_cancel(reactor, scope, &reason);
+}
+
+/* What is cleaned up after, if a shield keeps it out of `scope`. */
+static struct rota_scope *cancelled_outside(struct rota_scope *scope)
+{
+	while (scope && !scope->is_shield_)
+		scope = scope->parent_;
+	if (!scope)
+		return NULL;
+	for (scope = scope->parent_; scope; scope = scope->parent_)
+		if (scope->reason_.kind != ROTA_CANCEL_NONE)
+			return scope;
+	return NULL;
 }
 
 static void deadline_passed(struct rota_timer *timer)
@@ -210,9 +278,13 @@ static void deadline_passed(struct rota_timer *timer)
 		.kind = ROTA_CANCEL_DEADLINE,
 		.error = -ETIMEDOUT,
 		.why = "deadline passed",
-		.site = scope->task_ ? scope->task_->site : NULL,
+		.site = scope->site_,
 	};
+	struct rota_scope *outside = cancelled_outside(scope);
 
+	rota__reason_name(&reason, scope->task_);
+	if (outside)
+		reason.because_ = rota__reason_keep(rota__reactor(), &outside->reason_);
 	rota__scope_cancel(rota__reactor(), scope, &reason);
 }
 
@@ -281,7 +353,14 @@ bool rota__scopes_sweep(struct rota_reactor *reactor)
 
 /* ---- looking ---- */
 
-static const struct rota_scope *innermost_cancelled(const struct rota_scope *scope)
+bool rota__scope_is_of(const struct rota_scope *scope, const struct rota_reactor *reactor)
+{
+	while (scope->parent_)
+		scope = scope->parent_;
+	return scope == &reactor->root;
+}
+
+static struct rota_scope *innermost_cancelled(struct rota_scope *scope)
 {
 	for (; scope; scope = scope->parent_) {
 		if (scope->reason_.kind != ROTA_CANCEL_NONE)
@@ -294,13 +373,13 @@ static const struct rota_scope *innermost_cancelled(const struct rota_scope *sco
 
 int rota__scope_look_up(const struct rota_scope *scope)
 {
-	scope = innermost_cancelled(scope);
+	scope = innermost_cancelled((struct rota_scope *)scope);
 	return scope ? scope->reason_.error : 0;
 }
 
 bool rota_scope_is_cancelled(const struct rota_scope *scope)
 {
-	return innermost_cancelled(scope) != NULL;
+	return innermost_cancelled((struct rota_scope *)scope) != NULL;
 }
 
 int rota_check_cancelled(void)
@@ -310,32 +389,19 @@ int rota_check_cancelled(void)
 	return rota__scope_status(task->reactor, task->scope);
 }
 
-const struct rota_cancel_reason *rota_why(void)
+const struct rota_cancel_reason *rota__task_why(const struct rota_task *task)
 {
-	const struct rota_scope *scope = innermost_cancelled(rota__task()->scope);
+	const struct rota_scope *scope = innermost_cancelled(task->scope);
 
 	return scope ? &scope->reason_ : NULL;
+}
+
+const struct rota_cancel_reason *rota_why(void)
+{
+	return rota__task_why(rota__task());
 }
 
 rota_ns rota_deadline(void)
 {
 	return rota__task()->scope->deadline_;
-}
-
-const char *rota_reason_format(const struct rota_cancel_reason *reason,
-			       char text[ROTA_REASON_TEXT_BYTES])
-{
-	const struct rota_site *site = reason->site;
-
-	if (reason->kind == ROTA_CANCEL_NONE)
-		snprintf(text, ROTA_REASON_TEXT_BYTES, "not cancelled");
-	else if (reason->kind == ROTA_CANCEL_SIBLING_FAILED)
-		snprintf(text, ROTA_REASON_TEXT_BYTES, "task \"%s\" spawned at %s:%d failed: %s",
-			 site->what, site->file, site->line, rota_error_name(reason->failure));
-	else if (site)
-		snprintf(text, ROTA_REASON_TEXT_BYTES, "%s (%s:%d, %s)", reason->why, site->file,
-			 site->line, site->function);
-	else
-		snprintf(text, ROTA_REASON_TEXT_BYTES, "%s", reason->why);
-	return text;
 }

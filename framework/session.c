@@ -162,6 +162,7 @@ static void handler_returned(struct net *net, struct rota_task *task)
 		conn->active_at = conn->reactor->now; /* from here on it may be idle */
 	}
 	task->on_suspend = NULL;
+	task->outlives_client = false; /* said for one call */
 }
 
 /* ---- serving ---- */

@@ -70,6 +70,7 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 	struct rota_reactor *reactor = rota__reactor();
 	int status = rota__scope_status(reactor, scope);
 
+	ROTA_DCHECK(rota__scope_is_of(scope, reactor));
 	/*
 	 * A closing scope still takes its own tasks' children; nobody else's, or the close might
 	 * never end.
@@ -83,8 +84,11 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 	}
 	if (status == 0) {
 		status = rota__task_create(reactor, scope, fn, arg, options, site, NULL);
-		if (status < 0)
-			rota__scope_fail(reactor, scope, status, site, options && options->result);
+		if (status < 0) {
+			struct rota_cancel_reason reason = { .failure = status, .site = site };
+
+			rota__scope_fail(reactor, scope, &reason, options && options->result);
+		}
 	}
 	if (status < 0 && options && options->result)
 		rota_future_complete(options->result, status);

@@ -11,6 +11,7 @@
 #define ROTA_TASK_INTERNAL_H
 
 #include <rota/future.h>
+#include <rota/mailbox.h>
 #include <rota/scope.h>
 #include <rota/task.h>
 
@@ -64,6 +65,7 @@ struct rota_task {
 	void *on_suspend_arg;
 	/* a handler's: what is cancelled when its client goes; NULL: none */
 	struct rota_scope *client_scope;
+	bool outlives_client;        /* the handler has said that it goes on without its client */
 	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
 	uint32_t locks_held;         /* in debug builds */
 	uint8_t state;               /* enum task_state */
@@ -79,6 +81,8 @@ struct rota_task {
 	rota_ns waiting_since;            /* the turn in which it was suspended */
 	uint64_t id;                      /* 1, 2, … per reactor */
 	struct rota_generator *generator; /* the innermost it is driving now; NULL: none */
+	/* record of why the last scope it closed with an error did so; 0: none */
+	uint64_t because;
 };
 
 /*
@@ -107,11 +111,11 @@ void rota__task_cancel_wait(struct rota_task *task);
 void rota__scope_init(struct rota_scope *scope, struct rota_scope *parent, struct rota_task *task,
 		      rota_ns deadline);
 
-/* An open scope in which nothing has been spawned, cancelled or failed: as good as a new one. */
+/* An open scope in which nothing has been spawned, cancelled, failed or bound: as good as new. */
 static inline bool rota__scope_is_unused(const struct rota_scope *scope)
 {
 	return scope->children_count_ == 0 && scope->reason_.kind == ROTA_CANCEL_NONE &&
-	       scope->failure_ == 0;
+	       scope->failure_ == 0 && !scope->locals_;
 }
 
 /* Cancel for `reason`; the first reason stays. */
@@ -124,14 +128,46 @@ void rota__scope_retire(struct rota_reactor *reactor, struct rota_scope *scope);
 /* The task ended with `result`: leave the scope, fail it if need be, wake a closer. */
 void rota__scope_child_ended(struct rota_task *task, int64_t result);
 
-/* Count a failure against the scope, as if one of its tasks had ended with it. */
-void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope, int64_t failure,
-		      const struct rota_site *site, bool was_seen);
+/* True if it stands in that reactor's root scope: a scope is used on its reactor only. */
+bool rota__scope_is_of(const struct rota_scope *scope, const struct rota_reactor *reactor);
+
+/*
+ * Count a failure against the scope, as if one of its tasks had ended with it. The caller has set
+ * in `reason` what failed: failure, site, the task, the cause.
+ */
+void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope,
+		      struct rota_cancel_reason *reason, bool was_seen);
 
 /* Tell some of the tasks of cancelled scopes; true while there are more. */
 bool rota__scopes_sweep(struct rota_reactor *reactor);
 
 /* What rota__scope_status (reactor_internal.h) is when some scope of the reactor is cancelled. */
 int rota__scope_look_up(const struct rota_scope *scope);
+
+/* ---- reason.c ---- */
+
+/* Copy `reason` where others can name it as their cause; returns its number there. */
+uint64_t rota__reason_keep(struct rota_reactor *reactor, struct rota_cancel_reason *reason);
+
+/* The record of that number; NULL: it was overwritten, or 0. Borrowed until the next is kept. */
+const struct rota_cancel_reason *rota__reason_find(const struct rota_reactor *reactor, uint64_t id);
+
+/* The number of what is known to be behind the task's `failure`, or 0. */
+uint64_t rota__reason_of_failure(struct rota_reactor *reactor, const struct rota_task *task,
+				 int64_t failure);
+
+/* Why it is being cancelled, or NULL: rota_why() of another task. */
+const struct rota_cancel_reason *rota__task_why(const struct rota_task *task);
+
+/* Note in `reason` who did it; NULL: no task. */
+void rota__reason_name(struct rota_cancel_reason *reason, const struct rota_task *task);
+
+/* Copy a reason (or NULL) with its causes, `count` in all, to be taken to another reactor. */
+void rota__reasons_pack(struct rota_reactor *reactor, const struct rota_cancel_reason *reason,
+			struct rota_cancel_reason *packed, unsigned count);
+
+/* Keep them here; returns the first one's number, 0 for none. Uses up `packed`. */
+uint64_t rota__reasons_unpack(struct rota_reactor *reactor, struct rota_cancel_reason *packed,
+			      unsigned count);
 
 #endif /* ROTA_TASK_INTERNAL_H */

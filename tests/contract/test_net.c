@@ -218,6 +218,31 @@ static void big_transfers_arrive_whole(struct t_net *net)
 	rota_conn_close(transfer.conn);
 }
 
+static int64_t outlive_client(struct rota_conn *conn)
+{
+	struct rota_view view;
+
+	t_say(conn, "never read");
+	rota_handler_outlives_client();
+	CHECK_EQUAL(rota_conn_read(conn, &view), -ECONNRESET);
+	CHECK_EQUAL(rota_sleep_ms(1), 0);
+	CHECK_EQUAL(rota_check_cancelled(), 0);
+	return 7;
+}
+
+static void a_handler_may_outlive_its_client(struct t_net *net)
+{
+	int fd;
+
+	serve(net, outlive_client);
+	fd = t_raw_connect(net);
+	while (t_server_stats(net).sent_bytes < strlen("never read"))
+		rota_ignore(rota_sleep_ms(1), "what was sent counts");
+	t_raw_close(fd);
+	t_until(&seen.ended, 1);
+	CHECK_EQUAL(seen.result, 7);
+}
+
 static int64_t sulk(struct rota_conn *conn)
 {
 	struct rota_view view;
@@ -680,6 +705,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(peek_waits_and_consume_takes),
 	SCENARIO(a_view_lives_until_the_next_read),
 	SCENARIO(big_transfers_arrive_whole),
+	SCENARIO(a_handler_may_outlive_its_client),
 	SCENARIO(a_writer_suspends_above_the_mark_and_can_be_cancelled),
 	SCENARIO(writing_beyond_the_limit_fails),
 	SCENARIO(half_closed_connections_still_answer),

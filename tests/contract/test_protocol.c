@@ -188,6 +188,50 @@ static void reset_cancels_the_suspended_handler(struct t_net *net)
 	CHECK_EQUAL(words_seen.reason, -ECONNRESET);
 }
 
+/* A client that sends a word and resets: it has not read the greeting. */
+static void say_and_reset(struct t_net *net, const char *word)
+{
+	uint64_t sent_bytes = t_server_stats(net).sent_bytes;
+	uint32_t waiting = words_seen.waiting;
+	int fd = t_raw_connect(net);
+
+	t_raw_say(fd, word);
+	t_until(&words_seen.waiting, waiting + 1);
+	while (t_server_stats(net).sent_bytes < sent_bytes + 6)
+		rota_ignore(rota_sleep_ms(1), "what was sent counts");
+	t_raw_close(fd);
+}
+
+/* One call has said so; the next one of the same worker has not. */
+static void reset_leaves_a_handler_alone_that_outlives_its_client(struct t_net *net)
+{
+	words_serve(net, "greet");
+	for (unsigned round = 1; round <= 2; round++) {
+		say_and_reset(net, "outlive\n");
+		t_until(&words_seen.closed, 2 * round - 1);
+		CHECK_EQUAL(words_seen.finished, round);
+		CHECK_EQUAL(words_seen.cancelled, round - 1);
+		say_and_reset(net, "wait\n");
+		t_until(&words_seen.closed, 2 * round);
+		CHECK_EQUAL(words_seen.finished, round);
+		CHECK_EQUAL(words_seen.cancelled, round);
+	}
+}
+
+static void abort_reaches_a_handler_that_outlives_its_client(struct t_net *net)
+{
+	int fd;
+
+	words_serve(net, "");
+	fd = t_raw_connect(net);
+	t_raw_say(fd, "outlive\n");
+	t_until(&words_seen.waiting, 1);
+	CHECK_EQUAL(rota_call_on(net->server, words_abort_last, NULL), 0);
+	t_until(&words_seen.closed, 1);
+	CHECK_EQUAL(words_seen.cancelled, 1);
+	t_raw_close(fd);
+}
+
 /* Receiving has stopped at the high-water mark, so only the hang-up poll can see the reset. */
 static void reset_is_seen_while_receiving_is_paused(struct t_net *net)
 {
@@ -371,6 +415,8 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(blobs_leave_by_reference),
 	SCENARIO(a_suspended_handler_is_left_alone_by_bytes_and_fin),
 	SCENARIO(reset_cancels_the_suspended_handler),
+	SCENARIO(reset_leaves_a_handler_alone_that_outlives_its_client),
+	SCENARIO(abort_reaches_a_handler_that_outlives_its_client),
 	SCENARIO(reset_is_seen_while_receiving_is_paused),
 	SCENARIO(a_thousand_suspended_handlers_leave_room_for_others),
 	SCENARIO(on_open_may_suspend),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "framework/net_internal.h"
 #include "tests/contract/words.h"
 #include "tests/support/t_alloc.h"
 
@@ -126,6 +127,22 @@ static int64_t spawn_answer(struct rota_session *session)
 	return scope ? rota_spawn(scope, answer_later, session) : -ENOMEM;
 }
 
+/* Goes on when the client has gone; only somebody's cancel ends it early. */
+static int64_t outlive_client(struct rota_session *session)
+{
+	int status = 0;
+
+	rota_handler_outlives_client();
+	words_seen.waiting++;
+	while (status == 0 && !rota_session_conn(session)->error)
+		status = rota_sleep_ms(1);
+	if (status == 0)
+		status = rota_yield();
+	words_seen.cancelled += status < 0;
+	words_seen.finished += status == 0;
+	return status;
+}
+
 /* Returns 0 to go on, or negative errno. */
 static int64_t handle(struct rota_session *session, struct rota_view line)
 {
@@ -139,6 +156,8 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 		if (wait_for_release() < 0)
 			return -ECANCELED;
 		say(session, "released\n");
+	} else if (!strncmp(word, "outlive", 7)) {
+		return outlive_client(session);
 	} else if (!strncmp(word, "keep", 4)) { /* its view, beyond its end */
 		CHECK(!is_dead(line, word));
 		if (wait_for_release() < 0)

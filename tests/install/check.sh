@@ -45,6 +45,14 @@ source=tests/install/outside.c
 
 check 'shared, C' outside c gcc -std=c11 "${cflags[@]}" $source "${shared[@]}"
 check 'shared, C++' outside cxx g++ -std=c++17 "${cflags[@]}" -x c++ $source -x none "${shared[@]}"
+# It prints what its page says; the numbers of tasks depend on who was accepted when.
+example() {
+	local program=$scratch/$1 page=docs/tutorial/$1.md number='s/#[0-9]*/#N/'
+	gcc -std=gnu11 -Wall -Wextra -Werror "${cflags[@]}" -o "$program" "docs/tutorial/$1.c" \
+		"${shared[@]}" &&
+		diff <(sed -n '/^```text$/,/^```$/{/^```/d;p}' "$page" | sed "$number") \
+			<(LD_LIBRARY_PATH=$lib timeout 60 "$program" | sed "$number")
+}
 tutorial() {
 	local program=$scratch/$1
 	gcc -std=gnu11 -Wall -Wextra -Werror "${cflags[@]}" -o "$program" "docs/tutorial/$1.c" \
@@ -54,6 +62,7 @@ check 'tutorial: hello' tutorial 02-hello 'ada\nslow\nbob\n' \
 	'hello ada, number 1\nsorry slow, no time\nhello bob, number 3\n'
 check 'tutorial: hello, a protocol' tutorial 02-hello-protocol 'ada\nslow\nbob\n' \
 	'hello ada\nhello slow\nhello bob\n'
+check 'tutorial: structured concurrency' example 05-structured-concurrency
 check 'tutorial: tally' tutorial 03-tally 'add 40\nadd 2\ntotal\nquit\n' '42\n42\n'
 check 'tutorial: tally, refused' tutorial 03-tally 'add 1\nadd\ntotal\n' 'what?\n'
 # prints PROGRAM PAGE: what it prints stands in the page, whole.

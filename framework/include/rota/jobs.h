@@ -72,7 +72,8 @@ struct rota_jobs {
 	struct rota_link ended_; /* not returned by next yet, in the order they ended */
 	struct rota_future *waits_;
 	struct rota_job *list_;
-	unsigned left_; /* not returned by next yet */
+	unsigned left_;    /* not returned by next yet */
+	uint64_t because_; /* record of the first failure; 0: none */
 };
 
 /*

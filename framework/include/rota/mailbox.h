@@ -37,6 +37,9 @@ struct rota_message {
  */
 ROTA_API void rota_post(struct rota_reactor *to, struct rota_message *message);
 
+/* Reasons a call takes along when it is cancelled: the caller's and what is behind it. A guess. */
+#define ROTA_CALL_REASONS 3
+
 /* A call under way. Caller's memory; lent from rota_call_start until its future is done. */
 struct rota_call {
 	struct rota_future future; /* completes with the function's result */
@@ -56,6 +59,10 @@ struct rota_call {
 	bool cancel_in_flight_;
 	bool returned_;       /* from_'s thread only: the result is back */
 	bool cancel_arrived_; /* to_'s thread only */
+	/* why the caller was cancelled, and its causes; goes with cancel_message_ */
+	struct rota_cancel_reason reasons_[ROTA_CALL_REASONS];
+	/* why the function failed over there, or kind NONE; comes back with the result */
+	struct rota_cancel_reason failed_;
 };
 
 /*

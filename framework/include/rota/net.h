@@ -210,6 +210,19 @@ ROTA_API void rota_net_set_idle_timeout(rota_ns timeout_ns);
 /* The session of a connection served by a protocol; NULL in task style. */
 ROTA_API struct rota_session *rota_conn_session(struct rota_conn *conn);
 
+/*
+ * From now on the handler that runs is not cancelled when its client goes away: for what is to be
+ * done to its end once begun. Reads and writes on the connection fail all the same, and the
+ * connection is given back when the handler returns. The reactor's stop and rota_session_abort
+ * still cancel it; work that they must not cut short either stands in a shield.
+ *
+ * Holds until the handler returns: in task style to the end of the connection, for a protocol to
+ * the end of this call of on_open or on_bytes. A client that has gone before has cancelled already.
+ * Tasks in rota_session_scope are not meant. Never suspends. Thread: the handler's own task
+ * (asserted).
+ */
+ROTA_API void rota_handler_outlives_client(void);
+
 /* ---- foreign descriptors ---- */
 
 /*

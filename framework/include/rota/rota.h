@@ -17,6 +17,7 @@
 #include <rota/scope.h>
 #include <rota/task.h>
 #include <rota/generator.h>
+#include <rota/local.h>
 #include <rota/backend.h>
 #include <rota/recorder.h>
 #include <rota/reactor.h>

@@ -21,13 +21,14 @@
 extern "C" {
 #endif
 
+struct rota_local;
 struct rota_task;
 
 /* A place in the source, made by the macros that spawn and cancel. Static: borrowed for ever. */
 struct rota_site {
 	const char *file;
 	const char *function;
-	const char *what; /* what was spawned, as written */
+	const char *what; /* what was spawned, as written; a scope's name */
 	int line;
 };
 
@@ -46,7 +47,11 @@ enum rota_cancel_kind {
 	ROTA_CANCEL_SIBLING_FAILED, /* a task of the scope ended with an error */
 	ROTA_CANCEL_CLIENT_GONE,    /* the connection was reset or closed by its peer */
 	ROTA_CANCEL_SHUTDOWN,       /* the reactor is stopping */
+	ROTA_CANCEL_FORGOTTEN,      /* a cause too long ago: its record has been used again */
 };
+
+/* A task's name in a reason, which outlives the task, is cut to this. */
+#define ROTA_REASON_NAME_BYTES 32
 
 /* Why a scope was cancelled: the first reason counts. */
 struct rota_cancel_reason {
@@ -54,8 +59,17 @@ struct rota_cancel_reason {
 	int error;       /* what calls return: -ECANCELED or -ETIMEDOUT */
 	int64_t failure; /* SIBLING_FAILED: the sibling's result */
 	const char *why; /* static text */
-	/* where it was cancelled, or where the failed sibling was spawned; may be NULL */
+	/*
+	 * where it was cancelled, where the failed sibling was spawned, or where the scope was
+	 * opened whose deadline passed; may be NULL
+	 */
 	const struct rota_site *site;
+	/* who cancelled, who failed, or who had opened that scope; 0: no task */
+	uint64_t task_id;
+	char task_name[ROTA_REASON_NAME_BYTES];
+	/* private: numbers of records kept by the reactor (framework/reason.c) */
+	uint64_t id_;      /* its own, or 0 */
+	uint64_t because_; /* its cause's, or 0 */
 };
 
 /*
@@ -64,19 +78,21 @@ struct rota_cancel_reason {
  */
 struct rota_scope {
 	struct rota_scope *parent_; /* next scope outwards; NULL at a reactor's root */
-	/* who opened it; NULL for a scope of the framework's own */
+	/* who opened it, and where; NULL for a scope of the framework's own */
 	struct rota_task *task_;
+	const struct rota_site *site_;
 	/* effective: the minimum over the scopes around, up to a shield */
 	rota_ns deadline_;
-	struct rota_cancel_reason reason_;
-	struct rota_link children_;   /* tasks that live in it */
-	struct rota_link unswept_;    /* those a cancellation has not reached yet */
-	struct rota_link sweep_link_; /* on the reactor's list while unswept_ is not empty */
-	struct rota_timer timer_;     /* armed while the deadline is this scope's own */
+	struct rota_cancel_reason reason_; /* only its kind is set before it is cancelled */
+	struct rota_link children_;        /* tasks that live in it */
+	struct rota_link unswept_;         /* those a cancellation has not reached yet */
+	struct rota_link sweep_link_;      /* on the reactor's list while unswept_ is not empty */
+	struct rota_timer timer_;          /* armed while the deadline is this scope's own */
 	/* completes when the last child ends, once a close waits */
 	struct rota_future idle_;
 	/* called when the last child has ended and no close waits; NULL: nothing */
 	void (*emptied_)(struct rota_scope *scope);
+	struct rota_local *locals_; /* values bound in it, newest first */
 	uint64_t children_count_;
 	/* failed tasks beyond the one that close returns, without those whose future took it */
 	uint64_t failures_unseen_;
@@ -84,6 +100,7 @@ struct rota_scope {
 	bool is_shield_;
 	bool keeps_going_; /* a failure does not cancel the siblings */
 	bool is_closing_;
+	bool is_closed_; /* to name who uses it later, while its memory is there */
 };
 
 /*
@@ -91,14 +108,23 @@ struct rota_scope {
  * an outer scope's earlier deadline counts as well. Lends `scope` until rota_scope_close. Scopes
  * close in the reverse order of opening (asserted). Never suspends. Thread: a task's.
  */
-ROTA_API void rota_scope_open(struct rota_scope *scope, rota_ns deadline);
+#define rota_scope_open(scope, deadline) rota_scope_open_at((scope), (deadline), ROTA_SITE("scope"))
+
+/*
+ * What the macro calls, with the place where it stands. Also gives a scope a name, for reasons and
+ * tools: rota_scope_open_at(&scope, deadline, ROTA_SITE("login")).
+ */
+ROTA_API void rota_scope_open_at(struct rota_scope *scope, rota_ns deadline,
+				 const struct rota_site *site);
 
 /*
  * Open a scope that the cancellation and the deadlines of the scopes around do not reach: for
  * clean-up that has to wait. It has a deadline of its own, so clean-up cannot take for ever. Close
  * it like any other.
  */
-ROTA_API void rota_shield(struct rota_scope *scope, rota_ns deadline);
+#define rota_shield(scope, deadline) rota_shield_at((scope), (deadline), ROTA_SITE("shield"))
+ROTA_API void rota_shield_at(struct rota_scope *scope, rota_ns deadline,
+			     const struct rota_site *site);
 
 /*
  * From now on a failed task of the scope cancels nobody: all run to their own end, and the close
@@ -155,10 +181,23 @@ ROTA_API rota_ns rota_deadline(void);
 ROTA_API const struct rota_cancel_reason *rota_why(void);
 
 /*
- * One line for people: "deadline passed", "task "fetch" spawned at a.c:12 failed: ECONNRESET" …
- * into `text`; returns it.
+ * Because of what `reason` came about: the reason why the task failed, was told to cancel or was
+ * cleaning up, also on the caller's reactor; NULL: that is all that is known. A task failed for the
+ * reason of the last scope it closed whose close returned the very error it returned.
+ *
+ * Returns   a record of the current reactor's, borrowed until the task suspends. It keeps the last
+ *           128; a cause lost that way has the kind ROTA_CANCEL_FORGOTTEN.
+ * Suspends  no. Thread: the reason's reactor.
  */
-#define ROTA_REASON_TEXT_BYTES 256
+ROTA_API const struct rota_cancel_reason *rota_reason_cause(
+	const struct rota_cancel_reason *reason);
+
+/*
+ * One line for people, with the causes: "task "fetch" #7 (spawned at a.c:12) failed with ETIMEDOUT,
+ * because deadline passed (scope opened at b.c:30, fetch)" into `text`; returns it. Causes that are
+ * forgotten or have no room are "…".
+ */
+#define ROTA_REASON_TEXT_BYTES 512
 ROTA_API const char *rota_reason_format(const struct rota_cancel_reason *reason,
 					char text[ROTA_REASON_TEXT_BYTES]);
 

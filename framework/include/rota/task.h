@@ -35,7 +35,10 @@ enum rota_stack_class {
 };
 
 struct rota_spawn_options {
-	/* static or as long-lived as the task; NULL: the function's name */
+	/*
+	 * static, or as long-lived as the task: one made at run time stands with `arg`. Reasons
+	 * copy it. NULL: the function's name
+	 */
 	const char *name;
 	/* completed with the task's result; lent until then; NULL: not wanted */
 	struct rota_future *result;

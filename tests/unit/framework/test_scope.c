@@ -671,7 +671,11 @@ static void test_scope_reason_reads_well_and_is_cut_to_size(void **state)
 	reason.kind = ROTA_CANCEL_SIBLING_FAILED;
 	reason.failure = -ECONNRESET;
 	assert_string_equal(rota_reason_format(&reason, text),
-			    "task \"fetch\" spawned at a.c:12 failed: ECONNRESET");
+			    "fetch (spawned at a.c:12) failed with ECONNRESET");
+	reason.kind = ROTA_CANCEL_DEADLINE;
+	reason.why = "deadline passed";
+	assert_string_equal(rota_reason_format(&reason, text),
+			    "deadline passed (fetch opened at a.c:12, serve)");
 	memset(words, 'w', sizeof(words));
 	words[sizeof(words) - 1] = '\0';
 	reason.kind = ROTA_CANCEL_BY_HAND;

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mistakes with scopes, tasks and futures that have no test beside the thing itself: each has one
+ * outcome that is sure, see docs/errors.md.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <rota/error.h>
+#include <rota/mailbox.h>
+#include <rota/net.h>
+
+#include "tests/support/t_core.h"
+
+static int64_t do_nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static rota_task_fn bad_fn;
+
+static void run_bad(void)
+{
+	rota_ignore(t_run(bad_fn, NULL), "it dies");
+}
+
+static void dies(rota_task_fn fn, const char *text)
+{
+	bad_fn = fn;
+	t_expect_death(run_bad, text);
+}
+
+/* ---- after the close ---- */
+
+static int64_t cancel_after_close(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_scope_close(&scope), 0);
+	rota_scope_cancel(&scope, "too late");
+	return 0;
+}
+
+static int64_t spawn_after_close(void *arg)
+{
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_scope_close(&scope), 0);
+	T_EQUAL(rota_spawn(&scope, do_nothing, arg), -ROTA_ECLOSING);
+	return 0;
+}
+
+static void test_bad_use_of_a_closed_scope_is_seen(void **state)
+{
+	(void)state;
+	dies(cancel_after_close, "!scope->is_closed_");
+	assert_int_equal(t_run(spawn_after_close, NULL), 0);
+}
+
+/* ---- another reactor's ---- */
+
+struct shared {
+	struct rota_reactor *reactors[2];
+	struct rota_scope scope;
+	struct rota_future future;
+	rota_task_fn over_there;
+};
+
+static struct shared shared;
+
+static int64_t spawn_over_there(void *arg)
+{
+	return rota_spawn(&shared.scope, do_nothing, arg);
+}
+
+static int64_t cancel_over_there(void *arg)
+{
+	(void)arg;
+	rota_scope_cancel(&shared.scope, "from elsewhere");
+	return 0;
+}
+
+static int64_t complete_over_there(void *arg)
+{
+	(void)arg;
+	rota_future_complete(&shared.future, 1);
+	return 0;
+}
+
+static int64_t share(void *arg)
+{
+	struct rota_call call;
+
+	rota_future_init(&shared.future);
+	rota_scope_open(&shared.scope, ROTA_NEVER);
+	rota_call_start(&call, shared.reactors[1], shared.over_there, arg);
+	return rota_await(&shared.future);
+}
+
+static void start_sharing(struct rota_message *message)
+{
+	(void)message;
+	T_EQUAL(rota_spawn(rota_reactor_scope(rota_reactor_current()), share, NULL), 0);
+}
+
+static void run_shared(void)
+{
+	struct rota_message start = { .run = start_sharing };
+
+	t_reactors_create(shared.reactors, 2);
+	rota_post(shared.reactors[0], &start);
+	rota_ignore(rota_reactor_drive(shared.reactors, 2), "it dies");
+}
+
+static void test_bad_use_from_another_reactor_is_seen_in_debug_builds(void **state)
+{
+	(void)state;
+	if (!ROTA_DEBUG)
+		skip();
+	shared.over_there = spawn_over_there;
+	t_expect_death(run_shared, "rota__scope_is_of(scope, reactor)");
+	shared.over_there = cancel_over_there;
+	t_expect_death(run_shared, "rota__scope_is_of(scope, reactor)");
+	shared.over_there = complete_over_there;
+	t_expect_death(run_shared, "set->task->reactor == rota__current_reactor");
+}
+
+/* ---- where nothing can wait ---- */
+
+static void wait_in_callback(struct rota_message *message)
+{
+	(void)message;
+	rota_ignore(rota_sleep_ms(1), "it dies");
+}
+
+static int64_t post_one_that_waits(void *arg)
+{
+	struct rota_message message = { .run = wait_in_callback };
+
+	(void)arg;
+	rota_post(rota_reactor_current(), &message);
+	return rota_sleep_until(ROTA_NEVER);
+}
+
+static void wait_outside(void)
+{
+	rota_ignore(rota_sleep_ms(1), "it dies");
+}
+
+static int64_t outlive_nobody(void *arg)
+{
+	(void)arg;
+	rota_handler_outlives_client();
+	return 0;
+}
+
+static void test_bad_use_where_nothing_can_wait_is_asserted(void **state)
+{
+	(void)state;
+	dies(post_one_that_waits, "task != NULL");
+	t_expect_death(wait_outside, "rota__current_reactor != NULL");
+	dies(outlive_nobody, "task->client_scope != NULL");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_use_of_a_closed_scope_is_seen),
+		cmocka_unit_test(test_bad_use_from_another_reactor_is_seen_in_debug_builds),
+		cmocka_unit_test(test_bad_use_where_nothing_can_wait_is_asserted),
+	};
+
+	return t_run_group("bad use", tests, ROTA_ARRAY_COUNT(tests));
+}
