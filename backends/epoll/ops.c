@@ -331,6 +331,10 @@ void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
 	case ROTA_OP_CLOSE:
 		start_close(engine, op);
 		break;
+	case ROTA_OP_CALL:
+		op->state_ = ROTA__EPOLL_OFFLOADED;
+		rota_offload_port_submit(&engine->port, (enum rota_offload_class)op->fd, op);
+		break;
 	case ROTA_OP_COUNT:
 		break;
 	}
@@ -363,6 +367,7 @@ bool rota__epoll_run(struct rota__epoll *engine, struct rota_op *op, uint32_t ev
 		end(engine, op, (int32_t)seen);
 		break;
 	case ROTA_OP_CLOSE:
+	case ROTA_OP_CALL:
 	case ROTA_OP_COUNT:
 		break;
 	}

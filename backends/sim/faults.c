@@ -36,6 +36,8 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_LATE_CANCEL] = "draw-late-cancel",
 	[SIM_DECIDE_LISTENER] = "draw-listener",
 	[SIM_DECIDE_REFUSE] = "draw-refuse",
+	[SIM_DECIDE_WORK_TIME] = "draw-work-time",
+	[SIM_DECIDE_WORK_LATE] = "draw-work-late",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
 };
 
@@ -159,6 +161,8 @@ void rota_sim_options_init(struct rota_sim_options *options, uint64_t seed)
 	*options = (struct rota_sim_options){
 		.seed = seed,
 		.reorder = true,
+		.work_min_ns = 10 * ROTA_NS_PER_US,
+		.work_max_ns = 200 * ROTA_NS_PER_US,
 		.step_ns = ROTA_NS_PER_US,
 		.wall_start_ns = INT64_C(1767225600) * ROTA_NS_PER_S, /* 2026-01-01 */
 		.descriptors_max = 16384,
@@ -178,6 +182,8 @@ static void make_rough(struct rota_sim_options *options)
 	options->refuse_permille = 100;
 	options->delay_min_ns = 0;
 	options->delay_max_ns = 200 * ROTA_NS_PER_US;
+	options->work_min_ns = 0;
+	options->work_max_ns = 2 * ROTA_NS_PER_MS;
 }
 
 void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed)
@@ -260,6 +266,18 @@ static bool set_number(struct rota_sim_options *options, struct rota_view key,
 	return false;
 }
 
+/* "MIN..MAX" */
+static bool set_range(struct rota_view value, rota_ns *min, rota_ns *max)
+{
+	uint64_t pair[2];
+
+	if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
+		return false;
+	*min = (rota_ns)pair[0];
+	*max = (rota_ns)pair[1];
+	return true;
+}
+
 static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		       struct rota_view value)
 {
@@ -277,13 +295,10 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		options->reorder = rota_view_equals(value, rota_view_of_string("on"));
 		return options->reorder || rota_view_equals(value, rota_view_of_string("off"));
 	}
-	if (rota_view_equals(key, rota_view_of_string("delay"))) {
-		if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
-			return false;
-		options->delay_min_ns = (rota_ns)pair[0];
-		options->delay_max_ns = (rota_ns)pair[1];
-		return true;
-	}
+	if (rota_view_equals(key, rota_view_of_string("delay")))
+		return set_range(value, &options->delay_min_ns, &options->delay_max_ns);
+	if (rota_view_equals(key, rota_view_of_string("work")))
+		return set_range(value, &options->work_min_ns, &options->work_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("buffers"))) {
 		if (!parse_pair(value, "x", 1u << 24, pair) || !pair[0] || pair[0] > UINT16_MAX ||
 		    !pair[1])

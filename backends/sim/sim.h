@@ -57,6 +57,13 @@ struct rota_sim_options {
 	rota_ns delay_min_ns;
 	rota_ns delay_max_ns;
 	/*
+	 * An operation that blocks (a call of the offload pool's) takes a time drawn from
+	 * [work_min_ns, work_max_ns]; whether its effect comes at the beginning of it or at the end
+	 * is drawn as well.
+	 */
+	rota_ns work_min_ns;
+	rota_ns work_max_ns;
+	/*
 	 * Virtual time that each step under drive takes, so that a program that polls the clock
 	 * gets on.
 	 */

@@ -42,6 +42,8 @@ enum sim_decision {
 	SIM_DECIDE_LATE_CANCEL,
 	SIM_DECIDE_LISTENER,
 	SIM_DECIDE_REFUSE,
+	SIM_DECIDE_WORK_TIME,
+	SIM_DECIDE_WORK_LATE,
 	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
 	SIM_DECISION_COUNT
 };
@@ -106,6 +108,7 @@ enum sim_op_state {
 struct sim_pending {
 	struct rota_completion completion;
 	rota_ns due;
+	bool is_late; /* its operation takes effect, and has a result, only then */
 };
 
 struct sim_instance {
@@ -295,6 +298,18 @@ void sim__ops_attempt(struct sim_instance *instance);
 
 /* Has poll() something to do here and now? */
 bool sim__instance_has_work(const struct sim_instance *instance);
+
+/* work.c: operations that block instead of waiting for a socket */
+
+bool sim__op_is_work(const struct rota_op *op);
+/* How long the next one takes. */
+rota_ns sim__work_ns(struct rota_sim_world *world);
+/* Does it take effect at the end of that time, and not at the beginning? */
+bool sim__work_is_late(struct rota_sim_world *world);
+/* Do it. Returns its result. */
+int32_t sim__work(struct sim_instance *instance, struct rota_op *op);
+/* The same at the end of its time, unless it was cancelled meanwhile. */
+int32_t sim__work_late(struct sim_instance *instance, struct rota_op *op);
 
 /* drive.c */
 

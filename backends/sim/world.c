@@ -34,6 +34,7 @@ static bool options_make_sense(const struct rota_sim_options *options)
 	       options->buffers_count <= UINT16_MAX && options->socket_bytes &&
 	       options->socket_bytes <= INT32_MAX && options->buffer_bytes <= INT32_MAX &&
 	       options->delay_min_ns >= 0 && options->delay_min_ns <= options->delay_max_ns &&
+	       options->work_min_ns >= 0 && options->work_min_ns <= options->work_max_ns &&
 	       options->step_ns >= 0 && options->descriptors_max <= INT32_MAX / 2;
 }
 

@@ -81,6 +81,7 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 		undo_open(engine);
 		return status;
 	}
+	rota_offload_port_open(&engine->port, self);
 	uring__arm_wake(engine);
 	return 0;
 }
@@ -90,6 +91,7 @@ static void close_engine(struct rota_backend *self)
 	struct uring_engine *engine = uring__engine(self);
 
 	ROTA_ASSERT(uring__report_leaks(engine) == 0);
+	rota_offload_port_close(&engine->port);
 	undo_open(engine);
 }
 

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include <rota/backend.h>
+#include <rota/offload.h>
 
 #include "backends/uring/compat.h"
 
@@ -119,10 +120,11 @@ struct uring_table {
 
 /* rota_op.state_ */
 enum uring_op_state {
-	URING_OP_IDLE,    /* not ours */
-	URING_OP_SENT,    /* its SQE is written; a CQE will follow */
-	URING_OP_UNSENT,  /* on `unsent`: found no room in the SQ */
-	URING_OP_STRANDED /* on `finished`: has a result (in generation_), but never had a CQE */
+	URING_OP_IDLE,      /* not ours */
+	URING_OP_SENT,      /* its SQE is written; a CQE will follow */
+	URING_OP_UNSENT,    /* on `unsent`: found no room in the SQ */
+	URING_OP_OFFLOADED, /* with the offload pool: there is no request for it */
+	URING_OP_STRANDED   /* on `finished`: has a result (in generation_), but never had a CQE */
 };
 
 /* rota_op.flags_ */
@@ -163,6 +165,7 @@ struct uring_engine {
 	struct io_uring ring;
 	struct uring_table table;
 	struct uring_buffers buffers;
+	struct rota_offload_port port;
 	struct rota_backend_stats stats;
 	struct uring_options options;
 	/* Other threads write from here on: on cache lines of their own. */

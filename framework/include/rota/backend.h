@@ -26,6 +26,7 @@ struct iovec;
 struct msghdr;
 struct rota_backend;
 struct rota_completion;
+struct rota_offload_port;
 struct rota_op;
 struct rota_reactor;
 
@@ -71,6 +72,13 @@ enum rota_op_kind {
 	 * descriptor is gone either way. Not cancellable: cancel() is ignored.
 	 */
 	ROTA_OP_CLOSE,
+	/*
+	 * Call `work.fn(op)` where it may block: on a thread of the offload pool (`fd`: enum
+	 * rota_offload_class), in the simulator on the one thread there is. Result: what it
+	 * returned; -EAGAIN, -ENOBUFS: it was not called, see <rota/offload.h>. Cancelled before it
+	 * has begun, it is not called; once it runs it is waited for.
+	 */
+	ROTA_OP_CALL,
 	ROTA_OP_COUNT
 };
 
@@ -99,6 +107,10 @@ struct rota_op {
 		const struct msghdr *message;
 		const struct rota_address *address; /* lent */
 		uint32_t events;
+		struct {
+			int32_t (*fn)(struct rota_op *op);
+			struct rota_offload_port *port_; /* the offload pool's own */
+		} work;
 	};
 	/* engine's own */
 	uint32_t index_;

@@ -20,6 +20,7 @@
 #include <rota/backend.h>
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
+#include <rota/offload.h>
 #include <rota/sync.h>
 #include <rota/channel.h>
 #include <rota/jobs.h>
