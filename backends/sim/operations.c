@@ -17,6 +17,7 @@ static const char *const op_names[ROTA_OP_COUNT] = {
 	[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send-message",
 	[ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
 	[ROTA_OP_CLOSE] = "close",     [ROTA_OP_CALL] = "call",
+	[ROTA_OP_FILE] = "file",
 };
 
 const char *sim__op_name(unsigned kind)

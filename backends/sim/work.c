@@ -14,7 +14,7 @@
 
 bool sim__op_is_work(const struct rota_op *op)
 {
-	return op->kind == ROTA_OP_CALL;
+	return op->kind == ROTA_OP_CALL || op->kind == ROTA_OP_FILE;
 }
 
 rota_ns sim__work_ns(struct rota_sim_world *world)
@@ -32,7 +32,10 @@ bool sim__work_is_late(struct rota_sim_world *world)
 
 int32_t sim__work(struct sim_instance *instance, struct rota_op *op)
 {
-	int32_t result = op->work.fn(op);
+	int32_t result = op->kind == ROTA_OP_FILE
+				 ? sim__files_run(instance->world->files,
+						  ROTA_CONTAINER_OF(op, struct rota_file_op, op))
+				 : op->work.fn(op);
 
 	sim__event(instance->world, "work", op->generation_, result);
 	return result;

@@ -49,7 +49,10 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 		return -ENOMEM;
 	world->options = *options;
 	world->sockets = rota_calloc(options->descriptors_max, sizeof(struct sim_socket *));
-	if (!world->sockets) {
+	world->files = sim__files_create(world);
+	if (!world->sockets || !world->files) {
+		sim__files_destroy(world->files);
+		rota_free(world->sockets);
 		rota_free(world);
 		return -ENOMEM;
 	}
@@ -76,6 +79,7 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 		return 0;
 	ROTA_ASSERT(world->instances_count == 0);
 	left_open = rota_sim_world_report(world);
+	sim__files_destroy(world->files);
 	for (uint32_t i = 0; i < world->options.descriptors_max && world->sockets_open; i++)
 		if (world->sockets[i])
 			sim__socket_close(world, world->sockets[i]);
@@ -225,5 +229,5 @@ unsigned rota_sim_world_report(const struct rota_sim_world *world)
 		report_socket(world->sockets[i]);
 		reported++;
 	}
-	return reported;
+	return reported + sim__files_report(world->files);
 }

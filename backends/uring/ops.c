@@ -122,10 +122,11 @@ static struct uring_entry *find_entry(const struct uring_table *table, uint64_t 
 unsigned uring__report_leaks(const struct uring_engine *engine)
 {
 	static const char *const names[ROTA_OP_COUNT] = {
-		[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
-		[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send message",
-		[ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
-		[ROTA_OP_CLOSE] = "close",     [ROTA_OP_CALL] = "call",
+		[ROTA_OP_ACCEPT] = "accept",       [ROTA_OP_RECEIVE] = "receive",
+		[ROTA_OP_SEND] = "send",           [ROTA_OP_SEND_MESSAGE] = "send message",
+		[ROTA_OP_CONNECT] = "connect",     [ROTA_OP_POLL] = "poll",
+		[ROTA_OP_CLOSE] = "close",         [ROTA_OP_CALL] = "call",
+		[ROTA_OP_FILE] = "file operation",
 	};
 	unsigned count = 0;
 
@@ -182,6 +183,9 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 		break;
 	case ROTA_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
+		break;
+	case ROTA_OP_FILE:
+		uring__file_fill(sqe, ROTA_CONTAINER_OF(op, const struct rota_file_op, op));
 		break;
 	case ROTA_OP_SEND:  /* fill_sqe() has done it */
 	case ROTA_OP_CALL:  /* submit() has offloaded it */
@@ -257,7 +261,9 @@ static int32_t give_up(struct uring_engine *engine, struct rota_op *op, int32_t 
 {
 	if (op->kind == ROTA_OP_CONNECT)
 		rota_ignore(close_now(engine, op->fd), "never connected: nothing can be lost");
-	if (op->kind == ROTA_OP_CLOSE)
+	if (op->kind == ROTA_OP_CLOSE ||
+	    (op->kind == ROTA_OP_FILE &&
+	     ROTA_CONTAINER_OF(op, struct rota_file_op, op)->action == ROTA_FILE_CLOSE))
 		return close_now(engine, op->fd); /* the descriptor is gone either way */
 	return error;
 }
@@ -270,6 +276,12 @@ static ROTA_NOINLINE bool start_apart(struct uring_engine *engine, struct rota_o
 	if (op->kind == ROTA_OP_CALL) {
 		op->state_ = URING_OP_OFFLOADED;
 		rota_offload_port_submit(&engine->port, (enum rota_offload_class)op->fd, op);
+		return true;
+	}
+	if (op->kind == ROTA_OP_FILE &&
+	    !uring__file_is_native(engine, ROTA_CONTAINER_OF(op, struct rota_file_op, op))) {
+		op->state_ = URING_OP_OFFLOADED;
+		rota_offload_port_submit(&engine->port, ROTA_OFFLOAD_FILES, op);
 		return true;
 	}
 	status = op->kind == ROTA_OP_CONNECT ? open_socket(engine, op) : 0;

@@ -75,6 +75,7 @@ enum uring_feature {
 	URING_ABSOLUTE_TIMERS,
 	URING_NO_IOWAIT,
 	URING_MIN_WAIT,
+	URING_TRUNCATE,
 	URING_FEATURE_COUNT
 };
 
@@ -281,6 +282,15 @@ void uring__drain_backlog(struct uring_engine *engine);
 unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 /* Ask for wake_fd to be watched; without room in the SQ that is left to uring__drain_backlog. */
 void uring__arm_wake(struct uring_engine *engine);
+
+/* files.c */
+
+/* Can the kernel do it through the ring, or must a thread? */
+bool uring__file_is_native(const struct uring_engine *engine, const struct rota_file_op *file);
+void uring__file_fill(struct io_uring_sqe *sqe, const struct rota_file_op *file);
+
+/* ops.c */
+
 /* Name every operation still in flight in the log. Returns how many. */
 unsigned uring__report_leaks(const struct uring_engine *engine);
 

@@ -21,6 +21,7 @@
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
 #include <rota/offload.h>
+#include <rota/file.h>
 #include <rota/sync.h>
 #include <rota/channel.h>
 #include <rota/jobs.h>
