@@ -444,10 +444,8 @@ static void restore_inode(struct sim_files *files, struct sim_inode *inode)
 	restore_entries(inode);
 }
 
-void sim__files_crash(struct sim_files *files)
+static void close_all(struct sim_files *files)
 {
-	sim__event(files->world, "crash-disk", -1, (int64_t)files->bytes);
-	crash_names(files);
 	for (unsigned i = 0; i < SIM_FILES_OPEN_MAX; i++) {
 		struct sim_inode *inode = files->handles[i].inode;
 
@@ -456,6 +454,13 @@ void sim__files_crash(struct sim_files *files)
 			sim__inode_unref(files, inode);
 	}
 	files->open_count = 0;
+}
+
+void sim__files_crash(struct sim_files *files)
+{
+	sim__event(files->world, "crash-disk", -1, (int64_t)files->bytes);
+	crash_names(files);
+	close_all(files);
 	each_inode(files, forget_entries);
 	each_inode(files, crash_inode);
 	each_inode(files, restore_inode);
@@ -467,7 +472,11 @@ static void empty_inode(struct sim_files *files, struct sim_inode *inode)
 	free_entries(files, inode, SIM_SAFE);
 }
 
-void sim__inodes_empty(struct sim_files *files)
+void sim__files_empty(struct sim_files *files)
 {
+	while (!rota_list_is_empty(&files->journal))
+		end_change(files, ROTA_CONTAINER_OF(files->journal.next, struct sim_change, link),
+			   false);
+	close_all(files);
 	each_inode(files, empty_inode);
 }

@@ -43,8 +43,7 @@ void sim__files_destroy(struct sim_files *files)
 {
 	if (!files)
 		return;
-	sim__files_crash(files); /* ends what is open and what is under way */
-	sim__inodes_empty(files);
+	sim__files_empty(files);
 	sim__inode_unref(files, files->root);
 	ROTA_ASSERT(rota_list_is_empty(&files->inodes));
 	rota_free(files);

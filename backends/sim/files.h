@@ -81,8 +81,8 @@ struct sim_files {
 /* disk.c */
 
 struct sim_inode *sim__inode_create(struct sim_files *files, bool is_directory);
-/* Of either view; whoever was only there is gone. */
-void sim__inodes_empty(struct sim_files *files);
+/* Nothing is open, under way or anywhere but the root. */
+void sim__files_empty(struct sim_files *files);
 void sim__inode_unref(struct sim_files *files, struct sim_inode *inode);
 struct sim_entry *sim__entry_find(const struct sim_inode *directory, enum sim_view view,
 				  const char *name);

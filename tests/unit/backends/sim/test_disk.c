@@ -21,6 +21,7 @@
 #include <rota/reactor.h>
 
 #include "backends/sim/sim.h"
+#include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
 
 #define SEEDS 300
@@ -480,6 +481,50 @@ static void test_world_reports_files_left_open(void **state)
 	t_log_stop();
 }
 
+/* Some of everything that takes memory; what fails of it is said. */
+static int64_t use_everything(void)
+{
+	struct rota_buffer read;
+	struct rota_file file;
+	char bytes[100] = "some";
+
+	rota_ignore(rota_directory_make("/d", 0700), "memory may be short");
+	rota_ignore(rota_file_replace("/d/a", bytes, sizeof(bytes), 0600), "the same");
+	if (rota_file_open(&file, "/d/b", O_RDWR | O_CREAT, 0600) == 0) {
+		rota_ignore(rota_file_write_at(&file, bytes, sizeof(bytes), 0), "the same");
+		rota_ignore(rota_file_truncate(&file, 200), "the same");
+		rota_ignore(rota_file_sync(&file), "the same");
+		rota_ignore(rota_file_close(&file), "the same");
+	}
+	rota_ignore(rota_file_rename("/d/b", "/c"), "the same");
+	rota_buffer_init(&read);
+	rota_ignore(rota_file_read_whole("/d/a", 1000, &read), "the same");
+	rota_buffer_fini(&read);
+	rota_ignore(rota_file_unlink("/d/a"), "the same");
+	return 0;
+}
+
+static void use_everything_once(void *arg)
+{
+	struct rota_sim_options options;
+	struct rota_sim_world *world;
+
+	(void)arg;
+	rota_sim_options_init(&options, 1);
+	if (rota_sim_world_create(&options, &world) < 0)
+		return;
+	rota_ignore(run_in(world, in_peace, use_everything), "memory may be short");
+	assert_int_equal(rota_sim_world_destroy(world), 0);
+}
+
+static void test_disk_survives_every_failed_allocation(void **state)
+{
+	(void)state;
+	t_alloc_install();
+	assert_true(t_alloc_sweep(use_everything_once, NULL) > 30);
+	t_alloc_remove();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_disk_that_is_full_says_so),
 		cmocka_unit_test(test_disk_errors_come_as_often_as_asked_for),
 		cmocka_unit_test(test_world_reports_files_left_open),
+		cmocka_unit_test(test_disk_survives_every_failed_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
