@@ -129,6 +129,7 @@ static void set_entry(struct sim_files *files, struct sim_change *change, enum s
 		free_entry(files, old);
 	if (!change->to)
 		return;
+	ROTA_ASSERT(change->inode);
 	old = sim__entry_find(change->to, view, change->to_name);
 	if (old)
 		free_entry(files, old);
@@ -162,21 +163,19 @@ static void end_change(struct sim_files *files, struct sim_change *change, bool 
 	free_change(files, change);
 }
 
-int sim__change(struct sim_files *files, struct sim_change **made, struct sim_inode *from,
-		struct sim_inode *to)
+struct sim_change *sim__change_create(struct sim_inode *from, struct sim_inode *to)
 {
 	struct sim_change *change = rota_calloc(1, sizeof(*change));
 
-	(void)files;
 	if (!change)
-		return -ENOMEM;
+		return NULL;
 	for (int view = 0; view < SIM_VIEW_COUNT; view++)
 		change->entries[view] = rota_calloc(1, sizeof(struct sim_entry));
 	if (!change->entries[SIM_NOW] || !change->entries[SIM_SAFE]) {
 		rota_free(change->entries[SIM_NOW]);
 		rota_free(change->entries[SIM_SAFE]);
 		rota_free(change);
-		return -ENOMEM;
+		return NULL;
 	}
 	change->from = from;
 	change->to = to;
@@ -184,8 +183,7 @@ int sim__change(struct sim_files *files, struct sim_change **made, struct sim_in
 		from->refs++;
 	if (to)
 		to->refs++;
-	*made = change;
-	return 0;
+	return change;
 }
 
 void sim__change_drop(struct sim_files *files, struct sim_change *change)
@@ -267,11 +265,10 @@ static int put_whole(struct sim_inode *inode, const struct sim_write *write)
 	return put(safe, write, 0, write->bytes);
 }
 
-int sim__write_remember(struct sim_files *files, struct sim_inode *inode, struct sim_write *write)
+int sim__write_remember(struct sim_inode *inode, struct sim_write *write)
 {
 	int status = 0;
 
-	(void)files;
 	rota_list_push_back(&inode->writes, &write->link);
 	if (++inode->writes_count > SIM_WRITES_MAX) {
 		struct sim_write *oldest = oldest_write(inode);

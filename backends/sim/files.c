@@ -115,17 +115,16 @@ static int find_place(const struct sim_files *files, const char *path, struct pl
 		entry = sim__entry_find(place->directory, SIM_NOW, name);
 		place->inode = entry ? entry->inode : NULL;
 	}
-	return bytes;
+	return bytes < 0 ? bytes : 0;
 }
 
 /* A new file or directory at an empty place. */
 static int make_at(struct sim_files *files, struct place *place, bool is_directory)
 {
-	struct sim_change *change;
-	int status = sim__change(files, &change, NULL, place->directory);
+	struct sim_change *change = sim__change_create(NULL, place->directory);
 
-	if (status < 0)
-		return status;
+	if (!change)
+		return -ENOMEM;
 	memcpy(change->to_name, place->name, sizeof(change->to_name));
 	change->inode = sim__inode_create(files, is_directory);
 	if (!change->inode) {
@@ -186,7 +185,7 @@ static int resize(struct sim_files *files, struct sim_inode *inode, uint64_t byt
 	}
 	write->is_size = true;
 	write->offset = bytes;
-	return sim__write_remember(files, inode, write);
+	return sim__write_remember(inode, write);
 }
 
 static int run_open(struct sim_files *files, const struct rota_file_op *op)
@@ -303,7 +302,7 @@ static int run_write(struct sim_files *files, const struct sim_handle *handle,
 	memcpy(write->data, op->data, bytes);
 	memcpy(now->data + offset, op->data, bytes);
 	sim__hash_bytes(files->world, op->data, bytes);
-	return sim__write_remember(files, inode, write) < 0 ? -ENOMEM : (int)bytes;
+	return sim__write_remember(inode, write) < 0 ? -ENOMEM : (int)bytes;
 }
 
 static int run_status(const struct sim_handle *handle, struct statx *status)
@@ -391,8 +390,9 @@ static int run_rename(struct sim_files *files, const struct rota_file_op *op)
 	struct place from, to;
 	int status = find_place(files, op->path, &from);
 
-	if (status == 0)
-		status = find_place(files, op->path_to, &to);
+	if (status < 0)
+		return status;
+	status = find_place(files, op->path_to, &to);
 	if (status < 0)
 		return status;
 	if (!from.inode)
@@ -405,10 +405,11 @@ static int run_rename(struct sim_files *files, const struct rota_file_op *op)
 		return -EINVAL;
 	if (to.inode)
 		status = may_replace(to.inode, from.inode);
-	if (status == 0)
-		status = sim__change(files, &change, from.directory, to.directory);
 	if (status < 0)
 		return status;
+	change = sim__change_create(from.directory, to.directory);
+	if (!change)
+		return -ENOMEM;
 	change->inode = from.inode;
 	memcpy(change->from_name, from.name, sizeof(change->from_name));
 	memcpy(change->to_name, to.name, sizeof(change->to_name));
@@ -433,10 +434,11 @@ static int run_unlink(struct sim_files *files, const struct rota_file_op *op)
 	if (!(op->flags & AT_REMOVEDIR) && place.inode->is_directory)
 		return -EISDIR;
 	status = may_replace(place.inode, NULL);
-	if (status == 0)
-		status = sim__change(files, &change, place.directory, NULL);
 	if (status < 0)
 		return status;
+	change = sim__change_create(place.directory, NULL);
+	if (!change)
+		return -ENOMEM;
 	memcpy(change->from_name, place.name, sizeof(change->from_name));
 	sim__change_apply(files, change);
 	return 0;

@@ -92,18 +92,20 @@ int sim__content_resize(struct rota_buffer *content, uint64_t bytes);
 
 /*
  * A change of names, to be filled in and applied: `from` and `to` as in struct sim_change, either
- * may be NULL. Returns 0 and `*made`, or -ENOMEM.
+ * may be NULL. NULL: no memory.
  */
-int sim__change(struct sim_files *files, struct sim_change **made, struct sim_inode *from,
-		struct sim_inode *to);
+struct sim_change *sim__change_create(struct sim_inode *from, struct sim_inode *to);
 void sim__change_apply(struct sim_files *files, struct sim_change *change);
 /* It is not to be made after all. */
 void sim__change_drop(struct sim_files *files, struct sim_change *change);
 
-/* Remember a write (is_size: a new size) that has been made. `write` is taken. */
-int sim__write_remember(struct sim_files *files, struct sim_inode *inode, struct sim_write *write);
+/*
+ * Remember a write (is_size: a new size) that has been made. Takes `write`. -ENOMEM: an older one
+ * could not be put onto the disk, and is lost by a crash.
+ */
+int sim__write_remember(struct sim_inode *inode, struct sim_write *write);
 
-/* Make it durable. Returns 0, -EIO (seeded) or -ENOMEM. */
+/* Make it durable. Returns 0, -EIO (seeded) or -ENOMEM; after these a crash may lose it. */
 int sim__inode_sync(struct sim_files *files, struct sim_inode *inode);
 
 #endif /* ROTA_BACKENDS_SIM_FILES_H */
