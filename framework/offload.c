@@ -105,6 +105,18 @@ struct rota_op *rota_offload_port_take(struct rota_offload_port *port, int32_t *
 	return op;
 }
 
+bool rota_offload_port_has_done(struct rota_offload_port *port)
+{
+	bool has_done;
+
+	if (!port->out_)
+		return false;
+	pthread_mutex_lock(&port->lock_);
+	has_done = !rota_list_is_empty(&port->done_);
+	pthread_mutex_unlock(&port->lock_);
+	return has_done;
+}
+
 void rota_offload_port_open(struct rota_offload_port *port, struct rota_backend *backend)
 {
 	port->backend_ = backend;

@@ -455,13 +455,17 @@ static int pollable(struct rota_backend *self)
 	return rota__epoll_pollable((struct rota__epoll *)self);
 }
 
-/* Of all that poll() looks at, epoll's events are the only ones that come by themselves. */
+/*
+ * Of all that poll() looks at, epoll's events are the only ones that come by themselves. What the
+ * offload pool has done is one of them, unless it came back without a wake-up or found no room.
+ */
 static int prepare(struct rota_backend *self)
 {
-	const struct rota__epoll *engine = (const struct rota__epoll *)self;
+	struct rota__epoll *engine = (struct rota__epoll *)self;
 
 	ROTA_ASSERT(engine->pollable_fd >= 0); /* pollable() came first */
-	return !rota_list_is_empty(&engine->submitted) || !rota_list_is_empty(&engine->queue);
+	return !rota_list_is_empty(&engine->submitted) || !rota_list_is_empty(&engine->queue) ||
+	       rota_offload_port_has_done(&engine->port);
 }
 
 static int listen_on(struct rota_backend *self, const struct rota_listen_options *options)

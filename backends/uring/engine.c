@@ -205,7 +205,8 @@ static int prepare(struct rota_backend *self)
 	rota_ignore(epoll_wait(engine->pollable_fd, events, 2, 0),
 		    "a signal handler ran: then the descriptor is readable for nothing");
 	return engine->backlogged || uring__sq_pending(engine) || uring__cq_ready(engine) ||
-	       uring__needs_collecting(engine);
+	       uring__needs_collecting(engine) || !rota_list_is_empty(&engine->finished) ||
+	       rota_offload_port_has_done(&engine->port);
 }
 
 static void stats(const struct rota_backend *self, struct rota_backend_stats *out)

@@ -83,6 +83,35 @@ static void test_call_cancelled_at_any_turn_was_made_or_was_not(void **state)
 	}
 }
 
+/*
+ * A foreign loop waits on the descriptor alone: for calls that end, and those that were cancelled.
+ */
+static void test_call_that_has_ended_is_told_to_a_foreign_loop(void **state)
+{
+	enum { MANY = 60 };
+	struct t_world *world = *state;
+	struct pollfd pollfd = { .fd = world->ops->pollable(world->backend), .events = POLLIN };
+	struct t_op *ops[MANY];
+
+	calls = 0;
+	assert_true(pollfd.fd >= 0);
+	world->out_max = 1;
+	for (int i = 0; i < MANY; i++)
+		ops[i] = t_call(world, count_call);
+	t_turn(world, 0);
+	for (int i = 0; i < MANY; i += 2)
+		t_ask_cancel(ops[i]);
+	for (int i = 0; i < MANY; i++) {
+		while (!ops[i]->done) {
+			/* far longer than anything can take */
+			if (!world->ops->prepare(world->backend))
+				assert_int_equal(poll(&pollfd, 1, 60000), 1);
+			t_turn(world, 0);
+		}
+		assert_true(ops[i]->result == 42 || (i % 2 == 0 && ops[i]->result == -ECANCELED));
+	}
+}
+
 /* ---- files ---- */
 
 static const char *path_of(const struct t_world *world)
@@ -198,6 +227,7 @@ const struct t_test t_work_tests[] = {
 	T_TEST(test_call_result_ends_a_poll_that_waits),
 	T_TEST(test_call_of_many_one_completion_at_a_time_ends_each_once),
 	T_TEST(test_call_cancelled_at_any_turn_was_made_or_was_not),
+	T_KERNEL_TEST(test_call_that_has_ended_is_told_to_a_foreign_loop, "foreign loops"),
 	T_TEST(test_file_written_is_read_and_has_its_size),
 	T_TEST(test_file_operations_on_no_descriptor_end_with_error),
 	T_TEST(test_file_write_cancelled_at_any_turn_says_what_it_wrote),

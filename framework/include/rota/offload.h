@@ -140,6 +140,9 @@ ROTA_API void rota_offload_port_cancel(struct rota_offload_port *port, struct ro
  */
 ROTA_API struct rota_op *rota_offload_port_take(struct rota_offload_port *port, int32_t *result);
 
+/* Is there one now? For prepare(): a later one wakes the engine. */
+ROTA_API bool rota_offload_port_has_done(struct rota_offload_port *port);
+
 #ifdef __cplusplus
 }
 #endif
