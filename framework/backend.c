@@ -21,6 +21,9 @@
 
 #include "framework/memory_internal.h"
 
+/* One in each connection and in many frames: what needs more room lends it. */
+_Static_assert(sizeof(void *) != 8 || sizeof(struct rota_op) == 56, "operations have grown");
+
 /* ---- life ---- */
 
 bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)

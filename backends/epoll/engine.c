@@ -219,6 +219,7 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 	status = open_descriptors(engine);
 	if (status < 0)
 		goto fini_pool;
+	rota_offload_port_open(&engine->port, self);
 	return 0;
 
 fini_pool:
@@ -236,6 +237,7 @@ static void close_engine(struct rota_backend *self)
 	ROTA_ASSERT(engine->pool.free_count == engine->pool.count);
 	if (engine->pollable_fd >= 0)
 		close(engine->pollable_fd);
+	rota_offload_port_close(&engine->port);
 	close(engine->wake_fd);
 	close(engine->epoll_fd);
 	rota__epoll_table_fini(&engine->table);
@@ -276,6 +278,9 @@ static void cancel(struct rota_backend *self, struct rota_op *op)
 			engine->stats.system_calls++;
 		}
 		break;
+	case ROTA__EPOLL_OFFLOADED:
+		rota_offload_port_cancel(&engine->port, op);
+		return;
 	default:
 		/* Its result is known already. */
 		return;
@@ -324,6 +329,16 @@ static void start_submitted(struct rota__epoll *engine)
 
 	while ((link = rota_list_pop_front(&engine->submitted)))
 		rota__epoll_start(engine, ROTA_CONTAINER_OF(link, struct rota_op, link_));
+}
+
+static void take_offloaded(struct rota__epoll *engine)
+{
+	struct rota_op *op;
+	int32_t result;
+
+	while (engine->out_count < engine->out_max &&
+	       (op = rota_offload_port_take(&engine->port, &result)))
+		rota__epoll_finish(engine, op, result);
 }
 
 /* epoll_wait until `deadline`, as precisely as the kernel can. */
@@ -398,6 +413,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out_max = out_max;
 	run_queue(engine);
 	start_submitted(engine);
+	take_offloaded(engine);
 	/*
 	 * Something in the queue and yet no result: a burst of connections that were reset before
 	 * they were accepted.
@@ -406,6 +422,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 		status = reap(engine, rota_list_is_empty(&engine->queue) ? deadline : 0);
 	else if (++engine->kernel_skips > KERNEL_SKIPS_MAX)
 		status = reap(engine, 0);
+	take_offloaded(engine);
 
 	engine->out_max = engine->out_count; /* no room until the next poll() */
 	engine->stats.completions += engine->out_count;
@@ -438,13 +455,17 @@ static int pollable(struct rota_backend *self)
 	return rota__epoll_pollable((struct rota__epoll *)self);
 }
 
-/* Of all that poll() looks at, epoll's events are the only ones that come by themselves. */
+/*
+ * Of all that poll() looks at, epoll's events are the only ones that come by themselves. What the
+ * offload pool has done is one of them, unless it came back without a wake-up or found no room.
+ */
 static int prepare(struct rota_backend *self)
 {
-	const struct rota__epoll *engine = (const struct rota__epoll *)self;
+	struct rota__epoll *engine = (struct rota__epoll *)self;
 
 	ROTA_ASSERT(engine->pollable_fd >= 0); /* pollable() came first */
-	return !rota_list_is_empty(&engine->submitted) || !rota_list_is_empty(&engine->queue);
+	return !rota_list_is_empty(&engine->submitted) || !rota_list_is_empty(&engine->queue) ||
+	       rota_offload_port_has_done(&engine->port);
 }
 
 static int listen_on(struct rota_backend *self, const struct rota_listen_options *options)

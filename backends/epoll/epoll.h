@@ -12,6 +12,7 @@
  *	READY      engine.queue            a stream operation whose descriptor has more than one
  *	           turn's share of input
  *	DONE       engine.queue            its result is known and waits for room in poll()'s output
+ *	OFFLOADED  the offload pool's      it blocks, so a thread does it
  */
 #ifndef BACKENDS_EPOLL_H
 #define BACKENDS_EPOLL_H
@@ -19,6 +20,7 @@
 #include <sys/epoll.h>
 
 #include <rota/backend.h>
+#include <rota/offload.h>
 
 extern const struct rota_backend_ops rota_backend_epoll;
 
@@ -31,6 +33,7 @@ enum rota__epoll_state {
 	ROTA__EPOLL_WAITING,
 	ROTA__EPOLL_READY,
 	ROTA__EPOLL_DONE, /* rota_op.generation_ holds the result */
+	ROTA__EPOLL_OFFLOADED,
 };
 
 /* ---- interest: what the kernel watches for us on one descriptor ---- */
@@ -103,6 +106,7 @@ struct rota__epoll {
 
 	struct rota__epoll_table table;
 	struct rota__epoll_pool pool;
+	struct rota_offload_port port;
 	struct epoll_event *events; /* owned, `events_max` of them */
 	unsigned events_max;
 	struct rota_backend_stats stats;

@@ -307,7 +307,7 @@ static void start_close(struct rota__epoll *engine, struct rota_op *op)
 
 void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
 {
-	if (op->kind != ROTA_OP_CONNECT && op->fd < 0) {
+	if (op->kind != ROTA_OP_CONNECT && op->kind != ROTA_OP_FILE && op->fd < 0) {
 		rota__epoll_finish(engine, op, -EBADF);
 		return;
 	}
@@ -330,6 +330,14 @@ void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
 		break;
 	case ROTA_OP_CLOSE:
 		start_close(engine, op);
+		break;
+	case ROTA_OP_CALL:
+		op->state_ = ROTA__EPOLL_OFFLOADED;
+		rota_offload_port_submit(&engine->port, (enum rota_offload_class)op->fd, op);
+		break;
+	case ROTA_OP_FILE:
+		op->state_ = ROTA__EPOLL_OFFLOADED;
+		rota_offload_port_submit(&engine->port, ROTA_OFFLOAD_FILES, op);
 		break;
 	case ROTA_OP_COUNT:
 		break;
@@ -363,6 +371,8 @@ bool rota__epoll_run(struct rota__epoll *engine, struct rota_op *op, uint32_t ev
 		end(engine, op, (int32_t)seen);
 		break;
 	case ROTA_OP_CLOSE:
+	case ROTA_OP_CALL:
+	case ROTA_OP_FILE:
 	case ROTA_OP_COUNT:
 		break;
 	}

@@ -119,6 +119,18 @@ static int attempt_close(struct sim_instance *instance, struct sim_socket *socke
 	return 0;
 }
 
+static void attempt_work(struct sim_instance *instance, struct rota_op *op)
+{
+	rota_ns time = sim__work_ns(instance->world);
+	bool is_late = sim__work_is_late(instance->world);
+	struct sim_pending *pending;
+
+	sim__op_end(instance, op, is_late ? 0 : sim__work(instance, op));
+	pending = &instance->pending[instance->pending_count - 1];
+	pending->due += time;
+	pending->is_late = is_late;
+}
+
 /*
  * Try the operation once. Either it has completed or waits when this returns, or (streams) it stays
  * where it is, with a completion more.
@@ -129,6 +141,10 @@ static void attempt(struct sim_instance *instance, struct rota_op *op)
 	bool is_stream_result = false;
 	int result;
 
+	if (sim__op_is_work(op)) {
+		attempt_work(instance, op);
+		return;
+	}
 	if (op->kind == ROTA_OP_CONNECT)
 		result = sim__connect(instance->world, op->address, &socket);
 	else if (!(socket = sim__socket_at(instance->world, op->fd)))

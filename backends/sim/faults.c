@@ -36,6 +36,11 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_LATE_CANCEL] = "draw-late-cancel",
 	[SIM_DECIDE_LISTENER] = "draw-listener",
 	[SIM_DECIDE_REFUSE] = "draw-refuse",
+	[SIM_DECIDE_WORK_TIME] = "draw-work-time",
+	[SIM_DECIDE_WORK_LATE] = "draw-work-late",
+	[SIM_DECIDE_DISK_ERROR] = "draw-disk-error",
+	[SIM_DECIDE_SYNC_ERROR] = "draw-sync-error",
+	[SIM_DECIDE_CRASH] = "draw-crash",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
 };
 
@@ -159,6 +164,9 @@ void rota_sim_options_init(struct rota_sim_options *options, uint64_t seed)
 	*options = (struct rota_sim_options){
 		.seed = seed,
 		.reorder = true,
+		.work_min_ns = 10 * ROTA_NS_PER_US,
+		.work_max_ns = 200 * ROTA_NS_PER_US,
+		.disk_bytes = 1u << 30,
 		.step_ns = ROTA_NS_PER_US,
 		.wall_start_ns = INT64_C(1767225600) * ROTA_NS_PER_S, /* 2026-01-01 */
 		.descriptors_max = 16384,
@@ -178,6 +186,8 @@ static void make_rough(struct rota_sim_options *options)
 	options->refuse_permille = 100;
 	options->delay_min_ns = 0;
 	options->delay_max_ns = 200 * ROTA_NS_PER_US;
+	options->work_min_ns = 0;
+	options->work_max_ns = 2 * ROTA_NS_PER_MS;
 }
 
 void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed)
@@ -234,12 +244,14 @@ static const struct {
 	uint32_t max;
 } number_options[] = {
 	{ "descriptors", offsetof(struct rota_sim_options, descriptors_max), 1, 1u << 24 },
+	{ "disk-error", offsetof(struct rota_sim_options, disk_error_permille), 0, 1000 },
 	{ "late-cancel", offsetof(struct rota_sim_options, late_cancel_permille), 0, 1000 },
 	{ "no-buffers", offsetof(struct rota_sim_options, no_buffers_permille), 0, 1000 },
 	{ "refuse", offsetof(struct rota_sim_options, refuse_permille), 0, 1000 },
 	{ "short-io", offsetof(struct rota_sim_options, short_io_permille), 0, 1000 },
 	{ "socket-bytes", offsetof(struct rota_sim_options, socket_bytes), 1, 1u << 30 },
 	{ "stream-end", offsetof(struct rota_sim_options, stream_end_permille), 0, 1000 },
+	{ "sync-error", offsetof(struct rota_sim_options, sync_error_permille), 0, 1000 },
 };
 
 static bool set_number(struct rota_sim_options *options, struct rota_view key,
@@ -260,6 +272,18 @@ static bool set_number(struct rota_sim_options *options, struct rota_view key,
 	return false;
 }
 
+/* "MIN..MAX" */
+static bool set_range(struct rota_view value, rota_ns *min, rota_ns *max)
+{
+	uint64_t pair[2];
+
+	if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
+		return false;
+	*min = (rota_ns)pair[0];
+	*max = (rota_ns)pair[1];
+	return true;
+}
+
 static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		       struct rota_view value)
 {
@@ -267,6 +291,8 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 
 	if (rota_view_equals(key, rota_view_of_string("seed")))
 		return parse_number(value, UINT64_MAX, &options->seed);
+	if (rota_view_equals(key, rota_view_of_string("disk-bytes")))
+		return parse_number(value, UINT64_MAX, &options->disk_bytes);
 	if (rota_view_equals(key, rota_view_of_string("steps-max")))
 		return parse_number(value, UINT64_MAX, &options->steps_max);
 	if (rota_view_equals(key, rota_view_of_string("rough")) && !value.bytes) {
@@ -277,13 +303,10 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		options->reorder = rota_view_equals(value, rota_view_of_string("on"));
 		return options->reorder || rota_view_equals(value, rota_view_of_string("off"));
 	}
-	if (rota_view_equals(key, rota_view_of_string("delay"))) {
-		if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
-			return false;
-		options->delay_min_ns = (rota_ns)pair[0];
-		options->delay_max_ns = (rota_ns)pair[1];
-		return true;
-	}
+	if (rota_view_equals(key, rota_view_of_string("delay")))
+		return set_range(value, &options->delay_min_ns, &options->delay_max_ns);
+	if (rota_view_equals(key, rota_view_of_string("work")))
+		return set_range(value, &options->work_min_ns, &options->work_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("buffers"))) {
 		if (!parse_pair(value, "x", 1u << 24, pair) || !pair[0] || pair[0] > UINT16_MAX ||
 		    !pair[1])

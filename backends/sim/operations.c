@@ -16,7 +16,8 @@ static const char *const op_names[ROTA_OP_COUNT] = {
 	[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
 	[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send-message",
 	[ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
-	[ROTA_OP_CLOSE] = "close",
+	[ROTA_OP_CLOSE] = "close",     [ROTA_OP_CALL] = "call",
+	[ROTA_OP_FILE] = "file",
 };
 
 const char *sim__op_name(unsigned kind)
@@ -83,7 +84,8 @@ void sim__op_cancel(struct rota_backend *self, struct rota_op *op)
 	 * Idle: its terminal completion has come out of poll(), but its owner has not been told
 	 * yet.
 	 */
-	if (op->state_ == SIM_OP_IDLE || op->state_ == SIM_OP_ENDED || op->kind == ROTA_OP_CLOSE)
+	if (op->state_ == SIM_OP_IDLE || op->kind == ROTA_OP_CLOSE ||
+	    (op->state_ == SIM_OP_ENDED && !sim__op_is_work(op)))
 		return;
 	ROTA_ASSERT(op->index_ == instance->index);
 	sim__event(instance->world, "cancel", op->generation_, op->state_);
@@ -158,6 +160,8 @@ static void hand_out(struct sim_instance *instance, size_t at, struct rota_compl
 	struct sim_pending *pending = &instance->pending[at];
 
 	*out = pending->completion;
+	if (pending->is_late)
+		out->result = sim__work_late(instance, out->op);
 	instance->pending_count--;
 	memmove(pending, pending + 1, (instance->pending_count - at) * sizeof(*pending));
 	instance->stats.completions++;

@@ -57,6 +57,21 @@ struct rota_sim_options {
 	rota_ns delay_min_ns;
 	rota_ns delay_max_ns;
 	/*
+	 * An operation that blocks (a call of the offload pool's) takes a time drawn from
+	 * [work_min_ns, work_max_ns]; whether its effect comes at the beginning of it or at the end
+	 * is drawn as well.
+	 */
+	rota_ns work_min_ns;
+	rota_ns work_max_ns;
+	/* What the disk's files may have in all. */
+	uint64_t disk_bytes;
+	/* Chance that a read or write of a file fails with -EIO, having done nothing. */
+	uint32_t disk_error_permille;
+	/*
+	 * Chance that a sync fails with -EIO: what it was to make durable may be lost by a crash.
+	 */
+	uint32_t sync_error_permille;
+	/*
 	 * Virtual time that each step under drive takes, so that a program that polls the clock
 	 * gets on.
 	 */
@@ -146,6 +161,18 @@ void rota_sim_note(struct rota_sim_world *world, const char *what, uint64_t valu
 
 /* A seeded decision for programs that hook it: shall this try-lock be refused? */
 bool rota_sim_refuse(struct rota_sim_world *world);
+
+/* ---- the disk ---- */
+
+/* The first descriptor of an open file. */
+#define ROTA_SIM_FILE_FIRST 500000000
+
+/*
+ * The power fails: files keep what was synced, and of everything later what the seed says: writes
+ * whole, in part, as zeroes or not at all, in any order; names that were made, replaced or removed,
+ * or not. Nothing is open afterwards. No file operation is lent (asserted).
+ */
+void rota_sim_disk_crash(struct rota_sim_world *world);
 
 /* ---- scheduling without reactors ---- */
 

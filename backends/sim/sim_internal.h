@@ -42,6 +42,11 @@ enum sim_decision {
 	SIM_DECIDE_LATE_CANCEL,
 	SIM_DECIDE_LISTENER,
 	SIM_DECIDE_REFUSE,
+	SIM_DECIDE_WORK_TIME,
+	SIM_DECIDE_WORK_LATE,
+	SIM_DECIDE_DISK_ERROR,
+	SIM_DECIDE_SYNC_ERROR,
+	SIM_DECIDE_CRASH,
 	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
 	SIM_DECISION_COUNT
 };
@@ -103,9 +108,12 @@ enum sim_op_state {
 #define SIM_OP_COUNTED 2u  /* in its socket's `operations` */
 #define SIM_OP_WAS_LATE 4u /* a late cancel has had its one attempt */
 
+struct sim_files;
+
 struct sim_pending {
 	struct rota_completion completion;
 	rota_ns due;
+	bool is_late; /* its operation takes effect, and has a result, only then */
 };
 
 struct sim_instance {
@@ -155,6 +163,7 @@ struct rota_sim_world {
 	uint32_t descriptor_hint; /* no free one below */
 	struct sim_instance *instances[SIM_INSTANCES_MAX];
 	unsigned instances_count;
+	struct sim_files *files;
 };
 
 /* faults.c: decisions and the trace */
@@ -295,6 +304,30 @@ void sim__ops_attempt(struct sim_instance *instance);
 
 /* Has poll() something to do here and now? */
 bool sim__instance_has_work(const struct sim_instance *instance);
+
+/* work.c: operations that block instead of waiting for a socket */
+
+bool sim__op_is_work(const struct rota_op *op);
+/* How long the next one takes. */
+rota_ns sim__work_ns(struct rota_sim_world *world);
+/* Does it take effect at the end of that time, and not at the beginning? */
+bool sim__work_is_late(struct rota_sim_world *world);
+/* Do it. Returns its result. */
+int32_t sim__work(struct sim_instance *instance, struct rota_op *op);
+/* The same at the end of its time, unless it was cancelled meanwhile. */
+int32_t sim__work_late(struct sim_instance *instance, struct rota_op *op);
+
+/* files.c: what Linux would do; disk.c: what is left after a crash */
+
+/* An empty disk; NULL: no memory. */
+struct sim_files *sim__files_create(struct rota_sim_world *world);
+void sim__files_destroy(struct sim_files *files);
+/* See rota_sim_disk_crash. */
+void sim__files_crash(struct sim_files *files);
+/* Write open files to the log; returns how many there are. */
+unsigned sim__files_report(const struct sim_files *files);
+/* Do it. Returns its result. */
+int32_t sim__files_run(struct sim_files *files, const struct rota_file_op *op);
 
 /* drive.c */
 

@@ -34,6 +34,7 @@ static bool options_make_sense(const struct rota_sim_options *options)
 	       options->buffers_count <= UINT16_MAX && options->socket_bytes &&
 	       options->socket_bytes <= INT32_MAX && options->buffer_bytes <= INT32_MAX &&
 	       options->delay_min_ns >= 0 && options->delay_min_ns <= options->delay_max_ns &&
+	       options->work_min_ns >= 0 && options->work_min_ns <= options->work_max_ns &&
 	       options->step_ns >= 0 && options->descriptors_max <= INT32_MAX / 2;
 }
 
@@ -48,7 +49,10 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 		return -ENOMEM;
 	world->options = *options;
 	world->sockets = rota_calloc(options->descriptors_max, sizeof(struct sim_socket *));
-	if (!world->sockets) {
+	world->files = sim__files_create(world);
+	if (!world->sockets || !world->files) {
+		sim__files_destroy(world->files);
+		rota_free(world->sockets);
 		rota_free(world);
 		return -ENOMEM;
 	}
@@ -75,6 +79,7 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 		return 0;
 	ROTA_ASSERT(world->instances_count == 0);
 	left_open = rota_sim_world_report(world);
+	sim__files_destroy(world->files);
 	for (uint32_t i = 0; i < world->options.descriptors_max && world->sockets_open; i++)
 		if (world->sockets[i])
 			sim__socket_close(world, world->sockets[i]);
@@ -224,5 +229,5 @@ unsigned rota_sim_world_report(const struct rota_sim_world *world)
 		report_socket(world->sockets[i]);
 		reported++;
 	}
-	return reported;
+	return reported + sim__files_report(world->files);
 }

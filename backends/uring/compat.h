@@ -34,6 +34,9 @@
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
+/* The request ftruncate(2) makes (Linux 6.9): an enumerator in newer headers, so not asked for. */
+#define URING_OPCODE_FTRUNCATE 55
+
 /*
  * Argument of IORING_ENTER_EXT_ARG; `min_wait_us` (Linux 6.12) is padding in struct
  * io_uring_getevents_arg of 2.3.

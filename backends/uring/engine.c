@@ -81,6 +81,7 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 		undo_open(engine);
 		return status;
 	}
+	rota_offload_port_open(&engine->port, self);
 	uring__arm_wake(engine);
 	return 0;
 }
@@ -90,6 +91,7 @@ static void close_engine(struct rota_backend *self)
 	struct uring_engine *engine = uring__engine(self);
 
 	ROTA_ASSERT(uring__report_leaks(engine) == 0);
+	rota_offload_port_close(&engine->port);
 	undo_open(engine);
 }
 
@@ -203,7 +205,8 @@ static int prepare(struct rota_backend *self)
 	rota_ignore(epoll_wait(engine->pollable_fd, events, 2, 0),
 		    "a signal handler ran: then the descriptor is readable for nothing");
 	return engine->backlogged || uring__sq_pending(engine) || uring__cq_ready(engine) ||
-	       uring__needs_collecting(engine);
+	       uring__needs_collecting(engine) || !rota_list_is_empty(&engine->finished) ||
+	       rota_offload_port_has_done(&engine->port);
 }
 
 static void stats(const struct rota_backend *self, struct rota_backend_stats *out)

@@ -122,10 +122,11 @@ static struct uring_entry *find_entry(const struct uring_table *table, uint64_t 
 unsigned uring__report_leaks(const struct uring_engine *engine)
 {
 	static const char *const names[ROTA_OP_COUNT] = {
-		[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
-		[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send message",
-		[ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
-		[ROTA_OP_CLOSE] = "close",
+		[ROTA_OP_ACCEPT] = "accept",       [ROTA_OP_RECEIVE] = "receive",
+		[ROTA_OP_SEND] = "send",           [ROTA_OP_SEND_MESSAGE] = "send message",
+		[ROTA_OP_CONNECT] = "connect",     [ROTA_OP_POLL] = "poll",
+		[ROTA_OP_CLOSE] = "close",         [ROTA_OP_CALL] = "call",
+		[ROTA_OP_FILE] = "file operation",
 	};
 	unsigned count = 0;
 
@@ -183,7 +184,11 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 	case ROTA_OP_CLOSE:
 		io_uring_prep_close(sqe, op->fd);
 		break;
+	case ROTA_OP_FILE:
+		uring__file_fill(sqe, ROTA_CONTAINER_OF(op, const struct rota_file_op, op));
+		break;
 	case ROTA_OP_SEND:  /* fill_sqe() has done it */
+	case ROTA_OP_CALL:  /* submit() has offloaded it */
 	case ROTA_OP_COUNT: /* submit() has refused it */
 		break;
 	}
@@ -256,28 +261,46 @@ static int32_t give_up(struct uring_engine *engine, struct rota_op *op, int32_t 
 {
 	if (op->kind == ROTA_OP_CONNECT)
 		rota_ignore(close_now(engine, op->fd), "never connected: nothing can be lost");
-	if (op->kind == ROTA_OP_CLOSE)
+	if (op->kind == ROTA_OP_CLOSE ||
+	    (op->kind == ROTA_OP_FILE &&
+	     ROTA_CONTAINER_OF(op, struct rota_file_op, op)->action == ROTA_FILE_CLOSE))
 		return close_now(engine, op->fd); /* the descriptor is gone either way */
 	return error;
+}
+
+/* Returns true when that was all: it will have no request. */
+static ROTA_NOINLINE bool start_apart(struct uring_engine *engine, struct rota_op *op)
+{
+	int status;
+
+	if (op->kind == ROTA_OP_CALL) {
+		op->state_ = URING_OP_OFFLOADED;
+		rota_offload_port_submit(&engine->port, (enum rota_offload_class)op->fd, op);
+		return true;
+	}
+	if (op->kind == ROTA_OP_FILE &&
+	    !uring__file_is_native(engine, ROTA_CONTAINER_OF(op, struct rota_file_op, op))) {
+		op->state_ = URING_OP_OFFLOADED;
+		rota_offload_port_submit(&engine->port, ROTA_OFFLOAD_FILES, op);
+		return true;
+	}
+	status = op->kind == ROTA_OP_CONNECT ? open_socket(engine, op) : 0;
+	if (status < 0)
+		finish_without_kernel(engine, op, status);
+	return status < 0;
 }
 
 void uring__submit(struct rota_backend *backend, struct rota_op *op)
 {
 	struct uring_engine *engine = uring__engine(backend);
 	struct io_uring_sqe *sqe;
-	int status;
 
 	ROTA_ASSERT(op->state_ == URING_OP_IDLE);
 	ROTA_ASSERT(op->kind < ROTA_OP_COUNT);
 	ROTA_DCHECK(!op->flags_);
 	engine->stats.submitted++;
-	if (op->kind == ROTA_OP_CONNECT) {
-		status = open_socket(engine, op);
-		if (status < 0) {
-			finish_without_kernel(engine, op, status);
-			return;
-		}
-	}
+	if (op->kind >= ROTA_OP_CONNECT && start_apart(engine, op))
+		return;
 	if (ROTA_UNLIKELY(acquire_entry(&engine->table, op) < 0)) {
 		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
 		return;
@@ -326,6 +349,10 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 		rota_list_remove(&op->link_);
 		release_entry(&engine->table, entry_at(&engine->table, op->index_));
 		finish_without_kernel(engine, op, give_up(engine, op, -ECANCELED));
+		return;
+	}
+	if (op->state_ == URING_OP_OFFLOADED) {
+		rota_offload_port_cancel(&engine->port, op);
 		return;
 	}
 	if (op->state_ != URING_OP_SENT || (op->flags_ & URING_OP_CANCEL_QUEUED))
@@ -613,6 +640,20 @@ static unsigned collect_finished(struct uring_engine *engine, struct rota_comple
 	return count;
 }
 
+static unsigned collect_offloaded(struct uring_engine *engine, struct rota_completion *out,
+				  unsigned out_max)
+{
+	struct rota_op *op;
+	unsigned count = 0;
+	int32_t result;
+
+	while (count < out_max && (op = rota_offload_port_take(&engine->port, &result))) {
+		out[count++] = (struct rota_completion){ .op = op, .result = result };
+		op->state_ = URING_OP_IDLE;
+	}
+	return count;
+}
+
 unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max)
 {
 	struct io_uring_cq *cq = &engine->ring.cq;
@@ -623,6 +664,8 @@ unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out
 
 	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->finished)))
 		out += collect_finished(engine, out, out_max);
+	if (ROTA_UNLIKELY(engine->port.out_))
+		out += collect_offloaded(engine, out, (unsigned)(end - out));
 	while (head != tail && out != end) {
 		const struct io_uring_cqe *cqe = &cqes[head++ & mask];
 		struct uring_entry *entry = find_entry(&engine->table, cqe->user_data);

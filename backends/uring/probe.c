@@ -45,6 +45,7 @@ static int test_registered_ring(struct trial *trial);
 static int test_absolute_timers(struct trial *trial);
 static int test_no_iowait(struct trial *trial);
 static int test_min_wait(struct trial *trial);
+static int test_truncate(struct trial *trial);
 
 /* In the order of enum uring_feature. */
 static const struct feature {
@@ -64,6 +65,7 @@ static const struct feature {
 				    test_absolute_timers },
 	[URING_NO_IOWAIT] = { "no iowait", URING_KERNEL(6, 15), false, test_no_iowait },
 	[URING_MIN_WAIT] = { "minimum wait", URING_KERNEL(6, 12), false, test_min_wait },
+	[URING_TRUNCATE] = { "truncate", URING_KERNEL(6, 9), false, test_truncate },
 };
 
 /* ---- sentences ---- */
@@ -482,4 +484,21 @@ static int test_min_wait(struct trial *trial)
 	if (!(trial->ring.features & IORING_FEAT_MIN_TIMEOUT))
 		return -EINVAL;
 	return wait_briefly(trial, 0, 1);
+}
+
+/* Of no descriptor: who knows the request says EBADF, who does not EINVAL. */
+static int test_truncate(struct trial *trial)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&trial->ring);
+	int32_t result;
+	uint32_t flags;
+	int status;
+
+	if (!sqe)
+		return -EAGAIN;
+	io_uring_prep_rw(URING_OPCODE_FTRUNCATE, sqe, -1, NULL, 0, 0);
+	status = run(trial, &result, &flags);
+	if (status < 0)
+		return status;
+	return result == -EBADF ? 0 : -EINVAL;
 }

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include <rota/backend.h>
+#include <rota/offload.h>
 
 #include "backends/uring/compat.h"
 
@@ -74,6 +75,7 @@ enum uring_feature {
 	URING_ABSOLUTE_TIMERS,
 	URING_NO_IOWAIT,
 	URING_MIN_WAIT,
+	URING_TRUNCATE,
 	URING_FEATURE_COUNT
 };
 
@@ -119,10 +121,11 @@ struct uring_table {
 
 /* rota_op.state_ */
 enum uring_op_state {
-	URING_OP_IDLE,    /* not ours */
-	URING_OP_SENT,    /* its SQE is written; a CQE will follow */
-	URING_OP_UNSENT,  /* on `unsent`: found no room in the SQ */
-	URING_OP_STRANDED /* on `finished`: has a result (in generation_), but never had a CQE */
+	URING_OP_IDLE,      /* not ours */
+	URING_OP_SENT,      /* its SQE is written; a CQE will follow */
+	URING_OP_UNSENT,    /* on `unsent`: found no room in the SQ */
+	URING_OP_OFFLOADED, /* with the offload pool: there is no request for it */
+	URING_OP_STRANDED   /* on `finished`: has a result (in generation_), but never had a CQE */
 };
 
 /* rota_op.flags_ */
@@ -163,6 +166,7 @@ struct uring_engine {
 	struct io_uring ring;
 	struct uring_table table;
 	struct uring_buffers buffers;
+	struct rota_offload_port port;
 	struct rota_backend_stats stats;
 	struct uring_options options;
 	/* Other threads write from here on: on cache lines of their own. */
@@ -278,6 +282,15 @@ void uring__drain_backlog(struct uring_engine *engine);
 unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 /* Ask for wake_fd to be watched; without room in the SQ that is left to uring__drain_backlog. */
 void uring__arm_wake(struct uring_engine *engine);
+
+/* files.c */
+
+/* Can the kernel do it through the ring, or must a thread? */
+bool uring__file_is_native(const struct uring_engine *engine, const struct rota_file_op *file);
+void uring__file_fill(struct io_uring_sqe *sqe, const struct rota_file_op *file);
+
+/* ops.c */
+
 /* Name every operation still in flight in the log. Returns how many. */
 unsigned uring__report_leaks(const struct uring_engine *engine);
 

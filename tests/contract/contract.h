@@ -58,6 +58,7 @@ extern const struct t_test t_receive_tests[];
 extern const struct t_test t_send_tests[];
 extern const struct t_test t_socket_tests[];
 extern const struct t_test t_turn_tests[];
+extern const struct t_test t_work_tests[];
 
 /* ---- the bench ---- */
 
@@ -80,7 +81,10 @@ struct t_world {
 };
 
 struct t_op {
-	struct rota_op op; /* scribbled over after its terminal completion */
+	union {
+		struct rota_op op; /* scribbled over after its terminal completion */
+		struct rota_file_op file;
+	};
 	struct t_world *world;
 	struct rota_link link;      /* in world->all */
 	struct rota_link lent_link; /* in world->lent_ops until its terminal completion */
@@ -120,6 +124,9 @@ struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size
 			   int pieces);
 struct t_op *t_connect(struct t_world *world, const struct rota_address *address);
 struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events);
+struct t_op *t_call(struct t_world *world, int32_t (*fn)(struct rota_op *op));
+/* Copies `file`, but for op.complete; what it names stays the test's. */
+struct t_op *t_file(struct t_world *world, const struct rota_file_op *file);
 /* As the contract wants it: fails the test while another operation on `fd` is lent. */
 struct t_op *t_close_op(struct t_world *world, int fd);
 

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <rota/offload.h>
+
 #include "tests/contract/contract.h"
 #include "tests/contract/scribble.h"
 
@@ -260,6 +262,24 @@ struct t_op *t_poll_op(struct t_world *world, int fd, uint32_t events)
 	struct t_op *op = make(world, ROTA_OP_POLL, fd);
 
 	op->op.events = events;
+	return submit(op);
+}
+
+struct t_op *t_call(struct t_world *world, int32_t (*fn)(struct rota_op *op))
+{
+	struct t_op *op = make(world, ROTA_OP_CALL, ROTA_OFFLOAD_USER);
+
+	op->op.work.fn = fn;
+	return submit(op);
+}
+
+struct t_op *t_file(struct t_world *world, const struct rota_file_op *file)
+{
+	struct t_op *op = make(world, ROTA_OP_FILE, -1);
+	rota_complete_fn complete = op->op.complete;
+
+	op->file = *file;
+	op->op.complete = complete;
 	return submit(op);
 }
 

@@ -37,8 +37,8 @@ static const struct t_row rows[] = {
 };
 
 static const struct t_test *const topics[] = {
-	t_cancel_tests,  t_connect_tests, t_limit_tests,  t_poll_tests,
-	t_receive_tests, t_send_tests,    t_socket_tests, t_turn_tests,
+	t_cancel_tests, t_connect_tests, t_limit_tests, t_poll_tests, t_receive_tests,
+	t_send_tests,   t_socket_tests,  t_turn_tests,  t_work_tests,
 };
 
 #define TESTS_MAX 256

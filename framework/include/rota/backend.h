@@ -26,6 +26,7 @@ struct iovec;
 struct msghdr;
 struct rota_backend;
 struct rota_completion;
+struct rota_offload_port;
 struct rota_op;
 struct rota_reactor;
 
@@ -71,6 +72,18 @@ enum rota_op_kind {
 	 * descriptor is gone either way. Not cancellable: cancel() is ignored.
 	 */
 	ROTA_OP_CLOSE,
+	/*
+	 * Call `work.fn(op)` where it may block: on a thread of the offload pool (`fd`: enum
+	 * rota_offload_class), in the simulator on the one thread there is. Result: what it
+	 * returned; -EAGAIN, -ENOBUFS: it was not called, see <rota/offload.h>. Cancelled before it
+	 * has begun, it is not called; once it runs it is waited for.
+	 */
+	ROTA_OP_CALL,
+	/*
+	 * Something done to a file: `op` is inside a struct rota_file_op, which says what. An
+	 * engine that cannot do it by itself treats it as a CALL of class ROTA_OFFLOAD_FILES.
+	 */
+	ROTA_OP_FILE,
 	ROTA_OP_COUNT
 };
 
@@ -99,12 +112,64 @@ struct rota_op {
 		const struct msghdr *message;
 		const struct rota_address *address; /* lent */
 		uint32_t events;
+		struct {
+			int32_t (*fn)(struct rota_op *op);
+			struct rota_offload_port *port_; /* the offload pool's own */
+		} work;
 	};
 	/* engine's own */
 	uint32_t index_;
 	uint32_t generation_;
 	struct rota_link link_;
 };
+
+/* ---- files: see also <rota/file.h> ---- */
+
+/* What is done; the result is 0 where nothing else is said. Errors are the kernel's. */
+enum rota_file_action {
+	/* open `path` with `flags` (O_…; close-on-exec is added) and `mode`: the descriptor */
+	ROTA_FILE_OPEN,
+	ROTA_FILE_CLOSE, /* op.fd is gone either way; not to be cancelled */
+	/* at `offset` up to `bytes` into or from `data`: how many; reading, 0 is the end */
+	ROTA_FILE_READ,
+	ROTA_FILE_WRITE,
+	ROTA_FILE_SYNC,           /* fsync of op.fd; `flags` 1: fdatasync */
+	ROTA_FILE_ALLOCATE,       /* room for `bytes` from `offset`; the size grows */
+	ROTA_FILE_TRUNCATE,       /* the size becomes `offset` */
+	ROTA_FILE_STATUS,         /* statx of op.fd into `data`, a struct statx */
+	ROTA_FILE_RENAME,         /* `path` becomes `path_to`, which is replaced */
+	ROTA_FILE_UNLINK,         /* `flags` 0 or AT_REMOVEDIR */
+	ROTA_FILE_MAKE_DIRECTORY, /* with `mode` */
+	/*
+	 * The next names in directory op.fd, each ended by a NUL, without "." and "..", into
+	 * `data` of `bytes` >= 512: bytes used, 0 at the end
+	 */
+	ROTA_FILE_LIST,
+	ROTA_FILE_ACTION_COUNT
+};
+
+/*
+ * Caller's memory, lent with all it names. Paths are relative to the working directory. Set up with
+ * rota_file_op_init.
+ */
+struct rota_file_op {
+	struct rota_op op;
+	/* caller sets */
+	uint8_t action; /* enum rota_file_action */
+	uint32_t mode;
+	int flags;
+	uint32_t bytes; /* READ, WRITE: at most 1 GiB */
+	uint64_t offset;
+	void *data; /* WRITE does not write to it */
+	const char *path;
+	const char *path_to;
+};
+
+/* Zeroes, kind and work.fn; `fd` is -1 where the action takes a path. */
+ROTA_API void rota_file_op_init(struct rota_file_op *file, enum rota_file_action action, int fd);
+
+/* Do it with system calls, here and now; may block. What work.fn is set to. */
+ROTA_API int32_t rota_file_op_run(struct rota_op *op);
 
 /* Bits of rota_completion.flags. */
 #define ROTA_COMPLETION_MORE 1u /* not terminal: the operation goes on */

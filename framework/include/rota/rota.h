@@ -22,6 +22,8 @@
 #include <rota/recorder.h>
 #include <rota/reactor.h>
 #include <rota/mailbox.h>
+#include <rota/offload.h>
+#include <rota/file.h>
 #include <rota/sync.h>
 #include <rota/channel.h>
 #include <rota/jobs.h>

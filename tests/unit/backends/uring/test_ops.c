@@ -124,6 +124,29 @@ static void test_submit_out_of_memory_completes_with_enomem(void **state)
 	rota_backend_destroy(backend);
 }
 
+static void test_file_close_out_of_memory_closes_all_the_same(void **state)
+{
+	struct rota_backend *backend = t_engine("");
+	struct rota_completion completion;
+	struct rota_file_op closing;
+	unsigned descriptors;
+	int sockets[2];
+
+	(void)state;
+	t_pair(sockets);
+	descriptors = open_descriptors();
+	rota_file_op_init(&closing, ROTA_FILE_CLOSE, sockets[0]);
+	allocations_left = 0;
+	backend->ops->submit(backend, &closing.op);
+	allocations_left = -1;
+	assert_int_equal(backend->ops->poll(backend, &completion, 1, ROTA_NEVER), 1);
+	assert_ptr_equal(completion.op, &closing.op);
+	assert_int_equal(completion.result, 0);
+	assert_int_equal(open_descriptors(), descriptors - 1);
+	close(sockets[1]);
+	rota_backend_destroy(backend);
+}
+
 static void test_table_growth_out_of_memory_spares_the_others(void **state)
 {
 	enum { COUNT = URING_CHUNK_ENTRIES + 3 };
@@ -423,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_open_out_of_memory_undoes_everything, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_submit_out_of_memory_completes_with_enomem,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_file_close_out_of_memory_closes_all_the_same,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_table_growth_out_of_memory_spares_the_others,
 						set_up, tear_down),
