@@ -17,6 +17,7 @@
 #include <rota/generator.h>
 
 #include "framework/generator_internal.h"
+#include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
 /* A thread's. */
@@ -113,8 +114,10 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 
 	if (status < 0)
 		return status;
+	rota__alloc_is_shared = true; /* a slab of stacks outlives whoever takes the first */
 	generator = rota__stack_acquire(&here.stacks, class, sizeof(*generator), &stack_low,
 					&stack_bytes);
+	rota__alloc_is_shared = false;
 	if (!generator)
 		return -ROTA_ESTACK;
 	status = rota__context_make(&generator->context, stack_low, stack_bytes, generator_main,
@@ -129,6 +132,7 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 	generator->name = options && options->name ? options->name : site->what;
 	generator->site = site;
 	generator->home = &here;
+	generator->maker = rota__current_reactor;
 	rota_list_push_back(&here.alive, &generator->home_link);
 	*out = generator;
 	return 0;
@@ -143,6 +147,36 @@ void rota_generator_destroy(struct rota_generator *generator)
 	rota_list_remove(&generator->home_link);
 	rota__context_retire(&generator->context);
 	rota__stack_release(&here.stacks, generator);
+}
+
+static void abandon(struct rota_generator *generator)
+{
+	rota_list_remove(&generator->home_link);
+	rota__context_retire(&generator->context);
+	rota__stack_release(&here.stacks, generator);
+}
+
+void rota_generator_abandon(struct rota_generator *generator)
+{
+	ROTA_ASSERT(generator->home == &here);
+	ROTA_ASSERT(generator->state != RUNNING);
+	abandon(generator);
+}
+
+void rota__generators_abandon(const struct rota_reactor *maker)
+{
+	struct rota_link *next;
+
+	if (!here.is_ready)
+		return;
+	for (struct rota_link *link = here.alive.next; link != &here.alive; link = next) {
+		struct rota_generator *generator = ROTA_CONTAINER_OF(link, struct rota_generator,
+								     home_link);
+
+		next = link->next;
+		if (generator->maker == maker)
+			abandon(generator);
+	}
 }
 
 static void generator_main(void *arg)

@@ -39,7 +39,7 @@ static int attempt_accept(struct sim_instance *instance, struct rota_op *op,
 			  struct sim_socket *socket)
 {
 	struct rota_completion completion = { .op = op };
-	int fd = sim__accept(instance->world, socket);
+	int fd = sim__accept(socket);
 
 	if (fd < 0)
 		return fd;
@@ -58,8 +58,11 @@ static bool buffers_are_exhausted(struct sim_instance *instance)
 	 * Early, as if the ring were smaller; but never while no buffer is out, which no ring could
 	 * explain.
 	 */
-	return instance->free_count < instance->buffers_count &&
-	       sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
+	if (instance->free_count == instance->buffers_count)
+		return false;
+	if (world->starved[instance->host->index] && sim__chance(world, SIM_DECIDE_STARVE, 500))
+		return true;
+	return sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
 }
 
 static int receive_into_buffer(struct sim_instance *instance, struct rota_op *op,
@@ -131,6 +134,13 @@ static void attempt_work(struct sim_instance *instance, struct rota_op *op)
 	pending->is_late = is_late;
 }
 
+static void end_cancelled(struct sim_instance *instance, struct rota_op *op)
+{
+	if (op->kind == ROTA_OP_CONNECT)
+		sim__connect_abandon(instance->host, op);
+	sim__op_end(instance, op, -ECANCELED);
+}
+
 /*
  * Try the operation once. Either it has completed or waits when this returns, or (streams) it stays
  * where it is, with a completion more.
@@ -146,8 +156,8 @@ static void attempt(struct sim_instance *instance, struct rota_op *op)
 		return;
 	}
 	if (op->kind == ROTA_OP_CONNECT)
-		result = sim__connect(instance->world, op->address, &socket);
-	else if (!(socket = sim__socket_at(instance->world, op->fd)))
+		result = sim__connect(instance->host, op, &socket);
+	else if (!(socket = sim__socket_at(instance->host, op->fd)))
 		result = -EBADF;
 	else if (op->kind == ROTA_OP_ACCEPT) {
 		result = attempt_accept(instance, op, socket);
@@ -168,7 +178,7 @@ static void attempt(struct sim_instance *instance, struct rota_op *op)
 	if (result != -EAGAIN)
 		sim__op_end(instance, op, result);
 	else if (op->flags_ & SIM_OP_CANCELLED)
-		sim__op_end(instance, op, -ECANCELED);
+		end_cancelled(instance, op);
 	else
 		sim__op_wait(instance, op, socket);
 }
@@ -184,7 +194,21 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 	    sim__chance(world, SIM_DECIDE_LATE_CANCEL, world->options.late_cancel_permille))
 		attempt(instance, op);
 	else
-		sim__op_end(instance, op, -ECANCELED);
+		end_cancelled(instance, op);
+}
+
+/* Closing cannot fail in a way that anybody may rely on. */
+static bool is_to_fail(struct rota_sim_world *world, const struct rota_op *op)
+{
+	return op->kind != ROTA_OP_CLOSE && ++world->attempts == world->options.fail_attempt;
+}
+
+static void fail(struct sim_instance *instance, struct rota_op *op)
+{
+	sim__event(instance->world, "fail", op->generation_, op->kind);
+	if (op->kind == ROTA_OP_CONNECT)
+		sim__connect_abandon(instance->host, op);
+	sim__op_end(instance, op, -ENOMEM);
 }
 
 static bool is_send(const struct rota_op *op)
@@ -228,6 +252,8 @@ void sim__ops_attempt(struct sim_instance *instance)
 
 		if (op->flags_ & SIM_OP_CANCELLED)
 			attempt_cancelled(instance, op);
+		else if (is_to_fail(instance->world, op))
+			fail(instance, op);
 		else
 			attempt(instance, op);
 	}

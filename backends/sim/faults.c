@@ -42,6 +42,12 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_SYNC_ERROR] = "draw-sync-error",
 	[SIM_DECIDE_CRASH] = "draw-crash",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
+	[SIM_DECIDE_LATENCY] = "draw-latency",
+	[SIM_DECIDE_LOSS] = "draw-loss",
+	[SIM_DECIDE_RESET] = "draw-reset",
+	[SIM_DECIDE_PLAN] = "draw-plan",
+	[SIM_DECIDE_SLOW] = "draw-slow",
+	[SIM_DECIDE_STARVE] = "draw-starve",
 };
 
 static uint64_t mix(uint64_t z)
@@ -196,11 +202,7 @@ void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed)
 	make_rough(options);
 }
 
-/*
- * Decimal digits up to `stop` or the end; moves `*text` behind them. False when there are none or
- * they don't fit.
- */
-static bool take_number(struct rota_view *text, uint64_t max, uint64_t *out)
+bool sim__take_number(struct rota_view *text, uint64_t max, uint64_t *out)
 {
 	uint64_t number = 0;
 	size_t digits = 0;
@@ -221,7 +223,7 @@ static bool take_number(struct rota_view *text, uint64_t max, uint64_t *out)
 
 static bool parse_number(struct rota_view text, uint64_t max, uint64_t *out)
 {
-	return take_number(&text, max, out) && text.bytes == 0;
+	return sim__take_number(&text, max, out) && text.bytes == 0;
 }
 
 /* Two numbers with `between` between them, as in "16x512" and "0..1000". */
@@ -229,7 +231,7 @@ static bool parse_pair(struct rota_view text, const char *between, uint64_t max,
 {
 	size_t between_bytes = strlen(between);
 
-	if (!take_number(&text, max, &out[0]) || text.bytes < between_bytes ||
+	if (!sim__take_number(&text, max, &out[0]) || text.bytes < between_bytes ||
 	    memcmp(text.data, between, between_bytes))
 		return false;
 	text = rota_view_of(text.data + between_bytes, text.bytes - between_bytes);
@@ -243,9 +245,12 @@ static const struct {
 	uint32_t min;
 	uint32_t max;
 } number_options[] = {
+	{ "bandwidth", offsetof(struct rota_sim_options, bandwidth), 0, UINT32_MAX },
 	{ "descriptors", offsetof(struct rota_sim_options, descriptors_max), 1, 1u << 24 },
 	{ "disk-error", offsetof(struct rota_sim_options, disk_error_permille), 0, 1000 },
+	{ "host", offsetof(struct rota_sim_options, host), 0, ROTA_SIM_HOSTS_MAX - 1 },
 	{ "late-cancel", offsetof(struct rota_sim_options, late_cancel_permille), 0, 1000 },
+	{ "loss", offsetof(struct rota_sim_options, loss_permille), 0, 1000 },
 	{ "no-buffers", offsetof(struct rota_sim_options, no_buffers_permille), 0, 1000 },
 	{ "refuse", offsetof(struct rota_sim_options, refuse_permille), 0, 1000 },
 	{ "short-io", offsetof(struct rota_sim_options, short_io_permille), 0, 1000 },
@@ -272,12 +277,18 @@ static bool set_number(struct rota_sim_options *options, struct rota_view key,
 	return false;
 }
 
-/* "MIN..MAX" */
+static bool set_switch(struct rota_view value, bool *out)
+{
+	*out = rota_view_equals(value, rota_view_of_string("on"));
+	return *out || rota_view_equals(value, rota_view_of_string("off"));
+}
+
+/* "MIN..MAX" in ns. */
 static bool set_range(struct rota_view value, rota_ns *min, rota_ns *max)
 {
 	uint64_t pair[2];
 
-	if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
+	if (!parse_pair(value, "..", INT64_MAX / 4, pair) || pair[0] > pair[1])
 		return false;
 	*min = (rota_ns)pair[0];
 	*max = (rota_ns)pair[1];
@@ -293,18 +304,22 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		return parse_number(value, UINT64_MAX, &options->seed);
 	if (rota_view_equals(key, rota_view_of_string("disk-bytes")))
 		return parse_number(value, UINT64_MAX, &options->disk_bytes);
+	if (rota_view_equals(key, rota_view_of_string("fail-attempt")))
+		return parse_number(value, UINT64_MAX, &options->fail_attempt);
 	if (rota_view_equals(key, rota_view_of_string("steps-max")))
 		return parse_number(value, UINT64_MAX, &options->steps_max);
 	if (rota_view_equals(key, rota_view_of_string("rough")) && !value.bytes) {
 		make_rough(options);
 		return true;
 	}
-	if (rota_view_equals(key, rota_view_of_string("reorder"))) {
-		options->reorder = rota_view_equals(value, rota_view_of_string("on"));
-		return options->reorder || rota_view_equals(value, rota_view_of_string("off"));
-	}
+	if (rota_view_equals(key, rota_view_of_string("reorder")))
+		return set_switch(value, &options->reorder);
+	if (rota_view_equals(key, rota_view_of_string("loopback-wire")))
+		return set_switch(value, &options->wires_loopback);
 	if (rota_view_equals(key, rota_view_of_string("delay")))
 		return set_range(value, &options->delay_min_ns, &options->delay_max_ns);
+	if (rota_view_equals(key, rota_view_of_string("latency")))
+		return set_range(value, &options->latency_min_ns, &options->latency_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("work")))
 		return set_range(value, &options->work_min_ns, &options->work_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("buffers"))) {

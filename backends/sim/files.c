@@ -59,11 +59,12 @@ unsigned sim__files_report(const struct sim_files *files)
 	return files->open_count;
 }
 
-void rota_sim_disk_crash(struct rota_sim_world *world)
+void rota_sim_disk_crash(struct rota_sim_world *world, unsigned host)
 {
 	for (unsigned i = 0; i < SIM_INSTANCES_MAX; i++)
 		ROTA_ASSERT(!world->instances[i] || !world->instances[i]->lent_count);
-	sim__files_crash(world->files);
+	if (world->hosts[host])
+		sim__files_crash(world->hosts[host]->files);
 }
 
 /* ---- paths ---- */

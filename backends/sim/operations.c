@@ -12,6 +12,9 @@
 
 #include "backends/sim/sim_internal.h"
 
+/* How much longer the completions of a slow host are held back. */
+#define SLOW_NS_MAX (20 * ROTA_NS_PER_MS)
+
 static const char *const op_names[ROTA_OP_COUNT] = {
 	[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
 	[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send-message",
@@ -102,7 +105,7 @@ void sim__ops_start(struct sim_instance *instance)
 		struct sim_socket *socket = NULL;
 
 		if (op->kind != ROTA_OP_CONNECT && op->kind != ROTA_OP_CLOSE)
-			socket = sim__socket_at(instance->world, op->fd);
+			socket = sim__socket_at(instance->host, op->fd);
 		if (socket) {
 			socket->operations++;
 			op->flags_ |= SIM_OP_COUNTED;
@@ -125,6 +128,8 @@ void sim__op_complete(struct sim_instance *instance, const struct rota_completio
 		      (rota_ns)sim__draw(world, SIM_DECIDE_DELAY, (uint64_t)spread + 1);
 	struct rota_op *op = completion->op;
 
+	if (world->slowed[instance->host->index])
+		due += (rota_ns)sim__draw(world, SIM_DECIDE_SLOW, SLOW_NS_MAX);
 	for (size_t i = 0; i < instance->pending_count; i++)
 		if (instance->pending[i].completion.op == op && instance->pending[i].due > due)
 			due = instance->pending[i].due;
@@ -146,7 +151,7 @@ void sim__op_end(struct sim_instance *instance, struct rota_op *op, int result)
 static void release_op(struct sim_instance *instance, struct rota_op *op)
 {
 	if (op->flags_ & SIM_OP_COUNTED)
-		sim__socket_at(instance->world, op->fd)->operations--;
+		sim__socket_at(instance->host, op->fd)->operations--;
 	op->state_ = SIM_OP_IDLE;
 	op->flags_ = 0;
 	op->index_ = 0;

@@ -42,12 +42,19 @@ enum sim_decision {
 	SIM_DECIDE_LATE_CANCEL,
 	SIM_DECIDE_LISTENER,
 	SIM_DECIDE_REFUSE,
+	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
+	/* New ones go last: the seed of a stream is its number here. */
+	SIM_DECIDE_LATENCY,
+	SIM_DECIDE_LOSS,
+	SIM_DECIDE_RESET,
+	SIM_DECIDE_PLAN,
+	SIM_DECIDE_SLOW,
+	SIM_DECIDE_STARVE,
 	SIM_DECIDE_WORK_TIME,
 	SIM_DECIDE_WORK_LATE,
 	SIM_DECIDE_DISK_ERROR,
 	SIM_DECIDE_SYNC_ERROR,
 	SIM_DECIDE_CRASH,
-	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
 	SIM_DECISION_COUNT
 };
 
@@ -65,6 +72,7 @@ enum sim_socket_kind {
 
 struct sim_socket {
 	enum sim_socket_kind kind;
+	struct sim_host *host;
 	int fd;                   /* -1: established, not yet accepted */
 	struct rota_link waiting; /* operations that its next change may help */
 	unsigned operations;      /* started on it, terminal completion not yet delivered */
@@ -72,7 +80,8 @@ struct sim_socket {
 	struct rota_address remote; /* streams; bytes == 0: none */
 	unsigned shutdown;
 	/* streams */
-	struct sim_socket *peer; /* NULL: the other end has been closed */
+	struct sim_socket *peer; /* NULL: the other end has been closed, or is behind a wire */
+	struct sim_end *end;     /* of a wire; NULL: none between the two */
 	struct rota_buffer received;
 	size_t consumed_bytes; /* of `received`, already read */
 	bool fin_sent;         /* TCP */
@@ -80,7 +89,7 @@ struct sim_socket {
 	bool reset;            /* TCP: the connection is gone */
 	int error;             /* positive errno, reported once */
 	/* listeners */
-	struct rota_link link;    /* in world->listeners; for a stream: in its listener's backlog */
+	struct rota_link link;    /* in host->listeners; for a stream: in its listener's backlog */
 	struct rota_link backlog; /* streams nobody has accepted */
 	unsigned backlog_count;
 	unsigned backlog_max;
@@ -119,6 +128,7 @@ struct sim_pending {
 struct sim_instance {
 	struct rota_backend backend;
 	struct rota_sim_world *world;
+	struct sim_host *host;
 	struct rota_reactor *reactor;
 	uint32_t index;   /* in world->instances; also rota_op.index_ of its operations */
 	rota_ns deadline; /* of the last poll(): when it wants to run again */
@@ -145,25 +155,52 @@ struct sim_instance {
 
 /* ---- the world ---- */
 
+/* Something that will happen by itself when its time has come. */
+struct sim_timer {
+	struct rota_link link; /* in world->timers, the earliest first */
+	rota_ns due;
+	void (*fire)(struct rota_sim_world *world, struct sim_timer *timer);
+};
+
+/* A machine: what a kernel keeps apart for each. */
+struct sim_host {
+	struct rota_sim_world *world;
+	unsigned index;
+	bool is_down;        /* crashed and not yet restarted */
+	rota_ns crashed_at;  /* last; 0: never */
+	int64_t wall_off_ns; /* its wall clock is wrong by this */
+	uint16_t port_next;
+	struct rota_link listeners;
+	struct rota_link names;
+	struct rota_link calls;      /* connects under way to other hosts */
+	struct sim_socket **sockets; /* by slot; options.descriptors_max of them */
+	uint32_t sockets_open;
+	uint32_t descriptor_hint; /* no free one below */
+	struct sim_files *files;  /* its disk */
+};
+
 struct rota_sim_world {
 	struct rota_sim_options options;
 	rota_ns now;
 	uint64_t hash;
 	uint64_t streams[SIM_DECISION_COUNT];
 	uint64_t steps;
+	uint64_t attempts;
 	uint32_t op_serial;
-	uint16_t port_next;
 	bool is_driven;      /* poll() leaves the clock alone */
 	bool is_process_own; /* destroyed with its last instance */
-	struct rota_link listeners;
-	struct rota_link names;
-	struct sim_socket *
-		*sockets; /* by fd - ROTA_SIM_DESCRIPTOR_FIRST; options.descriptors_max of them */
-	uint32_t sockets_open;
-	uint32_t descriptor_hint; /* no free one below */
+	struct rota_link timers;
+	struct rota_link connections;               /* wires */
+	struct sim_host *hosts[ROTA_SIM_HOSTS_MAX]; /* NULL: nothing has run there */
+	struct rota_link plan;
+	/* how many entries of the plan slow a host down, or starve it */
+	uint8_t slowed[ROTA_SIM_HOSTS_MAX], starved[ROTA_SIM_HOSTS_MAX];
+	struct sim_programs *programs; /* while rota_sim_run; see run.c */
+	unsigned host_now;             /* where engines opened now belong unless they say */
+	/* partitions: how many of them keep what `a` sends from `b` */
+	uint8_t blocked[ROTA_SIM_HOSTS_MAX][ROTA_SIM_HOSTS_MAX];
 	struct sim_instance *instances[SIM_INSTANCES_MAX];
 	unsigned instances_count;
-	struct sim_files *files;
 };
 
 /* faults.c: decisions and the trace */
@@ -175,6 +212,11 @@ uint64_t sim__draw(struct rota_sim_world *world, enum sim_decision what, uint64_
 bool sim__chance(struct rota_sim_world *world, enum sim_decision what, uint32_t permille);
 /* 1..bytes: how much a transfer that could move `bytes` >= 1 moves. */
 size_t sim__transfer_bytes(struct rota_sim_world *world, size_t bytes);
+/*
+ * Decimal digits up to what is none; moves `*text` behind them. False when there are none or they
+ * make more than `max`.
+ */
+bool sim__take_number(struct rota_view *text, uint64_t max, uint64_t *out);
 void sim__random_bytes(struct rota_sim_world *world, void *out, size_t bytes);
 /*
  * Into the hash and the trace: what happened, to which instance or descriptor, with what outcome.
@@ -191,12 +233,44 @@ void sim__hash_bytes(struct rota_sim_world *world, const void *data, size_t byte
  */
 int sim__world_for_open(const char *text, struct rota_sim_world **out,
 			struct rota_sim_options *options);
+/* What rota_sim_world_use said last on this thread. */
+struct rota_sim_world *sim__world_used(void);
 void sim__world_instance_closed(struct rota_sim_world *world);
 void sim__advance_to(struct rota_sim_world *world, rota_ns time);
-struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);
+void sim__timer_arm(struct rota_sim_world *world, struct sim_timer *timer, rota_ns due);
+void sim__timer_disarm(struct sim_timer *timer);
+/* When the first of them is due; ROTA_NEVER: there is none. */
+rota_ns sim__timers_next(const struct rota_sim_world *world);
+
+/* memory.c: what is taken in a host's name is noted while programs run */
+
+void sim__memory_begin(void);
+void sim__memory_end(void);
+/* In whose name from now on: a host's, or nobody's. Returns in whose before. */
+uint32_t sim__memory_owner(uint32_t who);
+uint32_t sim__memory_nobody(void);
+/* Free all that was taken in this host's name. */
+void sim__memory_free_of(uint32_t who);
+/* For the simulator itself: in nobody's. As rota_calloc and rota_alloc. */
+void *sim__calloc(size_t count, size_t item_bytes);
+void *sim__alloc(size_t bytes);
+
+/* host.c */
+
+/* The host with this number, made if it is not there yet. Returns 0 or -ENOMEM. */
+int sim__host_get(struct rota_sim_world *world, unsigned index, struct sim_host **out);
+/* Close all that is open there. */
+void sim__host_empty(struct sim_host *host);
+/* The power goes: sockets vanish without a word. Its instances have vanished, or will. */
+void sim__host_crash(struct sim_host *host);
+/* Give back an empty one; NULL is allowed. */
+void sim__host_free(struct sim_host *host);
+/* Whose `address` is, seen from `host`: another host's, or else its own. */
+struct sim_host *sim__host_of(struct sim_host *host, const struct rota_address *address);
+struct sim_socket *sim__socket_at(const struct sim_host *host, int fd);
 /* Give `socket` the lowest free descriptor. Returns it, or -EMFILE. */
-int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket);
-void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket);
+int sim__descriptor_open(struct sim_socket *socket);
+void sim__descriptor_close(struct sim_socket *socket);
 
 /* address.c */
 
@@ -234,9 +308,9 @@ static inline bool sim__is_deaf(const struct sim_socket *listener)
 }
 
 /* A socket without descriptor, or NULL. */
-struct sim_socket *sim__socket_create(enum sim_socket_kind kind);
+struct sim_socket *sim__socket_create(struct sim_host *host, enum sim_socket_kind kind);
 /* Free it, as if it had never been. */
-void sim__socket_free(struct rota_sim_world *world, struct sim_socket *socket);
+void sim__socket_free(struct sim_socket *socket);
 /* Take it out of the world as close(2) does, and free it; it may have a descriptor or not. */
 void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket);
 /* Reset what waits in a listener's backlog. */
@@ -248,20 +322,29 @@ void sim__receive_fin(struct rota_sim_world *world, struct sim_socket *socket);
  * readable.
  */
 void sim__receive_reset(struct rota_sim_world *world, struct sim_socket *socket);
+/* The connection is gone for `error`, a positive errno. */
+void sim__receive_error(struct rota_sim_world *world, struct sim_socket *socket, int error);
+/* Copy `bytes` of `parts` to the reader. Returns 0, or -ENOMEM with nothing done. */
+int sim__deliver(struct rota_sim_world *world, struct sim_socket *reader, const struct iovec *parts,
+		 size_t bytes);
 
 /*
  * listen.c and transfer.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait
  * on the socket.
  */
 
-int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *options);
+int sim__take_port(struct sim_host *host);
+/* Among several listeners of one port Linux chooses by a hash, here the seed does. */
+struct sim_socket *sim__find_listener(struct sim_host *host, const struct rota_address *to);
+/* A connection that came in full waits to be accepted. */
+void sim__backlog_add(struct sim_socket *listener, struct sim_socket *server);
+int sim__listen(struct sim_host *host, const struct rota_listen_options *options);
 /*
- * A connected stream without descriptor to `*out`; or -EAGAIN and the listener with the full
- * backlog in `*out`.
+ * Call `op->address`. Returns the descriptor of the connected stream; or -EAGAIN and in `*out` what
+ * has to change first.
  */
-int sim__connect(struct rota_sim_world *world, const struct rota_address *to,
-		 struct sim_socket **out);
-int sim__accept(struct rota_sim_world *world, struct sim_socket *listener);
+int sim__connect(struct sim_host *host, const struct rota_op *op, struct sim_socket **out);
+int sim__accept(struct sim_socket *listener);
 int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const struct iovec *parts,
 	      size_t parts_count);
 int sim__receive(struct rota_sim_world *world, struct sim_socket *socket, char *out,
@@ -271,6 +354,64 @@ bool sim__is_readable(const struct sim_socket *socket);
 uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_socket *socket);
 int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int how);
 int sim__socket_address(const struct sim_socket *socket, bool peer, struct rota_address *out);
+
+/* call.c: connecting to another host */
+
+/* As sim__connect. */
+int sim__call(struct sim_host *host, const struct rota_op *op, struct sim_socket **out);
+/* Forget the call that `op` made, if there is one. */
+void sim__connect_abandon(struct sim_host *host, const struct rota_op *op);
+/* The host has crashed: nobody waits for its calls. */
+void sim__calls_forget(struct sim_host *host);
+
+/* wire.c: streams between hosts. The socket's `end` is set. */
+
+/* One way of a connection, and the socket it starts from. */
+struct sim_end {
+	struct sim_connection *connection;
+	struct sim_socket *socket; /* NULL: closed, or its host has crashed */
+	struct sim_host *host;
+	bool is_forgotten; /* its host has crashed since: it answers with an RST */
+	/* on the way to the other end, in this order */
+	struct rota_link segments;
+	bool has_probe; /* asks whether the reader reads again */
+	bool has_fin;
+	bool has_reset;
+	rota_ns fin_due, reset_due;
+	rota_ns last_due;         /* what is sent now arrives no earlier */
+	rota_ns free_at;          /* the wire takes no further bytes before */
+	struct sim_timer arrival; /* of the first of these */
+	unsigned retries;         /* of that one */
+	size_t unread_bytes;      /* sent and, as far as known here, not read yet */
+	/* the way back of what was read here */
+	struct sim_timer credit;
+	size_t credit_bytes;  /* under way */
+	size_t credit_behind; /* to go next */
+};
+
+struct sim_connection {
+	struct rota_link link; /* in world->connections */
+	struct sim_end ends[2];
+};
+
+/* Join two new sockets. Returns 0 or -ENOMEM. */
+int sim__wire_join(struct rota_sim_world *world, struct sim_socket *a, struct sim_socket *b);
+/* How long a piece that is sent now is under way; and is it lost? */
+rota_ns sim__wire_latency(struct rota_sim_world *world);
+bool sim__wire_loses(struct rota_sim_world *world);
+bool sim__wire_passes(const struct sim_host *from, const struct sim_host *to);
+size_t sim__wire_room(const struct rota_sim_world *world, const struct sim_socket *socket);
+/* Returns `bytes` or -ENOMEM. There is room. */
+int sim__wire_send(struct rota_sim_world *world, struct sim_socket *socket,
+		   const struct iovec *parts, size_t bytes);
+void sim__wire_read(struct rota_sim_world *world, struct sim_socket *socket, size_t bytes);
+void sim__wire_fin(struct rota_sim_world *world, struct sim_socket *socket);
+/* The socket is being closed. */
+void sim__wire_leave(struct rota_sim_world *world, struct sim_socket *socket, bool by_reset);
+/* The host's sockets vanish without a word. */
+void sim__wires_forget(struct sim_host *host);
+/* The world ends. */
+void sim__wires_cut(struct rota_sim_world *world);
 
 /* operations.c: from submit() to the completion; the engine's slots, and what attempts do */
 
@@ -302,6 +443,8 @@ void sim__ops_attempt(struct sim_instance *instance);
 
 /* engine.c */
 
+/* Its host has crashed: what it holds is freed, what was lent to it is forgotten. */
+void sim__instance_vanish(struct sim_instance *instance);
 /* Has poll() something to do here and now? */
 bool sim__instance_has_work(const struct sim_instance *instance);
 
@@ -329,9 +472,58 @@ unsigned sim__files_report(const struct sim_files *files);
 /* Do it. Returns its result. */
 int32_t sim__files_run(struct sim_files *files, const struct rota_file_op *op);
 
+/* schedule.c */
+
+/* Those among whom the next step is drawn. */
+struct sim_stage {
+	const struct rota_sim_actor *actors;
+	bool *idle; /* the last step found nothing to do, and nobody has done anything since */
+	unsigned count;
+};
+
+/*
+ * One step, or time moves. Returns who made it, -EAGAIN if nobody but time, -EDEADLK, -ETIMEDOUT
+ * (both have been reported), or what the step failed with.
+ */
+int sim__stage_step(struct rota_sim_world *world, const struct sim_stage *stage);
+
 /* drive.c */
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
+
+/* plan.c */
+
+/* The world ends. */
+void sim__plan_free(struct rota_sim_world *world);
+
+/* run.c */
+
+/* Reactors that one call of drive() has brought; its memory. */
+struct sim_crew;
+
+/* The crew's life, for whoever steps it: open its engines, describe its actors, close. */
+int sim__crew_create(struct rota_reactor *const reactors[], unsigned count, struct sim_crew **out);
+/* Returns 0, or negative errno with none open. */
+int sim__crew_open(struct sim_crew *crew);
+unsigned sim__crew_count(const struct sim_crew *crew);
+void sim__crew_actors(struct sim_crew *crew, struct rota_sim_actor actors[]);
+bool sim__crew_has_stopped(const struct sim_crew *crew);
+/* Ask all to stop; and close all, if all have stopped. */
+void sim__crew_stop(const struct sim_crew *crew);
+void sim__crew_close(const struct sim_crew *crew);
+/* Name those that run although they were told to stop. */
+void sim__crew_report(const struct sim_crew *crew);
+/* The power goes: they vanish as they stand, and the crew is freed. */
+void sim__crew_crash(struct sim_crew *crew);
+/* Free it. Returns `status`, or what broke one of the engines. */
+int sim__crew_destroy(struct sim_crew *crew, int status);
+
+/* The world ends; no program runs. */
+void sim__programs_free(struct rota_sim_world *world);
+/* The world whose program runs now, outside reactors; NULL: none. */
+struct rota_sim_world *sim__world_with_program(void);
+/* From inside it: have the crew stepped with all others until it has stopped. */
+int sim__program_drives(struct rota_sim_world *world, struct sim_crew *crew);
 
 static inline struct sim_instance *sim__instance_of(struct rota_backend *backend)
 {

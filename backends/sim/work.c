@@ -30,12 +30,20 @@ bool sim__work_is_late(struct rota_sim_world *world)
 	return sim__draw(world, SIM_DECIDE_WORK_LATE, 2);
 }
 
+/* What is on the disk is nobody's memory: it outlives its host's crash. */
+static int32_t run_file_op(struct sim_files *files, const struct rota_op *op)
+{
+	uint32_t before = sim__memory_nobody();
+	int32_t result = sim__files_run(files, ROTA_CONTAINER_OF(op, struct rota_file_op, op));
+
+	sim__memory_owner(before);
+	return result;
+}
+
 int32_t sim__work(struct sim_instance *instance, struct rota_op *op)
 {
-	int32_t result = op->kind == ROTA_OP_FILE
-				 ? sim__files_run(instance->world->files,
-						  ROTA_CONTAINER_OF(op, struct rota_file_op, op))
-				 : op->work.fn(op);
+	int32_t result = op->kind == ROTA_OP_FILE ? run_file_op(instance->host->files, op)
+						  : op->work.fn(op);
 
 	sim__event(instance->world, "work", op->generation_, result);
 	return result;

@@ -99,7 +99,7 @@ static uint64_t live_and_crash(const struct story *story, uint64_t seed)
 	outside.acknowledged = outside.begun = 0;
 	for (int i = 0; i < CRASHES && !outside.is_violated; i++) {
 		T_EQUAL(run_in(world, until_the_end, story->write), 0);
-		rota_sim_disk_crash(world);
+		rota_sim_disk_crash(world, 0);
 		T_EQUAL(run_in(world, in_peace, story->check), 0);
 	}
 	hash = rota_sim_trace_hash(world);
