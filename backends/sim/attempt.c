@@ -39,7 +39,7 @@ static int attempt_accept(struct sim_instance *instance, struct rota_op *op,
 			  struct sim_socket *socket)
 {
 	struct rota_completion completion = { .op = op };
-	int fd = sim__accept(instance->world, socket);
+	int fd = sim__accept(socket);
 
 	if (fd < 0)
 		return fd;
@@ -119,6 +119,13 @@ static int attempt_close(struct sim_instance *instance, struct sim_socket *socke
 	return 0;
 }
 
+static void end_cancelled(struct sim_instance *instance, struct rota_op *op)
+{
+	if (op->kind == ROTA_OP_CONNECT)
+		sim__connect_abandon(instance->host, op);
+	sim__op_end(instance, op, -ECANCELED);
+}
+
 /*
  * Try the operation once. Either it has completed or waits when this returns, or (streams) it stays
  * where it is, with a completion more.
@@ -130,8 +137,8 @@ static void attempt(struct sim_instance *instance, struct rota_op *op)
 	int result;
 
 	if (op->kind == ROTA_OP_CONNECT)
-		result = sim__connect(instance->world, op->address, &socket);
-	else if (!(socket = sim__socket_at(instance->world, op->fd)))
+		result = sim__connect(instance->host, op, &socket);
+	else if (!(socket = sim__socket_at(instance->host, op->fd)))
 		result = -EBADF;
 	else if (op->kind == ROTA_OP_ACCEPT) {
 		result = attempt_accept(instance, op, socket);
@@ -152,7 +159,7 @@ static void attempt(struct sim_instance *instance, struct rota_op *op)
 	if (result != -EAGAIN)
 		sim__op_end(instance, op, result);
 	else if (op->flags_ & SIM_OP_CANCELLED)
-		sim__op_end(instance, op, -ECANCELED);
+		end_cancelled(instance, op);
 	else
 		sim__op_wait(instance, op, socket);
 }
@@ -168,7 +175,7 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 	    sim__chance(world, SIM_DECIDE_LATE_CANCEL, world->options.late_cancel_permille))
 		attempt(instance, op);
 	else
-		sim__op_end(instance, op, -ECANCELED);
+		end_cancelled(instance, op);
 }
 
 static bool is_send(const struct rota_op *op)

@@ -90,7 +90,9 @@ static int sim_open(struct rota_backend *self, const struct rota_backend_config 
 	instance->buffers_count = options.buffers_count;
 	instance->buffer_bytes = options.buffer_bytes;
 	slot = find_slot(world);
-	status = slot < 0 ? slot : take_memory(instance);
+	status = slot < 0 ? slot : sim__host_get(world, options.host, &instance->host);
+	if (status == 0)
+		status = take_memory(instance);
 	if (status < 0) {
 		sim__world_instance_closed(world);
 		return status;
@@ -182,6 +184,7 @@ static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsi
 			return (int)count;
 		next = sim__instance_next_due(instance);
 		next = next < deadline ? next : deadline;
+		next = sim__timers_next(world) < next ? sim__timers_next(world) : next;
 		if (next == ROTA_NEVER)
 			return others_may_act(instance) ? 0 : -EDEADLK;
 		sim__advance_to(world, next);
@@ -209,21 +212,20 @@ static void sim_buffer_return(struct rota_backend *self, uint16_t buffer)
 
 static int sim_listen(struct rota_backend *self, const struct rota_listen_options *options)
 {
-	return sim__listen(sim__instance_of(self)->world, options);
+	return sim__listen(sim__instance_of(self)->host, options);
 }
 
 static int sim_try_accept(struct rota_backend *self, int fd)
 {
-	struct rota_sim_world *world = sim__instance_of(self)->world;
-	struct sim_socket *listener = sim__socket_at(world, fd);
+	struct sim_socket *listener = sim__socket_at(sim__instance_of(self)->host, fd);
 
-	return listener ? sim__accept(world, listener) : -EBADF;
+	return listener ? sim__accept(listener) : -EBADF;
 }
 
 static void sim_discard(struct rota_backend *self, int fd)
 {
 	struct rota_sim_world *world = sim__instance_of(self)->world;
-	struct sim_socket *socket = sim__socket_at(world, fd);
+	struct sim_socket *socket = sim__socket_at(sim__instance_of(self)->host, fd);
 
 	ROTA_ASSERT(socket);
 	sim__socket_close(world, socket);
@@ -232,14 +234,14 @@ static void sim_discard(struct rota_backend *self, int fd)
 static int sim_shutdown(struct rota_backend *self, int fd, int how)
 {
 	struct rota_sim_world *world = sim__instance_of(self)->world;
-	struct sim_socket *socket = sim__socket_at(world, fd);
+	struct sim_socket *socket = sim__socket_at(sim__instance_of(self)->host, fd);
 
 	return socket ? sim__shutdown(world, socket, how) : -EBADF;
 }
 
 static int sim_address(struct rota_backend *self, int fd, bool peer, struct rota_address *out)
 {
-	const struct sim_socket *socket = sim__socket_at(sim__instance_of(self)->world, fd);
+	const struct sim_socket *socket = sim__socket_at(sim__instance_of(self)->host, fd);
 
 	return socket ? sim__socket_address(socket, peer, out) : -EBADF;
 }
@@ -251,9 +253,10 @@ static rota_ns sim_now(struct rota_backend *self)
 
 static int64_t sim_wall_ns(struct rota_backend *self)
 {
-	const struct rota_sim_world *world = sim__instance_of(self)->world;
+	const struct sim_host *host = sim__instance_of(self)->host;
 
-	return world->options.wall_start_ns + (world->now - ROTA_SIM_START_NS);
+	return host->world->options.wall_start_ns + (host->world->now - ROTA_SIM_START_NS) +
+	       host->wall_off_ns;
 }
 
 static void sim_random(struct rota_backend *self, void *out, size_t bytes)

@@ -37,6 +37,9 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_LISTENER] = "draw-listener",
 	[SIM_DECIDE_REFUSE] = "draw-refuse",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
+	[SIM_DECIDE_LATENCY] = "draw-latency",
+	[SIM_DECIDE_LOSS] = "draw-loss",
+	[SIM_DECIDE_RESET] = "draw-reset",
 };
 
 static uint64_t mix(uint64_t z)
@@ -233,8 +236,11 @@ static const struct {
 	uint32_t min;
 	uint32_t max;
 } number_options[] = {
+	{ "bandwidth", offsetof(struct rota_sim_options, bandwidth), 0, UINT32_MAX },
 	{ "descriptors", offsetof(struct rota_sim_options, descriptors_max), 1, 1u << 24 },
+	{ "host", offsetof(struct rota_sim_options, host), 0, ROTA_SIM_HOSTS_MAX - 1 },
 	{ "late-cancel", offsetof(struct rota_sim_options, late_cancel_permille), 0, 1000 },
+	{ "loss", offsetof(struct rota_sim_options, loss_permille), 0, 1000 },
 	{ "no-buffers", offsetof(struct rota_sim_options, no_buffers_permille), 0, 1000 },
 	{ "refuse", offsetof(struct rota_sim_options, refuse_permille), 0, 1000 },
 	{ "short-io", offsetof(struct rota_sim_options, short_io_permille), 0, 1000 },
@@ -260,6 +266,24 @@ static bool set_number(struct rota_sim_options *options, struct rota_view key,
 	return false;
 }
 
+static bool set_switch(struct rota_view value, bool *out)
+{
+	*out = rota_view_equals(value, rota_view_of_string("on"));
+	return *out || rota_view_equals(value, rota_view_of_string("off"));
+}
+
+/* "MIN..MAX" in ns. */
+static bool set_range(struct rota_view value, rota_ns *min, rota_ns *max)
+{
+	uint64_t pair[2];
+
+	if (!parse_pair(value, "..", INT64_MAX / 4, pair) || pair[0] > pair[1])
+		return false;
+	*min = (rota_ns)pair[0];
+	*max = (rota_ns)pair[1];
+	return true;
+}
+
 static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		       struct rota_view value)
 {
@@ -273,17 +297,14 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		make_rough(options);
 		return true;
 	}
-	if (rota_view_equals(key, rota_view_of_string("reorder"))) {
-		options->reorder = rota_view_equals(value, rota_view_of_string("on"));
-		return options->reorder || rota_view_equals(value, rota_view_of_string("off"));
-	}
-	if (rota_view_equals(key, rota_view_of_string("delay"))) {
-		if (!parse_pair(value, "..", INT64_MAX / 2, pair) || pair[0] > pair[1])
-			return false;
-		options->delay_min_ns = (rota_ns)pair[0];
-		options->delay_max_ns = (rota_ns)pair[1];
-		return true;
-	}
+	if (rota_view_equals(key, rota_view_of_string("reorder")))
+		return set_switch(value, &options->reorder);
+	if (rota_view_equals(key, rota_view_of_string("loopback-wire")))
+		return set_switch(value, &options->wires_loopback);
+	if (rota_view_equals(key, rota_view_of_string("delay")))
+		return set_range(value, &options->delay_min_ns, &options->delay_max_ns);
+	if (rota_view_equals(key, rota_view_of_string("latency")))
+		return set_range(value, &options->latency_min_ns, &options->latency_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("buffers"))) {
 		if (!parse_pair(value, "x", 1u << 24, pair) || !pair[0] || pair[0] > UINT16_MAX ||
 		    !pair[1])

@@ -100,7 +100,7 @@ void sim__ops_start(struct sim_instance *instance)
 		struct sim_socket *socket = NULL;
 
 		if (op->kind != ROTA_OP_CONNECT && op->kind != ROTA_OP_CLOSE)
-			socket = sim__socket_at(instance->world, op->fd);
+			socket = sim__socket_at(instance->host, op->fd);
 		if (socket) {
 			socket->operations++;
 			op->flags_ |= SIM_OP_COUNTED;
@@ -144,7 +144,7 @@ void sim__op_end(struct sim_instance *instance, struct rota_op *op, int result)
 static void release_op(struct sim_instance *instance, struct rota_op *op)
 {
 	if (op->flags_ & SIM_OP_COUNTED)
-		sim__socket_at(instance->world, op->fd)->operations--;
+		sim__socket_at(instance->host, op->fd)->operations--;
 	op->state_ = SIM_OP_IDLE;
 	op->flags_ = 0;
 	op->index_ = 0;

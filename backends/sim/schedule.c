@@ -50,9 +50,10 @@ static int choose_actor(struct rota_sim_world *world, const struct rota_sim_acto
 }
 
 /* When the first of them will have something to do, if nobody does anything before. */
-static rota_ns next_event(const struct rota_sim_actor actors[], unsigned count)
+static rota_ns next_event(const struct rota_sim_world *world, const struct rota_sim_actor actors[],
+			  unsigned count)
 {
-	rota_ns next = ROTA_NEVER;
+	rota_ns next = sim__timers_next(world);
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct sim_instance *instance = sim__instance_of(actors[i].backend);
@@ -94,7 +95,7 @@ static int run_actors(struct rota_sim_world *world, const struct rota_sim_actor 
 		int result;
 
 		if (chosen < 0) {
-			rota_ns next = next_event(actors, count);
+			rota_ns next = next_event(world, actors, count);
 
 			if (next == ROTA_NEVER)
 				return report_end(world, "deadlock", -EDEADLK);

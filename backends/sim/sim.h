@@ -30,6 +30,9 @@ extern const struct rota_backend_ops rota_backend_sim;
  */
 #define ROTA_SIM_DESCRIPTOR_FIRST 1000000
 
+/* Hosts 0 to 15. */
+#define ROTA_SIM_HOSTS_MAX 16
+
 /* ---- options ---- */
 
 /*
@@ -65,13 +68,24 @@ struct rota_sim_options {
 	uint64_t steps_max;
 	/* Wall clock (ns since 1970) at ROTA_SIM_START_NS. */
 	int64_t wall_start_ns;
-	/* Open sockets of the whole world, 1 or more. */
+	/* Open sockets of each host, 1 to 2^24. */
 	uint32_t descriptors_max;
 	/* Receive buffers of each instance: 1 to 65535 of 1 byte or more. */
 	uint32_t buffers_count;
 	uint32_t buffer_bytes;
 	/* Bytes a socket holds for its reader before its writer must wait, 1 or more. */
 	uint32_t socket_bytes;
+	/* The host that an engine opened now belongs to, below ROTA_SIM_HOSTS_MAX. */
+	uint32_t host;
+	/* What goes from one host to another is under way for so long, drawn for each piece. */
+	rota_ns latency_min_ns;
+	rota_ns latency_max_ns;
+	/* Chance that a piece is lost: it comes late, as when TCP sends it again. */
+	uint32_t loss_permille;
+	/* Bytes per second of each direction of a connection between hosts; 0: no limit. */
+	uint32_t bandwidth;
+	/* Connections of a host to itself go over a wire as well. */
+	bool wires_loopback;
 	/*
 	 * NULL, or where each event is written as a line. Lends the stream until the world is
 	 * destroyed.
@@ -104,8 +118,8 @@ ROTA_MUST_USE int rota_sim_world_create(const struct rota_sim_options *options,
 
 /*
  * Instances opened on this thread from now on belong to `world`; of their options text only
- * `buffers` has an effect then. NULL: back to the process's own world, which the first instance
- * creates from its options text and the last one destroys.
+ * `buffers` and `host` have an effect then. NULL: back to the process's own world, which the first
+ * instance creates from its options text and the last one destroys.
  */
 void rota_sim_world_use(struct rota_sim_world *world);
 
@@ -146,6 +160,24 @@ void rota_sim_note(struct rota_sim_world *world, const char *what, uint64_t valu
 
 /* A seeded decision for programs that hook it: shall this try-lock be refused? */
 bool rota_sim_refuse(struct rota_sim_world *world);
+
+/* ---- hosts and what lies between them ---- */
+
+/* 10.0.0.`host`: where others reach that host. Nobody has it before an engine was opened there. */
+struct rota_address rota_sim_host_address(unsigned host, uint16_t port);
+
+/*
+ * From now on nothing that `from` sends reaches `to`; once more for each call, until as many calls
+ * of rota_sim_heal. Streams stall and time out as Linux's do.
+ */
+void rota_sim_partition(struct rota_sim_world *world, unsigned from, unsigned to);
+void rota_sim_heal(struct rota_sim_world *world, unsigned from, unsigned to);
+
+/*
+ * Let a middlebox end one connection between the two hosts, drawn from the seed: both ends get an
+ * RST, now. Returns false if there is none.
+ */
+bool rota_sim_reset(struct rota_sim_world *world, unsigned a, unsigned b);
 
 /* ---- scheduling without reactors ---- */
 

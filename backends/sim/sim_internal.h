@@ -43,6 +43,10 @@ enum sim_decision {
 	SIM_DECIDE_LISTENER,
 	SIM_DECIDE_REFUSE,
 	SIM_DECIDE_PROGRAM, /* what random() hands to the program */
+	/* New ones go last: the seed of a stream is its number here. */
+	SIM_DECIDE_LATENCY,
+	SIM_DECIDE_LOSS,
+	SIM_DECIDE_RESET,
 	SIM_DECISION_COUNT
 };
 
@@ -60,6 +64,7 @@ enum sim_socket_kind {
 
 struct sim_socket {
 	enum sim_socket_kind kind;
+	struct sim_host *host;
 	int fd;                   /* -1: established, not yet accepted */
 	struct rota_link waiting; /* operations that its next change may help */
 	unsigned operations;      /* started on it, terminal completion not yet delivered */
@@ -67,7 +72,8 @@ struct sim_socket {
 	struct rota_address remote; /* streams; bytes == 0: none */
 	unsigned shutdown;
 	/* streams */
-	struct sim_socket *peer; /* NULL: the other end has been closed */
+	struct sim_socket *peer; /* NULL: the other end has been closed, or is behind a wire */
+	struct sim_end *end;     /* of a wire; NULL: none between the two */
 	struct rota_buffer received;
 	size_t consumed_bytes; /* of `received`, already read */
 	bool fin_sent;         /* TCP */
@@ -75,7 +81,7 @@ struct sim_socket {
 	bool reset;            /* TCP: the connection is gone */
 	int error;             /* positive errno, reported once */
 	/* listeners */
-	struct rota_link link;    /* in world->listeners; for a stream: in its listener's backlog */
+	struct rota_link link;    /* in host->listeners; for a stream: in its listener's backlog */
 	struct rota_link backlog; /* streams nobody has accepted */
 	unsigned backlog_count;
 	unsigned backlog_max;
@@ -111,6 +117,7 @@ struct sim_pending {
 struct sim_instance {
 	struct rota_backend backend;
 	struct rota_sim_world *world;
+	struct sim_host *host;
 	struct rota_reactor *reactor;
 	uint32_t index;   /* in world->instances; also rota_op.index_ of its operations */
 	rota_ns deadline; /* of the last poll(): when it wants to run again */
@@ -137,6 +144,28 @@ struct sim_instance {
 
 /* ---- the world ---- */
 
+/* Something that will happen by itself when its time has come. */
+struct sim_timer {
+	struct rota_link link; /* in world->timers, the earliest first */
+	rota_ns due;
+	void (*fire)(struct rota_sim_world *world, struct sim_timer *timer);
+};
+
+/* A machine: what a kernel keeps apart for each. */
+struct sim_host {
+	struct rota_sim_world *world;
+	unsigned index;
+	bool is_down;        /* crashed and not yet restarted */
+	int64_t wall_off_ns; /* its wall clock is wrong by this */
+	uint16_t port_next;
+	struct rota_link listeners;
+	struct rota_link names;
+	struct rota_link calls;      /* connects under way to other hosts */
+	struct sim_socket **sockets; /* by slot; options.descriptors_max of them */
+	uint32_t sockets_open;
+	uint32_t descriptor_hint; /* no free one below */
+};
+
 struct rota_sim_world {
 	struct rota_sim_options options;
 	rota_ns now;
@@ -144,15 +173,14 @@ struct rota_sim_world {
 	uint64_t streams[SIM_DECISION_COUNT];
 	uint64_t steps;
 	uint32_t op_serial;
-	uint16_t port_next;
 	bool is_driven;      /* poll() leaves the clock alone */
 	bool is_process_own; /* destroyed with its last instance */
-	struct rota_link listeners;
-	struct rota_link names;
-	struct sim_socket *
-		*sockets; /* by fd - ROTA_SIM_DESCRIPTOR_FIRST; options.descriptors_max of them */
-	uint32_t sockets_open;
-	uint32_t descriptor_hint; /* no free one below */
+	struct rota_link timers;
+	struct rota_link connections;               /* wires */
+	struct sim_host *hosts[ROTA_SIM_HOSTS_MAX]; /* NULL: nothing has run there */
+	unsigned host_now; /* where engines opened now belong unless they say */
+	/* partitions: how many of them keep what `a` sends from `b` */
+	uint8_t blocked[ROTA_SIM_HOSTS_MAX][ROTA_SIM_HOSTS_MAX];
 	struct sim_instance *instances[SIM_INSTANCES_MAX];
 	unsigned instances_count;
 };
@@ -184,10 +212,25 @@ int sim__world_for_open(const char *text, struct rota_sim_world **out,
 			struct rota_sim_options *options);
 void sim__world_instance_closed(struct rota_sim_world *world);
 void sim__advance_to(struct rota_sim_world *world, rota_ns time);
-struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd);
+void sim__timer_arm(struct rota_sim_world *world, struct sim_timer *timer, rota_ns due);
+void sim__timer_disarm(struct sim_timer *timer);
+/* When the first of them is due; ROTA_NEVER: there is none. */
+rota_ns sim__timers_next(const struct rota_sim_world *world);
+
+/* host.c */
+
+/* The host with this number, made if it is not there yet. Returns 0 or -ENOMEM. */
+int sim__host_get(struct rota_sim_world *world, unsigned index, struct sim_host **out);
+/* Close all that is open there. */
+void sim__host_empty(struct sim_host *host);
+/* Give back an empty one; NULL is allowed. */
+void sim__host_free(struct sim_host *host);
+/* Whose `address` is, seen from `host`: another host's, or else its own. */
+struct sim_host *sim__host_of(struct sim_host *host, const struct rota_address *address);
+struct sim_socket *sim__socket_at(const struct sim_host *host, int fd);
 /* Give `socket` the lowest free descriptor. Returns it, or -EMFILE. */
-int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket);
-void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket);
+int sim__descriptor_open(struct sim_socket *socket);
+void sim__descriptor_close(struct sim_socket *socket);
 
 /* address.c */
 
@@ -225,9 +268,9 @@ static inline bool sim__is_deaf(const struct sim_socket *listener)
 }
 
 /* A socket without descriptor, or NULL. */
-struct sim_socket *sim__socket_create(enum sim_socket_kind kind);
+struct sim_socket *sim__socket_create(struct sim_host *host, enum sim_socket_kind kind);
 /* Free it, as if it had never been. */
-void sim__socket_free(struct rota_sim_world *world, struct sim_socket *socket);
+void sim__socket_free(struct sim_socket *socket);
 /* Take it out of the world as close(2) does, and free it; it may have a descriptor or not. */
 void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket);
 /* Reset what waits in a listener's backlog. */
@@ -239,20 +282,29 @@ void sim__receive_fin(struct rota_sim_world *world, struct sim_socket *socket);
  * readable.
  */
 void sim__receive_reset(struct rota_sim_world *world, struct sim_socket *socket);
+/* The connection is gone for `error`, a positive errno. */
+void sim__receive_error(struct rota_sim_world *world, struct sim_socket *socket, int error);
+/* Copy `bytes` of `parts` to the reader. Returns 0, or -ENOMEM with nothing done. */
+int sim__deliver(struct rota_sim_world *world, struct sim_socket *reader, const struct iovec *parts,
+		 size_t bytes);
 
 /*
  * listen.c and transfer.c: what Linux would do. Results: >= 0, a negative errno, or -EAGAIN: wait
  * on the socket.
  */
 
-int sim__listen(struct rota_sim_world *world, const struct rota_listen_options *options);
+int sim__take_port(struct sim_host *host);
+/* Among several listeners of one port Linux chooses by a hash, here the seed does. */
+struct sim_socket *sim__find_listener(struct sim_host *host, const struct rota_address *to);
+/* A connection that came in full waits to be accepted. */
+void sim__backlog_add(struct sim_socket *listener, struct sim_socket *server);
+int sim__listen(struct sim_host *host, const struct rota_listen_options *options);
 /*
- * A connected stream without descriptor to `*out`; or -EAGAIN and the listener with the full
- * backlog in `*out`.
+ * Call `op->address`. Returns the descriptor of the connected stream; or -EAGAIN and in `*out` what
+ * has to change first.
  */
-int sim__connect(struct rota_sim_world *world, const struct rota_address *to,
-		 struct sim_socket **out);
-int sim__accept(struct rota_sim_world *world, struct sim_socket *listener);
+int sim__connect(struct sim_host *host, const struct rota_op *op, struct sim_socket **out);
+int sim__accept(struct sim_socket *listener);
 int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const struct iovec *parts,
 	      size_t parts_count);
 int sim__receive(struct rota_sim_world *world, struct sim_socket *socket, char *out,
@@ -262,6 +314,64 @@ bool sim__is_readable(const struct sim_socket *socket);
 uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_socket *socket);
 int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int how);
 int sim__socket_address(const struct sim_socket *socket, bool peer, struct rota_address *out);
+
+/* call.c: connecting to another host */
+
+/* As sim__connect. */
+int sim__call(struct sim_host *host, const struct rota_op *op, struct sim_socket **out);
+/* Forget the call that `op` made, if there is one. */
+void sim__connect_abandon(struct sim_host *host, const struct rota_op *op);
+/* The host has crashed: nobody waits for its calls. */
+void sim__calls_forget(struct sim_host *host);
+
+/* wire.c: streams between hosts. The socket's `end` is set. */
+
+/* One way of a connection, and the socket it starts from. */
+struct sim_end {
+	struct sim_connection *connection;
+	struct sim_socket *socket; /* NULL: closed, or its host has crashed */
+	struct sim_host *host;
+	bool is_forgotten; /* its host has crashed since: it answers with an RST */
+	/* on the way to the other end, in this order */
+	struct rota_link segments;
+	bool has_probe; /* asks whether the reader reads again */
+	bool has_fin;
+	bool has_reset;
+	rota_ns fin_due, reset_due;
+	rota_ns last_due;         /* what is sent now arrives no earlier */
+	rota_ns free_at;          /* the wire takes no further bytes before */
+	struct sim_timer arrival; /* of the first of these */
+	unsigned retries;         /* of that one */
+	size_t unread_bytes;      /* sent and, as far as known here, not read yet */
+	/* the way back of what was read here */
+	struct sim_timer credit;
+	size_t credit_bytes;  /* under way */
+	size_t credit_behind; /* to go next */
+};
+
+struct sim_connection {
+	struct rota_link link; /* in world->connections */
+	struct sim_end ends[2];
+};
+
+/* Join two new sockets. Returns 0 or -ENOMEM. */
+int sim__wire_join(struct rota_sim_world *world, struct sim_socket *a, struct sim_socket *b);
+/* How long a piece that is sent now is under way; and is it lost? */
+rota_ns sim__wire_latency(struct rota_sim_world *world);
+bool sim__wire_loses(struct rota_sim_world *world);
+bool sim__wire_passes(const struct sim_host *from, const struct sim_host *to);
+size_t sim__wire_room(const struct rota_sim_world *world, const struct sim_socket *socket);
+/* Returns `bytes` or -ENOMEM. There is room. */
+int sim__wire_send(struct rota_sim_world *world, struct sim_socket *socket,
+		   const struct iovec *parts, size_t bytes);
+void sim__wire_read(struct rota_sim_world *world, struct sim_socket *socket, size_t bytes);
+void sim__wire_fin(struct rota_sim_world *world, struct sim_socket *socket);
+/* The socket is being closed. */
+void sim__wire_leave(struct rota_sim_world *world, struct sim_socket *socket, bool by_reset);
+/* The host's sockets vanish without a word. */
+void sim__wires_forget(struct sim_host *host);
+/* The world ends. */
+void sim__wires_cut(struct rota_sim_world *world);
 
 /* operations.c: from submit() to the completion; the engine's slots, and what attempts do */
 

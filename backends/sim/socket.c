@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In-memory TCP and Unix stream sockets with the semantics of Linux, on one host without latency.
- * One thread per world.
+ * In-memory TCP and Unix stream sockets with the semantics of Linux. One thread per world.
  *
  * The one idea: the state of a stream is the kernel's own (what was shut down in which direction,
  * whether a FIN has come, one pending error), so that results and poll masks follow from the same
  * rules as in net/ipv4/tcp.c and net/unix/af_unix.c. What those rules yield was compared with Linux
  * 6.18; the tables stand in tests/unit/backends/sim/test_socket.c.
  *
- * Bytes go straight into the reader's buffer, FIN and RST take effect at once: what will lie
- * between two hosts (latency, loss) belongs into sim__deliver, sim__receive_fin and
- * sim__receive_reset.
+ * Within a host, bytes go straight into the reader's buffer, FIN and RST take effect at once;
+ * between hosts they come through the same functions when the wire has brought them (wire.c).
  */
 #include <errno.h>
 
@@ -25,12 +23,13 @@ size_t sim__unread_bytes(const struct sim_socket *socket)
 
 /* ---- life ---- */
 
-struct sim_socket *sim__socket_create(enum sim_socket_kind kind)
+struct sim_socket *sim__socket_create(struct sim_host *host, enum sim_socket_kind kind)
 {
 	struct sim_socket *socket = rota_calloc(1, sizeof(*socket));
 
 	if (!socket)
 		return NULL;
+	socket->host = host;
 	socket->kind = kind;
 	socket->fd = -1;
 	rota_list_init(&socket->waiting);
@@ -40,10 +39,10 @@ struct sim_socket *sim__socket_create(enum sim_socket_kind kind)
 	return socket;
 }
 
-void sim__socket_free(struct rota_sim_world *world, struct sim_socket *socket)
+void sim__socket_free(struct sim_socket *socket)
 {
 	if (socket->fd >= 0)
-		sim__descriptor_close(world, socket);
+		sim__descriptor_close(socket);
 	rota_list_remove(&socket->link);
 	rota_buffer_fini(&socket->received);
 	rota_free(socket);
@@ -68,7 +67,12 @@ void sim__receive_reset(struct rota_sim_world *world, struct sim_socket *socket)
 {
 	if (sim__is_over(socket))
 		return;
-	socket->error = socket->fin_received ? EPIPE : ECONNRESET;
+	sim__receive_error(world, socket, socket->fin_received ? EPIPE : ECONNRESET);
+}
+
+void sim__receive_error(struct rota_sim_world *world, struct sim_socket *socket, int error)
+{
+	socket->error = error;
 	socket->reset = true;
 	socket->shutdown = SIM_SHUT_BOTH;
 	sim__event(world, "reset", socket->fd, socket->error);
@@ -106,6 +110,8 @@ static void close_stream(struct rota_sim_world *world, struct sim_socket *socket
 	bool by_reset = !was_accepted || sim__unread_bytes(socket) > 0;
 	struct sim_socket *peer = socket->peer;
 
+	if (socket->end)
+		sim__wire_leave(world, socket, by_reset);
 	if (peer) {
 		peer->peer = NULL;
 		if (sim__is_local(socket))
@@ -113,7 +119,7 @@ static void close_stream(struct rota_sim_world *world, struct sim_socket *socket
 		else
 			leave_tcp_peer(world, socket, by_reset);
 	}
-	sim__socket_free(world, socket);
+	sim__socket_free(socket);
 }
 
 void sim__drop_backlog(struct rota_sim_world *world, struct sim_socket *listener)
@@ -134,7 +140,7 @@ void sim__socket_close(struct rota_sim_world *world, struct sim_socket *socket)
 		/* Off the list first, so that a call that waited for room finds it gone. */
 		rota_list_remove(&socket->link);
 		sim__drop_backlog(world, socket);
-		sim__socket_free(world, socket);
+		sim__socket_free(socket);
 	} else {
 		close_stream(world, socket, true);
 	}

@@ -12,14 +12,18 @@
 
 /* ---- transfer ---- */
 
-static size_t free_bytes(const struct rota_sim_world *world, const struct sim_socket *reader)
+/* How much `socket` may send now; one whose other end is gone, as if that end read. */
+static size_t room(const struct rota_sim_world *world, const struct sim_socket *socket)
 {
-	return world->options.socket_bytes - sim__unread_bytes(reader);
+	if (socket->end)
+		return sim__wire_room(world, socket);
+	if (socket->peer)
+		return world->options.socket_bytes - sim__unread_bytes(socket->peer);
+	return world->options.socket_bytes;
 }
 
-/* Copy `bytes` of `parts` to the reader. Returns 0, or -ENOMEM with nothing done. */
-static int deliver_bytes(struct rota_sim_world *world, struct sim_socket *reader,
-			 const struct iovec *parts, size_t bytes)
+int sim__deliver(struct rota_sim_world *world, struct sim_socket *reader, const struct iovec *parts,
+		 size_t bytes)
 {
 	struct rota_buffer *received = &reader->received;
 
@@ -52,7 +56,7 @@ static int send_error(struct sim_socket *socket)
 int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const struct iovec *parts,
 	      size_t parts_count)
 {
-	size_t bytes = 0, room;
+	size_t bytes = 0, most = room(world, socket);
 
 	if (socket->kind == SIM_LISTENER)
 		return sim__is_local(socket) ? -ENOTCONN : -EPIPE;
@@ -60,7 +64,7 @@ int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const str
 		return send_error(socket);
 	for (size_t i = 0; i < parts_count; i++)
 		bytes += parts[i].iov_len;
-	if (!socket->peer) {
+	if (!socket->peer && !socket->end) {
 		/*
 		 * TCP only: the other end closed, and answers what still comes with an RST. The
 		 * bytes are lost.
@@ -69,11 +73,12 @@ int sim__send(struct rota_sim_world *world, struct sim_socket *socket, const str
 		sim__receive_reset(world, socket);
 		return (int)bytes;
 	}
-	room = free_bytes(world, socket->peer);
-	if (!room)
+	if (!most)
 		return -EAGAIN;
-	bytes = sim__transfer_bytes(world, rota_min_size(bytes, room));
-	if (deliver_bytes(world, socket->peer, parts, bytes) < 0)
+	bytes = sim__transfer_bytes(world, rota_min_size(bytes, most));
+	if (socket->end)
+		return sim__wire_send(world, socket, parts, bytes);
+	if (sim__deliver(world, socket->peer, parts, bytes) < 0)
 		return -ENOMEM;
 	return (int)bytes;
 }
@@ -90,7 +95,9 @@ static int take_bytes(struct rota_sim_world *world, struct sim_socket *socket, c
 		rota_buffer_fini(&socket->received);
 		socket->consumed_bytes = 0;
 	}
-	if (socket->peer)
+	if (socket->end)
+		sim__wire_read(world, socket, bytes);
+	else if (socket->peer)
 		sim__wake_waiting(world, socket->peer);
 	return (int)bytes;
 }
@@ -140,7 +147,7 @@ uint32_t sim__poll_events(const struct rota_sim_world *world, const struct sim_s
 		events |= POLLIN | POLLRDHUP;
 	if (sim__unread_bytes(socket))
 		events |= POLLIN;
-	if ((socket->shutdown & SIM_SHUT_SEND) || !socket->peer || free_bytes(world, socket->peer))
+	if ((socket->shutdown & SIM_SHUT_SEND) || room(world, socket))
 		events |= POLLOUT;
 	if (socket->error)
 		events |= POLLERR;
@@ -172,7 +179,9 @@ int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int h
 			return -ENOTCONN;
 		if ((what & SIM_SHUT_SEND) && !socket->fin_sent) {
 			socket->fin_sent = true;
-			if (socket->peer)
+			if (socket->end)
+				sim__wire_fin(world, socket);
+			else if (socket->peer)
 				sim__receive_fin(world, socket->peer);
 		}
 	} else if (socket->peer) {

@@ -16,8 +16,8 @@
 
 #include "backends/sim/sim_internal.h"
 
-/* Linux's default ephemeral ports: 32768 to 60999. */
-#define PORT_FIRST 32768
+/* Of one host, so that those of all hosts have numbers of their own. */
+#define DESCRIPTORS_MAX (1u << 24)
 
 /*
  * An instance is opened with a text and a reactor only, so where it belongs is said beside: per
@@ -34,7 +34,9 @@ static bool options_make_sense(const struct rota_sim_options *options)
 	       options->buffers_count <= UINT16_MAX && options->socket_bytes &&
 	       options->socket_bytes <= INT32_MAX && options->buffer_bytes <= INT32_MAX &&
 	       options->delay_min_ns >= 0 && options->delay_min_ns <= options->delay_max_ns &&
-	       options->step_ns >= 0 && options->descriptors_max <= INT32_MAX / 2;
+	       options->latency_min_ns >= 0 && options->latency_min_ns <= options->latency_max_ns &&
+	       options->latency_max_ns <= INT64_MAX / 4 && options->host < ROTA_SIM_HOSTS_MAX &&
+	       options->step_ns >= 0 && options->descriptors_max <= DESCRIPTORS_MAX;
 }
 
 int rota_sim_world_create(const struct rota_sim_options *options, struct rota_sim_world **out)
@@ -47,15 +49,9 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 	if (!world)
 		return -ENOMEM;
 	world->options = *options;
-	world->sockets = rota_calloc(options->descriptors_max, sizeof(struct sim_socket *));
-	if (!world->sockets) {
-		rota_free(world);
-		return -ENOMEM;
-	}
 	world->now = ROTA_SIM_START_NS;
-	world->port_next = PORT_FIRST;
-	rota_list_init(&world->listeners);
-	rota_list_init(&world->names);
+	rota_list_init(&world->timers);
+	rota_list_init(&world->connections);
 	sim__streams_seed(world);
 	*out = world;
 	return 0;
@@ -68,23 +64,22 @@ void rota_sim_world_use(struct rota_sim_world *world)
 
 unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 {
-	struct rota_link *link;
 	unsigned left_open;
 
 	if (!world)
 		return 0;
 	ROTA_ASSERT(world->instances_count == 0);
 	left_open = rota_sim_world_report(world);
-	for (uint32_t i = 0; i < world->options.descriptors_max && world->sockets_open; i++)
-		if (world->sockets[i])
-			sim__socket_close(world, world->sockets[i]);
-	while ((link = rota_list_pop_front(&world->names)))
-		rota_free(ROTA_CONTAINER_OF(link, struct sim_name, link));
+	for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++)
+		if (world->hosts[i])
+			sim__host_empty(world->hosts[i]);
+	sim__wires_cut(world);
+	for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++)
+		sim__host_free(world->hosts[i]);
 	if (chosen_world == world)
 		chosen_world = NULL;
 	if (process_world == world)
 		process_world = NULL;
-	rota_free(world->sockets);
 	rota_free(world);
 	return left_open;
 }
@@ -97,8 +92,10 @@ int sim__world_for_open(const char *text, struct rota_sim_world **out,
 	int status;
 
 	rota_sim_options_init(options, 1);
-	if (world)
+	if (world) {
 		*options = world->options;
+		options->host = world->host_now;
+	}
 	status = rota_sim_options_parse(options, text, message);
 	if (status < 0) {
 		rota_log(ROTA_LOG_ERROR, "%s", message);
@@ -123,12 +120,55 @@ void sim__world_instance_closed(struct rota_sim_world *world)
 
 /* ---- clock ---- */
 
-void sim__advance_to(struct rota_sim_world *world, rota_ns time)
+void sim__timer_arm(struct rota_sim_world *world, struct sim_timer *timer, rota_ns due)
+{
+	struct rota_link *before = world->timers.prev;
+
+	sim__timer_disarm(timer);
+	timer->due = due < world->now ? world->now : due;
+	/*
+	 * Behind those due at the same time; from the end, because most are due after the others.
+	 */
+	while (before != &world->timers &&
+	       ROTA_CONTAINER_OF(before, struct sim_timer, link)->due > timer->due)
+		before = before->prev;
+	rota_list_push_front(before, &timer->link);
+}
+
+void sim__timer_disarm(struct sim_timer *timer)
+{
+	if (timer->link.next)
+		rota_list_remove(&timer->link);
+	timer->link = (struct rota_link){ 0 };
+}
+
+rota_ns sim__timers_next(const struct rota_sim_world *world)
+{
+	if (rota_list_is_empty(&world->timers))
+		return ROTA_NEVER;
+	return ROTA_CONTAINER_OF(world->timers.next, struct sim_timer, link)->due;
+}
+
+static void move_clock(struct rota_sim_world *world, rota_ns time)
 {
 	if (time <= world->now)
 		return;
 	world->now = time;
 	sim__event(world, "time", -1, time);
+}
+
+void sim__advance_to(struct rota_sim_world *world, rota_ns time)
+{
+	/* Each happens at its own time: what it arms may be due before `time` as well. */
+	while (sim__timers_next(world) <= time) {
+		struct sim_timer *timer = ROTA_CONTAINER_OF(world->timers.next, struct sim_timer,
+							    link);
+
+		move_clock(world, timer->due);
+		sim__timer_disarm(timer);
+		timer->fire(world, timer);
+	}
+	move_clock(world, time);
 }
 
 void rota_sim_advance(struct rota_sim_world *world, rota_ns duration_ns)
@@ -148,47 +188,6 @@ uint64_t rota_sim_steps(const struct rota_sim_world *world)
 	return world->steps;
 }
 
-/* ---- descriptors ---- */
-
-struct sim_socket *sim__socket_at(const struct rota_sim_world *world, int fd)
-{
-	int64_t slot = (int64_t)fd - ROTA_SIM_DESCRIPTOR_FIRST;
-
-	if (slot < 0 || slot >= world->options.descriptors_max)
-		return NULL;
-	return world->sockets[slot];
-}
-
-int sim__descriptor_open(struct rota_sim_world *world, struct sim_socket *socket)
-{
-	uint32_t slot = world->descriptor_hint;
-
-	/*
-	 * The lowest free one, as POSIX has it: whoever uses a closed descriptor soon hits somebody
-	 * else's.
-	 */
-	while (slot < world->options.descriptors_max && world->sockets[slot])
-		slot++;
-	world->descriptor_hint = slot;
-	if (slot == world->options.descriptors_max)
-		return -EMFILE;
-	world->sockets[slot] = socket;
-	world->sockets_open++;
-	socket->fd = ROTA_SIM_DESCRIPTOR_FIRST + (int)slot;
-	return socket->fd;
-}
-
-void sim__descriptor_close(struct rota_sim_world *world, struct sim_socket *socket)
-{
-	uint32_t slot = (uint32_t)(socket->fd - ROTA_SIM_DESCRIPTOR_FIRST);
-
-	world->sockets[slot] = NULL;
-	world->sockets_open--;
-	if (slot < world->descriptor_hint)
-		world->descriptor_hint = slot;
-	socket->fd = -1;
-}
-
 /* ---- report ---- */
 
 static void report_socket(const struct sim_socket *socket)
@@ -203,7 +202,7 @@ static void report_socket(const struct sim_socket *socket)
 		rota_address_format(&socket->remote, remote);
 		rota_log(ROTA_LOG_WARNING, "sim: open: %d %s to %s, %zu bytes unread%s", socket->fd,
 			 local, remote, sim__unread_bytes(socket),
-			 socket->peer ? "" : ", the other end is closed");
+			 socket->peer || socket->end ? "" : ", the other end is closed");
 	}
 	for (struct rota_link *link = socket->waiting.next; link != &socket->waiting;
 	     link = link->next) {
@@ -218,11 +217,16 @@ unsigned rota_sim_world_report(const struct rota_sim_world *world)
 {
 	unsigned reported = 0;
 
-	for (uint32_t i = 0; reported < world->sockets_open; i++) {
-		if (!world->sockets[i])
-			continue;
-		report_socket(world->sockets[i]);
-		reported++;
+	for (unsigned h = 0; h < ROTA_SIM_HOSTS_MAX; h++) {
+		const struct sim_host *host = world->hosts[h];
+
+		for (uint32_t i = 0, left = host ? host->sockets_open : 0; left; i++) {
+			if (!host->sockets[i])
+				continue;
+			report_socket(host->sockets[i]);
+			reported++;
+			left--;
+		}
 	}
 	return reported;
 }

@@ -33,9 +33,16 @@ void t_sim_close(struct t_sim *sim)
 
 struct rota_backend *t_engine(struct t_sim *sim)
 {
-	struct rota_backend_config config = { 0 };
+	return t_engine_at(sim, 0);
+}
+
+struct rota_backend *t_engine_at(struct t_sim *sim, unsigned host)
+{
+	char text[32];
+	struct rota_backend_config config = { .options = text };
 	struct rota_backend *engine = NULL;
 
+	snprintf(text, sizeof(text), "host=%u", host);
 	rota_sim_world_use(sim->world);
 	assert_int_equal(rota_backend_create(&rota_backend_sim, &config, &engine), 0);
 	rota_sim_world_use(NULL);

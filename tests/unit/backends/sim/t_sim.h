@@ -48,6 +48,8 @@ void t_sim_close(struct t_sim *sim);
 
 /* One more engine in the world. */
 struct rota_backend *t_engine(struct t_sim *sim);
+/* The same on this host. */
+struct rota_backend *t_engine_at(struct t_sim *sim, unsigned host);
 
 /* Poll once, without waiting, and tell the operations. Returns the completions. */
 unsigned t_turn(struct rota_backend *engine);
