@@ -16,17 +16,17 @@
 /* A guess: tasks that end when cancelled need some ten steps, even with a thousand of them. */
 #define TEAR_DOWN_STEPS_MAX 100000
 
-struct crew {
+struct sim_crew {
 	struct rota_reactor *const *reactors;
 	unsigned count;
 	int status; /* of the first whose engine broke */
 	struct member {
 		struct rota_reactor *reactor;
-		struct crew *crew;
+		struct sim_crew *crew;
 	} members[];
 };
 
-static void stop_all(const struct crew *crew)
+void sim__crew_stop(const struct sim_crew *crew)
 {
 	for (unsigned i = 0; i < crew->count; i++)
 		rota_reactor_stop(crew->reactors[i]);
@@ -39,14 +39,14 @@ static void stop_all(const struct crew *crew)
 static int step_reactor(void *arg)
 {
 	struct member *member = arg;
-	struct crew *crew = member->crew;
+	struct sim_crew *crew = member->crew;
 	int status = rota_reactor_run_once(member->reactor, ROTA_NEVER);
 
 	if (status >= 0)
 		return status;
 	if (crew->status == 0) {
 		crew->status = status;
-		stop_all(crew);
+		sim__crew_stop(crew);
 	}
 	return 1;
 }
@@ -59,7 +59,7 @@ static bool reactor_has_stopped(void *arg)
 }
 
 /* Open their engines, in order. Returns 0, or negative errno with those before closed again. */
-static int open_all(const struct crew *crew)
+int sim__crew_open(struct sim_crew *crew)
 {
 	for (unsigned i = 0; i < crew->count; i++) {
 		int status = rota_reactor_open(crew->reactors[i]);
@@ -73,17 +73,24 @@ static int open_all(const struct crew *crew)
 	return 0;
 }
 
-/* Only after the last has stopped: until then the others may wake it. */
-static void close_all(const struct crew *crew)
+bool sim__crew_has_stopped(const struct sim_crew *crew)
 {
 	for (unsigned i = 0; i < crew->count; i++)
 		if (!rota_reactor_has_stopped(crew->reactors[i]))
-			return;
+			return false;
+	return true;
+}
+
+/* Only after the last has stopped: until then the others may wake it. */
+void sim__crew_close(const struct sim_crew *crew)
+{
+	if (!sim__crew_has_stopped(crew))
+		return;
 	for (unsigned i = 0; i < crew->count; i++)
 		rota_reactor_close(crew->reactors[i]);
 }
 
-static void name_the_running(const struct crew *crew)
+void sim__crew_report(const struct sim_crew *crew)
 {
 	for (unsigned i = 0; i < crew->count; i++) {
 		if (rota_reactor_has_stopped(crew->reactors[i]))
@@ -99,22 +106,20 @@ static void name_the_running(const struct crew *crew)
  * and whoever owns the reactors can destroy them. A task that doesn't end even so (it shields
  * itself from cancellation, or yields for ever) leaves its reactor running, which the log says.
  */
-static void tear_down(const struct crew *crew, const struct rota_sim_actor actors[])
+static void tear_down(const struct sim_crew *crew, const struct rota_sim_actor actors[])
 {
 	struct rota_sim_world *world = rota_sim_world_of(actors[0].backend);
 	uint64_t steps_max = world->options.steps_max;
 
-	stop_all(crew);
+	sim__crew_stop(crew);
 	world->options.steps_max = world->steps + TEAR_DOWN_STEPS_MAX;
 	if (rota_sim_drive(actors, crew->count) < 0)
-		name_the_running(crew);
+		sim__crew_report(crew);
 	world->options.steps_max = steps_max;
 }
 
-static int drive_opened(struct crew *crew, struct rota_sim_actor actors[])
+void sim__crew_actors(struct sim_crew *crew, struct rota_sim_actor actors[])
 {
-	int status;
-
 	for (unsigned i = 0; i < crew->count; i++) {
 		crew->members[i] = (struct member){ crew->reactors[i], crew };
 		actors[i] = (struct rota_sim_actor){
@@ -124,27 +129,58 @@ static int drive_opened(struct crew *crew, struct rota_sim_actor actors[])
 			.backend = rota_reactor_backend(crew->reactors[i]),
 		};
 	}
-	status = rota_sim_drive(actors, crew->count);
-	if (status < 0)
-		tear_down(crew, actors);
-	close_all(crew);
-	return crew->status < 0 ? crew->status : status;
+}
+
+unsigned sim__crew_count(const struct sim_crew *crew)
+{
+	return crew->count;
+}
+
+int sim__crew_create(struct rota_reactor *const reactors[], unsigned count, struct sim_crew **out)
+{
+	struct sim_crew *crew = rota_calloc(1, sizeof(*crew) + count * sizeof(struct member));
+
+	if (!crew)
+		return -ENOMEM;
+	crew->reactors = reactors;
+	crew->count = count;
+	*out = crew;
+	return 0;
+}
+
+int sim__crew_destroy(struct sim_crew *crew, int status)
+{
+	if (crew->status < 0)
+		status = crew->status;
+	rota_free(crew);
+	return status;
+}
+
+/* Nobody else runs in this world: step these alone. */
+static int drive_alone(struct sim_crew *crew)
+{
+	struct rota_sim_actor *actors = rota_calloc(crew->count, sizeof(*actors));
+	int status = actors ? sim__crew_open(crew) : -ENOMEM;
+
+	if (status == 0) {
+		sim__crew_actors(crew, actors);
+		status = rota_sim_drive(actors, crew->count);
+		if (status < 0)
+			tear_down(crew, actors);
+		sim__crew_close(crew);
+	}
+	rota_free(actors);
+	return status;
 }
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count)
 {
-	struct rota_sim_actor *actors = rota_calloc(count, sizeof(*actors));
-	struct crew *crew = rota_calloc(1, sizeof(*crew) + count * sizeof(struct member));
-	int status = -ENOMEM;
+	struct rota_sim_world *world = sim__world_with_program();
+	struct sim_crew *crew;
+	int status = sim__crew_create(reactors, count, &crew);
 
-	if (actors && crew) {
-		crew->reactors = reactors;
-		crew->count = count;
-		status = open_all(crew);
-		if (status == 0)
-			status = drive_opened(crew, actors);
-	}
-	rota_free(crew);
-	rota_free(actors);
-	return status;
+	if (status < 0)
+		return status;
+	status = world ? sim__program_drives(world, crew) : drive_alone(crew);
+	return sim__crew_destroy(crew, status);
 }

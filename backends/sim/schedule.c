@@ -84,44 +84,48 @@ static int report_end(const struct rota_sim_world *world, const char *what, int 
 	return status;
 }
 
-/* `idle[i]`: the last step of i found nothing to do, and nobody has done anything since. */
-static int run_actors(struct rota_sim_world *world, const struct rota_sim_actor actors[],
-		      unsigned count, bool idle[])
+int sim__stage_step(struct rota_sim_world *world, const struct sim_stage *stage)
 {
 	uint64_t steps_max = world->options.steps_max;
+	int chosen = choose_actor(world, stage->actors, stage->count, stage->idle);
+	int result;
 
-	while (!all_have_stopped(actors, count)) {
-		int chosen = choose_actor(world, actors, count, idle);
-		int result;
+	if (chosen < 0) {
+		rota_ns next = next_event(world, stage->actors, stage->count);
 
-		if (chosen < 0) {
-			rota_ns next = next_event(world, actors, count);
-
-			if (next == ROTA_NEVER)
-				return report_end(world, "deadlock", -EDEADLK);
-			sim__advance_to(world, next);
-			continue;
-		}
-		if (steps_max && world->steps >= steps_max)
-			return report_end(world, "out of steps", -ETIMEDOUT);
-		world->steps++;
-		sim__event(world, "step", chosen, 0);
-		sim__instance_of(actors[chosen].backend)->deadline = ROTA_NEVER;
-		result = actors[chosen].step(actors[chosen].arg);
-		if (result < 0)
-			return result;
-		sim__advance_to(world, world->now + world->options.step_ns);
-		idle[chosen] = result == 0;
-		for (unsigned i = 0; result > 0 && i < count; i++)
-			idle[i] = false;
+		if (next == ROTA_NEVER)
+			return report_end(world, "deadlock", -EDEADLK);
+		sim__advance_to(world, next);
+		return -EAGAIN;
 	}
-	return 0;
+	if (steps_max && world->steps >= steps_max)
+		return report_end(world, "out of steps", -ETIMEDOUT);
+	world->steps++;
+	sim__event(world, "step", chosen, 0);
+	sim__instance_of(stage->actors[chosen].backend)->deadline = ROTA_NEVER;
+	result = stage->actors[chosen].step(stage->actors[chosen].arg);
+	if (result < 0)
+		return result;
+	stage->idle[chosen] = result == 0;
+	for (unsigned i = 0; result > 0 && i < stage->count; i++)
+		stage->idle[i] = false;
+	sim__advance_to(world, world->now + world->options.step_ns);
+	return chosen;
+}
+
+static int run_actors(struct rota_sim_world *world, const struct sim_stage *stage)
+{
+	int status = 0;
+
+	while ((status >= 0 || status == -EAGAIN) && !all_have_stopped(stage->actors, stage->count))
+		status = sim__stage_step(world, stage);
+	return status < 0 && status != -EAGAIN ? status : 0;
 }
 
 int rota_sim_drive(const struct rota_sim_actor actors[], unsigned count)
 {
 	struct rota_sim_world *world;
-	bool *idle;
+	struct sim_stage stage = { .actors = actors, .count = count };
 	int status;
 
 	if (!count)
@@ -130,12 +134,12 @@ int rota_sim_drive(const struct rota_sim_actor actors[], unsigned count)
 	for (unsigned i = 1; i < count; i++)
 		ROTA_ASSERT(rota_sim_world_of(actors[i].backend) == world);
 	ROTA_ASSERT(!world->is_driven);
-	idle = rota_calloc(count, sizeof(*idle));
-	if (!idle)
+	stage.idle = rota_calloc(count, sizeof(*stage.idle));
+	if (!stage.idle)
 		return -ENOMEM;
 	world->is_driven = true;
-	status = run_actors(world, actors, count, idle);
+	status = run_actors(world, &stage);
 	world->is_driven = false;
-	rota_free(idle);
+	rota_free(stage.idle);
 	return status;
 }

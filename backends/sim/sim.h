@@ -179,6 +179,32 @@ void rota_sim_heal(struct rota_sim_world *world, unsigned from, unsigned to);
  */
 bool rota_sim_reset(struct rota_sim_world *world, unsigned a, unsigned b);
 
+/* ---- programs on hosts ---- */
+
+/* A host's whole program, like a main(): makes reactors, drives them, comes back. */
+typedef int (*rota_sim_program_fn)(void *arg);
+
+/*
+ * Have fn(arg) run on `host` in rota_sim_run; from a program or a reactor of the same world, at
+ * once. It runs on a stack of its own (256 KiB), outside of reactors and tasks: it may call
+ * rota_serve, rota_run or rota_reactor_drive, one after another, and nothing else that waits. One
+ * program per host at a time (asserted); `arg` is lent until it has returned. Returns 0, -ENOMEM
+ * or -ROTA_ESTACK.
+ */
+ROTA_MUST_USE int rota_sim_host_boot(struct rota_sim_world *world, unsigned host,
+				     rota_sim_program_fn fn, void *arg);
+
+/*
+ * Run the programs of all hosts together, each reactor stepped in seeded order, until every program
+ * has returned; engines they open belong to this world and to their host. Returns 0, or -EDEADLK or
+ * -ETIMEDOUT as rota_sim_drive, after all reactors were stopped. Thread: the world's, not from
+ * inside a program (asserted).
+ */
+ROTA_MUST_USE int rota_sim_run(struct rota_sim_world *world);
+
+/* What the last program of `host` has returned; -EBUSY while it runs, -ESRCH if there was none. */
+int rota_sim_host_result(const struct rota_sim_world *world, unsigned host);
+
 /* ---- scheduling without reactors ---- */
 
 /* One of the things that drive steps: a reactor, or whatever a test puts in its place. */

@@ -178,6 +178,7 @@ struct rota_sim_world {
 	struct rota_link timers;
 	struct rota_link connections;               /* wires */
 	struct sim_host *hosts[ROTA_SIM_HOSTS_MAX]; /* NULL: nothing has run there */
+	struct sim_programs *programs;              /* while rota_sim_run; see run.c */
 	unsigned host_now; /* where engines opened now belong unless they say */
 	/* partitions: how many of them keep what `a` sends from `b` */
 	uint8_t blocked[ROTA_SIM_HOSTS_MAX][ROTA_SIM_HOSTS_MAX];
@@ -210,6 +211,8 @@ void sim__hash_bytes(struct rota_sim_world *world, const void *data, size_t byte
  */
 int sim__world_for_open(const char *text, struct rota_sim_world **out,
 			struct rota_sim_options *options);
+/* What rota_sim_world_use said last on this thread. */
+struct rota_sim_world *sim__world_used(void);
 void sim__world_instance_closed(struct rota_sim_world *world);
 void sim__advance_to(struct rota_sim_world *world, rota_ns time);
 void sim__timer_arm(struct rota_sim_world *world, struct sim_timer *timer, rota_ns due);
@@ -406,9 +409,49 @@ void sim__ops_attempt(struct sim_instance *instance);
 /* Has poll() something to do here and now? */
 bool sim__instance_has_work(const struct sim_instance *instance);
 
+/* schedule.c */
+
+/* Those among whom the next step is drawn. */
+struct sim_stage {
+	const struct rota_sim_actor *actors;
+	bool *idle; /* the last step found nothing to do, and nobody has done anything since */
+	unsigned count;
+};
+
+/*
+ * One step, or time moves. Returns who made it, -EAGAIN if nobody but time, -EDEADLK, -ETIMEDOUT
+ * (both have been reported), or what the step failed with.
+ */
+int sim__stage_step(struct rota_sim_world *world, const struct sim_stage *stage);
+
 /* drive.c */
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
+
+/* run.c */
+
+/* Reactors that one call of drive() has brought; its memory. */
+struct sim_crew;
+
+/* The crew's life, for whoever steps it: open its engines, describe its actors, close. */
+int sim__crew_create(struct rota_reactor *const reactors[], unsigned count, struct sim_crew **out);
+/* Returns 0, or negative errno with none open. */
+int sim__crew_open(struct sim_crew *crew);
+unsigned sim__crew_count(const struct sim_crew *crew);
+void sim__crew_actors(struct sim_crew *crew, struct rota_sim_actor actors[]);
+bool sim__crew_has_stopped(const struct sim_crew *crew);
+/* Ask all to stop; and close all, if all have stopped. */
+void sim__crew_stop(const struct sim_crew *crew);
+void sim__crew_close(const struct sim_crew *crew);
+/* Name those that run although they were told to stop. */
+void sim__crew_report(const struct sim_crew *crew);
+/* Free it. Returns `status`, or what broke one of the engines. */
+int sim__crew_destroy(struct sim_crew *crew, int status);
+
+/* The world whose program runs now, outside reactors; NULL: none. */
+struct rota_sim_world *sim__world_with_program(void);
+/* From inside it: have the crew stepped with all others until it has stopped. */
+int sim__program_drives(struct rota_sim_world *world, struct sim_crew *crew);
 
 static inline struct sim_instance *sim__instance_of(struct rota_backend *backend)
 {

@@ -62,6 +62,11 @@ void rota_sim_world_use(struct rota_sim_world *world)
 	chosen_world = world;
 }
 
+struct rota_sim_world *sim__world_used(void)
+{
+	return chosen_world;
+}
+
 unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 {
 	unsigned left_open;
@@ -80,6 +85,7 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 		chosen_world = NULL;
 	if (process_world == world)
 		process_world = NULL;
+	rota_free(world->programs);
 	rota_free(world);
 	return left_open;
 }

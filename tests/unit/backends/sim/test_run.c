@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whole programs on several hosts of one world: rota_serve on one, its clients on others.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rota/rota.h>
+
+#include "backends/sim/sim.h"
+#include "tests/support/t_core.h"
+
+#define PORT 7
+
+static const struct rota_backend_ops *const engines[] = { &rota_backend_sim, NULL };
+
+static struct {
+	struct rota_sim_world *world;
+	struct rota_server *server;
+	unsigned clients_left;
+	unsigned answered;
+} run;
+
+/* ---- the server's program ---- */
+
+static int64_t echo(struct rota_conn *conn, void *arg)
+{
+	struct rota_view in;
+	int64_t n;
+
+	(void)arg;
+	while ((n = rota_conn_read(conn, &in)) > 0)
+		if ((n = rota_conn_write(conn, in)) < 0)
+			break;
+	return n;
+}
+
+static void ready(struct rota_server *server, void *arg)
+{
+	(void)arg;
+	run.server = server;
+}
+
+static int serve(void *arg)
+{
+	struct rota_service service = { .name = "echo", .port = PORT, .handler = echo };
+	struct rota_server_options options;
+
+	(void)arg;
+	rota_server_options_init(&options, engines);
+	options.backend = "sim";
+	options.reactors = 2;
+	options.binds[0] = "*";
+	options.binds_count = 1;
+	options.quiet = true;
+	options.on_ready = ready;
+	return rota_serve(&service, &options);
+}
+
+/* ---- a client's ---- */
+
+static int64_t talk(void *arg)
+{
+	struct rota_address address = rota_sim_host_address(1, PORT);
+	struct rota_conn *conn;
+	struct rota_view heard;
+
+	(void)arg;
+	/* It may come up before the server does. */
+	while (rota_connect(&address, NULL, &conn) < 0)
+		T_EQUAL(rota_sleep_ms(1), 0);
+	for (int i = 0; i < 10; i++) {
+		T_EQUAL(rota_conn_write(conn, rota_view_of_string("hello")), 5);
+		T_EQUAL(rota_conn_peek(conn, 5, &heard), 5);
+		T_CHECK(memcmp(heard.data, "hello", 5) == 0);
+		rota_conn_consume(conn, 5);
+		run.answered++;
+	}
+	rota_conn_close(conn);
+	return 0;
+}
+
+static int call(void *arg)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
+
+	(void)arg;
+	for (int i = 0; i < 2; i++) /* one after another */
+		T_EQUAL(rota_run(&options, talk, NULL), 0);
+	if (--run.clients_left == 0)
+		rota_server_stop(run.server);
+	return 3;
+}
+
+static uint64_t run_seed(uint64_t seed)
+{
+	struct rota_sim_options options;
+	uint64_t hash;
+
+	rota_sim_options_rough(&options, seed);
+	options.latency_min_ns = ROTA_NS_PER_MS;
+	options.latency_max_ns = 3 * ROTA_NS_PER_MS;
+	options.loss_permille = 20;
+	options.steps_max = 1000000;
+	memset(&run, 0, sizeof(run));
+	run.clients_left = 2;
+	assert_int_equal(rota_sim_world_create(&options, &run.world), 0);
+	assert_int_equal(rota_sim_host_result(run.world, 1), -ESRCH);
+	assert_int_equal(rota_sim_host_boot(run.world, 1, serve, NULL), 0);
+	assert_int_equal(rota_sim_host_boot(run.world, 2, call, NULL), 0);
+	assert_int_equal(rota_sim_host_boot(run.world, 3, call, NULL), 0);
+	assert_int_equal(rota_sim_host_result(run.world, 1), -EBUSY);
+	assert_int_equal(rota_sim_run(run.world), 0);
+	assert_int_equal(rota_sim_host_result(run.world, 1), 0);
+	assert_int_equal(rota_sim_host_result(run.world, 2), 3);
+	assert_int_equal(run.answered, 40);
+	hash = rota_sim_trace_hash(run.world);
+	assert_int_equal(rota_sim_world_destroy(run.world), 0);
+	return hash;
+}
+
+static void test_run_server_and_clients_on_hosts_many_seeds(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= t_rounds(50); seed++)
+		assert_true(run_seed(seed) == run_seed(seed));
+}
+
+static int64_t wait_for_nobody(void *arg)
+{
+	struct rota_future future;
+
+	(void)arg;
+	rota_future_init(&future);
+	return rota_await(&future);
+}
+
+static int get_stuck(void *arg)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
+
+	(void)arg;
+	return (int)rota_run(&options, wait_for_nobody, NULL);
+}
+
+static void test_run_deadlock_is_reported_and_every_program_ends(void **state)
+{
+	struct rota_sim_options options;
+	struct rota_sim_world *world;
+
+	(void)state;
+	rota_sim_options_init(&options, 1);
+	assert_int_equal(rota_sim_world_create(&options, &world), 0);
+	assert_int_equal(rota_sim_host_boot(world, 1, get_stuck, NULL), 0);
+	assert_int_equal(rota_sim_host_boot(world, 2, get_stuck, NULL), 0);
+	t_log_keep();
+	assert_int_equal(rota_sim_run(world), -EDEADLK);
+	t_log_stop();
+	assert_int_equal(t_log_count("deadlock"), 1);
+	assert_int_equal(rota_sim_host_result(world, 1), -EDEADLK);
+	assert_int_equal(rota_sim_host_result(world, 2), -EDEADLK);
+	assert_int_equal(rota_sim_world_destroy(world), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_run_server_and_clients_on_hosts_many_seeds),
+		cmocka_unit_test(test_run_deadlock_is_reported_and_every_program_ends),
+	};
+
+	return cmocka_run_group_tests_name("sim run", tests, NULL, NULL);
+}
