@@ -129,6 +129,7 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 	generator->name = options && options->name ? options->name : site->what;
 	generator->site = site;
 	generator->home = &here;
+	generator->maker = rota__current_reactor;
 	rota_list_push_back(&here.alive, &generator->home_link);
 	*out = generator;
 	return 0;
@@ -143,6 +144,36 @@ void rota_generator_destroy(struct rota_generator *generator)
 	rota_list_remove(&generator->home_link);
 	rota__context_retire(&generator->context);
 	rota__stack_release(&here.stacks, generator);
+}
+
+static void abandon(struct rota_generator *generator)
+{
+	rota_list_remove(&generator->home_link);
+	rota__context_retire(&generator->context);
+	rota__stack_release(&here.stacks, generator);
+}
+
+void rota_generator_abandon(struct rota_generator *generator)
+{
+	ROTA_ASSERT(generator->home == &here);
+	ROTA_ASSERT(generator->state != RUNNING);
+	abandon(generator);
+}
+
+void rota__generators_abandon(const struct rota_reactor *maker)
+{
+	struct rota_link *next;
+
+	if (!here.is_ready)
+		return;
+	for (struct rota_link *link = here.alive.next; link != &here.alive; link = next) {
+		struct rota_generator *generator = ROTA_CONTAINER_OF(link, struct rota_generator,
+								     home_link);
+
+		next = link->next;
+		if (generator->maker == maker)
+			abandon(generator);
+	}
 }
 
 static void generator_main(void *arg)

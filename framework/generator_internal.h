@@ -33,6 +33,10 @@ struct rota_generator {
 	const struct rota_site *site;
 	struct generators_here *home;
 	struct rota_link home_link; /* on home->alive */
+	struct rota_reactor *maker; /* whose turn it was when it was made; NULL: nobody's */
 };
+
+/* Give back this thread's generators that were made in turns of `maker`, as they stand. */
+void rota__generators_abandon(const struct rota_reactor *maker);
 
 #endif /* ROTA_FRAMEWORK_GENERATOR_INTERNAL_H */

@@ -25,6 +25,11 @@ void rota_set_allocator(const struct rota_allocator *replacement)
 	allocator = replacement ? replacement : &libc_allocator;
 }
 
+const struct rota_allocator *rota_get_allocator(void)
+{
+	return allocator;
+}
+
 void *rota_alloc(size_t bytes)
 {
 	return allocator->allocate(bytes);

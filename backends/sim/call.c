@@ -124,7 +124,7 @@ static void call_goes_on(struct rota_sim_world *world, struct sim_timer *timer)
 
 static int start_call(struct sim_host *host, const struct rota_op *op, struct sim_socket **out)
 {
-	struct sim_call *call = rota_calloc(1, sizeof(*call));
+	struct sim_call *call = sim__calloc(1, sizeof(*call));
 	struct sim_socket *client;
 	int status;
 

@@ -19,7 +19,8 @@
 struct sim_crew {
 	struct rota_reactor *const *reactors;
 	unsigned count;
-	int status; /* of the first whose engine broke */
+	uint32_t owner; /* of what they allocate: a host, or as sim__memory_nobody */
+	int status;     /* of the first whose engine broke */
 	struct member {
 		struct rota_reactor *reactor;
 		struct sim_crew *crew;
@@ -40,8 +41,10 @@ static int step_reactor(void *arg)
 {
 	struct member *member = arg;
 	struct sim_crew *crew = member->crew;
+	uint32_t before = sim__memory_owner(crew->owner);
 	int status = rota_reactor_run_once(member->reactor, ROTA_NEVER);
 
+	sim__memory_owner(before);
 	if (status >= 0)
 		return status;
 	if (crew->status == 0) {
@@ -62,8 +65,10 @@ static bool reactor_has_stopped(void *arg)
 int sim__crew_open(struct sim_crew *crew)
 {
 	for (unsigned i = 0; i < crew->count; i++) {
+		uint32_t before = sim__memory_owner(crew->owner);
 		int status = rota_reactor_open(crew->reactors[i]);
 
+		sim__memory_owner(before);
 		if (status >= 0)
 			continue;
 		while (i--)
@@ -138,14 +143,25 @@ unsigned sim__crew_count(const struct sim_crew *crew)
 
 int sim__crew_create(struct rota_reactor *const reactors[], unsigned count, struct sim_crew **out)
 {
-	struct sim_crew *crew = rota_calloc(1, sizeof(*crew) + count * sizeof(struct member));
+	struct sim_crew *crew = sim__calloc(1, sizeof(*crew) + count * sizeof(struct member));
 
 	if (!crew)
 		return -ENOMEM;
 	crew->reactors = reactors;
 	crew->count = count;
+	crew->owner = sim__memory_nobody(); /* who calls */
+	sim__memory_owner(crew->owner);
 	*out = crew;
 	return 0;
+}
+
+void sim__crew_crash(struct sim_crew *crew)
+{
+	for (unsigned i = 0; i < crew->count; i++) {
+		sim__instance_vanish(sim__instance_of(rota_reactor_backend(crew->reactors[i])));
+		rota_reactor_abandon(crew->reactors[i]);
+	}
+	rota_free(crew);
 }
 
 int sim__crew_destroy(struct sim_crew *crew, int status)
@@ -159,7 +175,7 @@ int sim__crew_destroy(struct sim_crew *crew, int status)
 /* Nobody else runs in this world: step these alone. */
 static int drive_alone(struct sim_crew *crew)
 {
-	struct rota_sim_actor *actors = rota_calloc(crew->count, sizeof(*actors));
+	struct rota_sim_actor *actors = sim__calloc(crew->count, sizeof(*actors));
 	int status = actors ? sim__crew_open(crew) : -ENOMEM;
 
 	if (status == 0) {

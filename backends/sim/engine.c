@@ -61,10 +61,10 @@ static int take_memory(struct sim_instance *instance)
 {
 	uint32_t count = instance->buffers_count;
 
-	instance->pending = rota_calloc(SIM_PENDING_MAX, sizeof(*instance->pending));
-	instance->buffers = rota_calloc(count, instance->buffer_bytes);
-	instance->free_buffers = rota_calloc(count, sizeof(*instance->free_buffers));
-	instance->buffer_is_out = rota_calloc(count, sizeof(*instance->buffer_is_out));
+	instance->pending = sim__calloc(SIM_PENDING_MAX, sizeof(*instance->pending));
+	instance->buffers = sim__calloc(count, instance->buffer_bytes);
+	instance->free_buffers = sim__calloc(count, sizeof(*instance->free_buffers));
+	instance->buffer_is_out = sim__calloc(count, sizeof(*instance->buffer_is_out));
 	if (!instance->pending || !instance->buffers || !instance->free_buffers ||
 	    !instance->buffer_is_out) {
 		free_memory(instance);
@@ -126,6 +126,15 @@ static void sim_close(struct rota_backend *self)
 	world->instances_count--;
 	free_memory(instance);
 	sim__world_instance_closed(world);
+}
+
+void sim__instance_vanish(struct sim_instance *instance)
+{
+	struct rota_sim_world *world = instance->world;
+
+	world->instances[instance->index] = NULL;
+	world->instances_count--;
+	free_memory(instance);
 }
 
 struct rota_sim_world *rota_sim_world_of(const struct rota_backend *backend)

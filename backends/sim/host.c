@@ -24,10 +24,10 @@ int sim__host_get(struct rota_sim_world *world, unsigned index, struct sim_host 
 	struct sim_host *host = world->hosts[index];
 
 	if (!host) {
-		host = rota_calloc(1, sizeof(*host));
+		host = sim__calloc(1, sizeof(*host));
 		if (!host)
 			return -ENOMEM;
-		host->sockets = rota_calloc(world->options.descriptors_max,
+		host->sockets = sim__calloc(world->options.descriptors_max,
 					    sizeof(struct sim_socket *));
 		if (!host->sockets) {
 			rota_free(host);
@@ -50,6 +50,25 @@ void sim__host_empty(struct sim_host *host)
 	for (uint32_t i = 0; host->sockets_open; i++)
 		if (host->sockets[i])
 			sim__socket_close(host->world, host->sockets[i]);
+}
+
+static void drop(struct sim_socket *socket)
+{
+	/* The other end within this host is dropped as well. */
+	while (!rota_list_is_empty(&socket->backlog))
+		drop(ROTA_CONTAINER_OF(socket->backlog.next, struct sim_socket, link));
+	sim__socket_free(socket);
+}
+
+void sim__host_crash(struct sim_host *host)
+{
+	host->is_down = true;
+	sim__event(host->world, "crash", host->index, host->sockets_open);
+	sim__wires_forget(host);
+	sim__calls_forget(host);
+	for (uint32_t i = 0; host->sockets_open; i++)
+		if (host->sockets[i])
+			drop(host->sockets[i]);
 }
 
 void sim__host_free(struct sim_host *host)

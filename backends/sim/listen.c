@@ -70,7 +70,7 @@ static int keep_name(struct sim_host *host, const struct rota_address *address)
 
 	if (name_exists(host, address))
 		return 0;
-	name = rota_alloc(sizeof(*name));
+	name = sim__alloc(sizeof(*name));
 	if (!name)
 		return -ENOMEM;
 	name->address = *address;

@@ -19,7 +19,6 @@
 #define TEAR_DOWN_STEPS_MAX 100000
 
 struct program {
-	struct sim_programs *all;
 	unsigned host;
 	rota_sim_program_fn fn;
 	void *arg;
@@ -27,6 +26,9 @@ struct program {
 	struct sim_crew *crew;            /* being driven for it; NULL: none */
 	int drive_status;
 	int result;
+	bool is_to_crash;
+	bool is_to_restart;
+	struct sim_timer restart;
 };
 
 struct sim_programs {
@@ -41,6 +43,10 @@ struct sim_programs {
 };
 
 static _Thread_local struct rota_sim_world *world_in_program;
+
+static void restart_is_due(struct rota_sim_world *world, struct sim_timer *timer);
+static void remove_crew(struct sim_programs *all, unsigned host);
+static void look_at_all(struct sim_programs *all);
 
 struct rota_sim_world *sim__world_with_program(void)
 {
@@ -66,11 +72,20 @@ int sim__program_drives(struct rota_sim_world *world, struct sim_crew *crew)
 	return program->drive_status;
 }
 
-int rota_sim_host_boot(struct rota_sim_world *world, unsigned host, rota_sim_program_fn fn,
-		       void *arg)
+static int start_program(struct program *program)
 {
 	struct rota_generator_options options = { .name = "a host's program",
 						  .stack = ROTA_STACK_256K };
+	int status = rota_generator_create_with(run_program, program, &options,
+						&program->generator);
+
+	program->result = status < 0 ? status : -EBUSY;
+	return status;
+}
+
+int rota_sim_host_boot(struct rota_sim_world *world, unsigned host, rota_sim_program_fn fn,
+		       void *arg)
+{
 	struct program *program;
 	struct sim_host *made;
 	int status;
@@ -80,21 +95,75 @@ int rota_sim_host_boot(struct rota_sim_world *world, unsigned host, rota_sim_pro
 	if (status < 0)
 		return status;
 	if (!world->programs) {
-		world->programs = rota_calloc(1, sizeof(*world->programs));
+		world->programs = sim__calloc(1, sizeof(*world->programs));
 		if (!world->programs)
 			return -ENOMEM;
 		for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++)
-			world->programs->hosts[i].result = -ESRCH;
+			world->programs->hosts[i] = (struct program){
+				.result = -ESRCH, .restart.fire = restart_is_due
+			};
 	}
 	program = &world->programs->hosts[host];
 	ROTA_ASSERT(!program->generator); /* one program per host at a time */
-	*program = (struct program){
-		.all = world->programs, .host = host, .fn = fn, .arg = arg, .result = -EBUSY
-	};
-	status = rota_generator_create_with(run_program, program, &options, &program->generator);
-	if (status < 0)
-		program->result = status;
-	return status;
+	ROTA_ASSERT(!made->is_down);
+	program->host = host;
+	program->fn = fn;
+	program->arg = arg;
+	return start_program(program);
+}
+
+/* ---- crash and restart ---- */
+
+void rota_sim_host_crash(struct rota_sim_world *world, unsigned host, rota_ns restart)
+{
+	struct program *program;
+
+	ROTA_ASSERT(host < ROTA_SIM_HOSTS_MAX);
+	ROTA_ASSERT(world->programs);
+	program = &world->programs->hosts[host];
+	if (!program->generator || program->is_to_crash)
+		return;
+	program->is_to_crash = true;
+	if (restart != ROTA_NEVER)
+		sim__timer_arm(world, &program->restart, restart);
+}
+
+bool rota_sim_host_is_down(const struct rota_sim_world *world, unsigned host)
+{
+	ROTA_ASSERT(host < ROTA_SIM_HOSTS_MAX);
+	return world->hosts[host] && world->hosts[host]->is_down;
+}
+
+static void restart_is_due(struct rota_sim_world *world, struct sim_timer *timer)
+{
+	(void)world;
+	ROTA_CONTAINER_OF(timer, struct program, restart)->is_to_restart = true;
+}
+
+/* Between steps: nothing of it runs. What it holds goes with its stacks and its memory. */
+static void crash(struct rota_sim_world *world, struct program *program)
+{
+	struct sim_programs *all = world->programs;
+
+	program->is_to_crash = false;
+	remove_crew(all, program->host);
+	sim__host_crash(world->hosts[program->host]);
+	if (program->crew)
+		sim__crew_crash(program->crew);
+	program->crew = NULL;
+	rota_generator_abandon(program->generator);
+	program->generator = NULL;
+	program->result = -EHOSTDOWN;
+	sim__memory_free_of(program->host);
+	look_at_all(all);
+}
+
+static void restart(struct rota_sim_world *world, struct program *program)
+{
+	program->is_to_restart = false;
+	world->hosts[program->host]->is_down = false;
+	sim__event(world, "restart", program->host, 0);
+	rota_ignore(start_program(program), "it is the program's result");
 }
 
 int rota_sim_host_result(const struct rota_sim_world *world, unsigned host)
@@ -161,11 +230,14 @@ static void resume(struct rota_sim_world *world, struct program *program)
 	int more;
 
 	do {
+		uint32_t before = sim__memory_owner(program->host);
+
 		all->running = program;
 		world->host_now = program->host;
 		world_in_program = world;
 		sim__event(world, "program", program->host, 1);
 		more = rota_generator_next(program->generator, &crew);
+		sim__memory_owner(before);
 		world_in_program = NULL;
 		all->running = NULL;
 		program->crew = more > 0 ? crew : NULL;
@@ -187,6 +259,10 @@ static bool look_after(struct rota_sim_world *world)
 	for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++) {
 		struct program *program = &world->programs->hosts[i];
 
+		if (program->is_to_crash)
+			crash(world, program);
+		if (program->is_to_restart)
+			restart(world, program);
 		if (program->crew && sim__crew_has_stopped(program->crew)) {
 			remove_crew(world->programs, i);
 			sim__crew_close(program->crew);
@@ -194,7 +270,7 @@ static bool look_after(struct rota_sim_world *world)
 		}
 		if (program->generator && !program->crew)
 			resume(world, program);
-		any |= program->generator != NULL;
+		any |= program->generator || program->restart.link.next;
 	}
 	return any;
 }
@@ -231,6 +307,10 @@ static void tear_down(struct rota_sim_world *world, int status)
 		all->hosts[i].drive_status = status;
 	stop_all(all);
 	world->options.steps_max = world->steps + TEAR_DOWN_STEPS_MAX;
+	for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++) {
+		sim__timer_disarm(&all->hosts[i].restart);
+		all->hosts[i].is_to_restart = false;
+	}
 	if (step_all(world) < 0)
 		for (unsigned i = 0; i < ROTA_SIM_HOSTS_MAX; i++)
 			if (all->hosts[i].crew)
@@ -249,11 +329,20 @@ int rota_sim_run(struct rota_sim_world *world)
 		return 0;
 	rota_sim_world_use(world);
 	world->is_driven = true;
+	sim__memory_begin();
 	status = step_all(world);
 	if (status < 0)
 		tear_down(world, status);
+	sim__memory_end();
 	world->is_driven = false;
 	world->host_now = 0;
 	rota_sim_world_use(used_before);
 	return status;
+}
+
+void sim__programs_free(struct rota_sim_world *world)
+{
+	for (unsigned i = 0; world->programs && i < ROTA_SIM_HOSTS_MAX; i++)
+		rota_generator_destroy(world->programs->hosts[i].generator);
+	rota_free(world->programs);
 }

@@ -202,7 +202,23 @@ ROTA_MUST_USE int rota_sim_host_boot(struct rota_sim_world *world, unsigned host
  */
 ROTA_MUST_USE int rota_sim_run(struct rota_sim_world *world);
 
-/* What the last program of `host` has returned; -EBUSY while it runs, -ESRCH if there was none. */
+/*
+ * The power of `host` goes at the end of this step: its program and all its reactors stop where
+ * they stand and run no more, its sockets vanish without a word, and all that was taken from
+ * rota_alloc in its name is freed. At `restart` (ROTA_NEVER: never) its program is run from the
+ * start. For that a program must keep all its state in its frames and in memory from rota_alloc:
+ * static variables it has to set anew, threads and real descriptors it must not own. Nothing if no
+ * program runs there. In rota_sim_run, or before.
+ */
+void rota_sim_host_crash(struct rota_sim_world *world, unsigned host, rota_ns restart);
+
+/* Crashed, and not restarted. */
+bool rota_sim_host_is_down(const struct rota_sim_world *world, unsigned host);
+
+/*
+ * What the last program of `host` has returned; -EBUSY while it runs, -ESRCH if there was none,
+ * -EHOSTDOWN if it has crashed.
+ */
 int rota_sim_host_result(const struct rota_sim_world *world, unsigned host);
 
 /* ---- scheduling without reactors ---- */

@@ -220,12 +220,27 @@ void sim__timer_disarm(struct sim_timer *timer);
 /* When the first of them is due; ROTA_NEVER: there is none. */
 rota_ns sim__timers_next(const struct rota_sim_world *world);
 
+/* memory.c: what is taken in a host's name is noted while programs run */
+
+void sim__memory_begin(void);
+void sim__memory_end(void);
+/* In whose name from now on: a host's, or nobody's. Returns in whose before. */
+uint32_t sim__memory_owner(uint32_t who);
+uint32_t sim__memory_nobody(void);
+/* Free all that was taken in this host's name. */
+void sim__memory_free_of(uint32_t who);
+/* For the simulator itself: in nobody's. As rota_calloc and rota_alloc. */
+void *sim__calloc(size_t count, size_t item_bytes);
+void *sim__alloc(size_t bytes);
+
 /* host.c */
 
 /* The host with this number, made if it is not there yet. Returns 0 or -ENOMEM. */
 int sim__host_get(struct rota_sim_world *world, unsigned index, struct sim_host **out);
 /* Close all that is open there. */
 void sim__host_empty(struct sim_host *host);
+/* The power goes: sockets vanish without a word. Its instances have vanished, or will. */
+void sim__host_crash(struct sim_host *host);
 /* Give back an empty one; NULL is allowed. */
 void sim__host_free(struct sim_host *host);
 /* Whose `address` is, seen from `host`: another host's, or else its own. */
@@ -406,6 +421,8 @@ void sim__ops_attempt(struct sim_instance *instance);
 
 /* engine.c */
 
+/* Its host has crashed: what it holds is freed, what was lent to it is forgotten. */
+void sim__instance_vanish(struct sim_instance *instance);
 /* Has poll() something to do here and now? */
 bool sim__instance_has_work(const struct sim_instance *instance);
 
@@ -445,9 +462,13 @@ void sim__crew_stop(const struct sim_crew *crew);
 void sim__crew_close(const struct sim_crew *crew);
 /* Name those that run although they were told to stop. */
 void sim__crew_report(const struct sim_crew *crew);
+/* The power goes: they vanish as they stand, and the crew is freed. */
+void sim__crew_crash(struct sim_crew *crew);
 /* Free it. Returns `status`, or what broke one of the engines. */
 int sim__crew_destroy(struct sim_crew *crew, int status);
 
+/* The world ends; no program runs. */
+void sim__programs_free(struct rota_sim_world *world);
 /* The world whose program runs now, outside reactors; NULL: none. */
 struct rota_sim_world *sim__world_with_program(void);
 /* From inside it: have the crew stepped with all others until it has stopped. */

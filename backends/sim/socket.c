@@ -25,7 +25,7 @@ size_t sim__unread_bytes(const struct sim_socket *socket)
 
 struct sim_socket *sim__socket_create(struct sim_host *host, enum sim_socket_kind kind)
 {
-	struct sim_socket *socket = rota_calloc(1, sizeof(*socket));
+	struct sim_socket *socket = sim__calloc(1, sizeof(*socket));
 
 	if (!socket)
 		return NULL;

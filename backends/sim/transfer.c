@@ -26,10 +26,15 @@ int sim__deliver(struct rota_sim_world *world, struct sim_socket *reader, const 
 		 size_t bytes)
 {
 	struct rota_buffer *received = &reader->received;
+	uint32_t before;
+	int status;
 
 	rota_buffer_consume(received, reader->consumed_bytes);
 	reader->consumed_bytes = 0;
-	if (rota_buffer_reserve(received, bytes) < 0)
+	before = sim__memory_nobody(); /* the kernel's */
+	status = rota_buffer_reserve(received, bytes);
+	sim__memory_owner(before);
+	if (status < 0)
 		return -ENOMEM;
 	for (; bytes; parts++) {
 		size_t part = rota_min_size(parts->iov_len, bytes);

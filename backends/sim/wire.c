@@ -277,7 +277,7 @@ static void credit_arrived(struct rota_sim_world *world, struct sim_timer *timer
 
 int sim__wire_join(struct rota_sim_world *world, struct sim_socket *a, struct sim_socket *b)
 {
-	struct sim_connection *connection = rota_calloc(1, sizeof(*connection));
+	struct sim_connection *connection = sim__calloc(1, sizeof(*connection));
 	struct sim_socket *sockets[2] = { a, b };
 
 	if (!connection)
@@ -306,7 +306,7 @@ int sim__wire_send(struct rota_sim_world *world, struct sim_socket *socket,
 		   const struct iovec *parts, size_t bytes)
 {
 	struct sim_end *end = socket->end;
-	struct segment *segment = rota_alloc(sizeof(*segment) + bytes);
+	struct segment *segment = sim__alloc(sizeof(*segment) + bytes);
 
 	if (!segment)
 		return -ENOMEM;

@@ -45,7 +45,7 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 
 	if (!options_make_sense(options))
 		return -EINVAL;
-	world = rota_calloc(1, sizeof(*world));
+	world = sim__calloc(1, sizeof(*world));
 	if (!world)
 		return -ENOMEM;
 	world->options = *options;
@@ -85,7 +85,7 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 		chosen_world = NULL;
 	if (process_world == world)
 		process_world = NULL;
-	rota_free(world->programs);
+	sim__programs_free(world);
 	rota_free(world);
 	return left_open;
 }

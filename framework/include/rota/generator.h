@@ -64,6 +64,12 @@ ROTA_API ROTA_MUST_USE int rota_generator_create_at(rota_generator_fn fn, void *
 ROTA_API ROTA_SUSPENDS void rota_generator_destroy(struct rota_generator *generator);
 
 /*
+ * Give it back as it stands, as if the power had gone: nothing of it runs, what its frames hold is
+ * not released. For simulated crashes. It is not running (asserted).
+ */
+ROTA_API void rota_generator_abandon(struct rota_generator *generator);
+
+/*
  * Run it to its next yield.
  * Returns   1 and `*value`, what it yielded (borrowed until the next call, unless it says more); 0
  *           when it has ended, now or before (rota_generator_result has its result); the negative

@@ -34,6 +34,9 @@ struct rota_allocator {
  */
 ROTA_API void rota_set_allocator(const struct rota_allocator *allocator);
 
+/* The one in use. For one that stands in front of another. */
+ROTA_API const struct rota_allocator *rota_get_allocator(void);
+
 /*
  * Uninitialised memory, aligned for any type, or NULL. `bytes` is at least 1. Caller owns it:
  * rota_free.

@@ -50,6 +50,14 @@ ROTA_API ROTA_MUST_USE int rota_reactor_create(const struct rota_reactor_options
 ROTA_API void rota_reactor_destroy(struct rota_reactor *reactor);
 
 /*
+ * Let go of it as it stands, as if the power had gone: no task of it runs again, nothing is closed.
+ * Its stacks, its generators and its place in the process are given back; what it, its engine and
+ * its tasks took from rota_alloc is not, and is for a caller to free who knows of it. For simulated
+ * crashes. Thread: the reactor's, between turns (asserted).
+ */
+ROTA_API void rota_reactor_abandon(struct rota_reactor *reactor);
+
+/*
  * Open the engine on the calling thread; done by the first run_once otherwise. Engines belong to
  * the thread that opens them.
  * Returns 0 or negative errno.

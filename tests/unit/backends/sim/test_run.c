@@ -12,6 +12,7 @@
 #include <rota/rota.h>
 
 #include "backends/sim/sim.h"
+#include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
 
 #define PORT 7
@@ -166,10 +167,132 @@ static void test_run_deadlock_is_reported_and_every_program_ends(void **state)
 	assert_int_equal(rota_sim_world_destroy(world), 0);
 }
 
+/* ---- crash and restart ---- */
+
+static struct {
+	unsigned boots, unwound, reset;
+} life;
+
+static int64_t never_ends(void *arg)
+{
+	void *memory = rota_alloc(1000);
+
+	(void)arg;
+	T_CHECK(memory);
+	rota_ignore(rota_sleep_until(ROTA_NEVER), "it is not cancelled but cut off");
+	life.unwound++;
+	rota_free(memory);
+	return 0;
+}
+
+static int64_t hold(struct rota_conn *conn, void *arg)
+{
+	struct rota_scope scope;
+	struct rota_view in;
+	int64_t n;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, never_ends, NULL), 0);
+	while ((n = rota_conn_read(conn, &in)) > 0)
+		;
+	(void)arg;
+	rota_scope_cancel(&scope, "the client has gone");
+	rota_ignore(rota_scope_close(&scope), "cancelled");
+	return n;
+}
+
+static int serve_and_hold(void *arg)
+{
+	struct rota_service service = { .name = "hold", .port = PORT, .handler = hold };
+	struct rota_server_options options;
+
+	(void)arg;
+	life.boots++;
+	run.server = NULL;
+	rota_server_options_init(&options, engines);
+	options.backend = "sim";
+	options.reactors = 2;
+	options.binds[0] = "*";
+	options.binds_count = 1;
+	options.quiet = true;
+	options.on_ready = ready;
+	return rota_serve(&service, &options);
+}
+
+/* Sends into the void until the restarted host says that it knows of nothing. */
+static int64_t outlive(void *arg)
+{
+	struct rota_address address = rota_sim_host_address(1, PORT);
+	struct rota_conn *conn;
+	struct rota_view in;
+
+	(void)arg;
+	while (rota_connect(&address, NULL, &conn) < 0)
+		T_EQUAL(rota_sleep_ms(1), 0);
+	T_EQUAL(rota_conn_write(conn, rota_view_of_string("before")), 6);
+	T_EQUAL(rota_sleep_ms(20), 0);
+	rota_sim_host_crash(run.world, 1, rota_sim_now(run.world) + 5 * ROTA_NS_PER_S);
+	T_EQUAL(rota_sleep_ms(1), 0);
+	T_CHECK(rota_sim_host_is_down(run.world, 1));
+	T_EQUAL(rota_conn_write(conn, rota_view_of_string("after")), 5);
+	life.reset += rota_conn_read(conn, &in) == -ECONNRESET;
+	T_CHECK(!rota_sim_host_is_down(run.world, 1));
+	rota_conn_close(conn);
+	while (rota_connect(&address, NULL, &conn) < 0)
+		T_EQUAL(rota_sleep_ms(1), 0);
+	rota_conn_close(conn);
+	return 0;
+}
+
+static int outlive_all(void *arg)
+{
+	struct rota_reactor_options options = { .engine = &rota_backend_sim };
+
+	(void)arg;
+	T_EQUAL(rota_run(&options, outlive, NULL), 0);
+	rota_server_stop(run.server);
+	return 0;
+}
+
+static uint64_t crash_seed(uint64_t seed)
+{
+	struct rota_sim_options options;
+	uint64_t hash;
+
+	rota_sim_options_rough(&options, seed);
+	options.latency_min_ns = ROTA_NS_PER_MS;
+	options.latency_max_ns = 3 * ROTA_NS_PER_MS;
+	options.steps_max = 1000000;
+	memset(&run, 0, sizeof(run));
+	memset(&life, 0, sizeof(life));
+	assert_int_equal(rota_sim_world_create(&options, &run.world), 0);
+	assert_int_equal(rota_sim_host_boot(run.world, 1, serve_and_hold, NULL), 0);
+	assert_int_equal(rota_sim_host_boot(run.world, 2, outlive_all, NULL), 0);
+	assert_int_equal(rota_sim_run(run.world), 0);
+	assert_int_equal(rota_sim_host_result(run.world, 1), 0);
+	assert_int_equal(life.boots, 2);
+	assert_int_equal(life.reset, 1);
+	/* That of the second connection; the first one's was cut off. */
+	assert_true(life.unwound <= 1);
+	hash = rota_sim_trace_hash(run.world);
+	assert_int_equal(rota_sim_world_destroy(run.world), 0);
+	return hash;
+}
+
+static void test_run_crashed_host_runs_no_clean_up_and_keeps_nothing(void **state)
+{
+	(void)state;
+	t_alloc_install();
+	for (uint64_t seed = 1; seed <= t_rounds(50); seed++)
+		assert_true(crash_seed(seed) == crash_seed(seed));
+	t_alloc_remove();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_run_server_and_clients_on_hosts_many_seeds),
+		cmocka_unit_test(test_run_crashed_host_runs_no_clean_up_and_keeps_nothing),
 		cmocka_unit_test(test_run_deadlock_is_reported_and_every_program_ends),
 	};
 
