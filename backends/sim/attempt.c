@@ -58,8 +58,11 @@ static bool buffers_are_exhausted(struct sim_instance *instance)
 	 * Early, as if the ring were smaller; but never while no buffer is out, which no ring could
 	 * explain.
 	 */
-	return instance->free_count < instance->buffers_count &&
-	       sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
+	if (instance->free_count == instance->buffers_count)
+		return false;
+	if (world->starved[instance->host->index] && sim__chance(world, SIM_DECIDE_STARVE, 500))
+		return true;
+	return sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
 }
 
 static int receive_into_buffer(struct sim_instance *instance, struct rota_op *op,

@@ -182,6 +182,7 @@ static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsi
 		unsigned count;
 		rota_ns next;
 
+		sim__advance_to(world, world->now); /* what needs no time has come */
 		sim__ops_start(instance);
 		sim__ops_attempt(instance);
 		count = sim__ops_deliver(instance, out, out_max);

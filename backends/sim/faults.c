@@ -40,6 +40,9 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_LATENCY] = "draw-latency",
 	[SIM_DECIDE_LOSS] = "draw-loss",
 	[SIM_DECIDE_RESET] = "draw-reset",
+	[SIM_DECIDE_PLAN] = "draw-plan",
+	[SIM_DECIDE_SLOW] = "draw-slow",
+	[SIM_DECIDE_STARVE] = "draw-starve",
 };
 
 static uint64_t mix(uint64_t z)
@@ -189,11 +192,7 @@ void rota_sim_options_rough(struct rota_sim_options *options, uint64_t seed)
 	make_rough(options);
 }
 
-/*
- * Decimal digits up to `stop` or the end; moves `*text` behind them. False when there are none or
- * they don't fit.
- */
-static bool take_number(struct rota_view *text, uint64_t max, uint64_t *out)
+bool sim__take_number(struct rota_view *text, uint64_t max, uint64_t *out)
 {
 	uint64_t number = 0;
 	size_t digits = 0;
@@ -214,7 +213,7 @@ static bool take_number(struct rota_view *text, uint64_t max, uint64_t *out)
 
 static bool parse_number(struct rota_view text, uint64_t max, uint64_t *out)
 {
-	return take_number(&text, max, out) && text.bytes == 0;
+	return sim__take_number(&text, max, out) && text.bytes == 0;
 }
 
 /* Two numbers with `between` between them, as in "16x512" and "0..1000". */
@@ -222,7 +221,7 @@ static bool parse_pair(struct rota_view text, const char *between, uint64_t max,
 {
 	size_t between_bytes = strlen(between);
 
-	if (!take_number(&text, max, &out[0]) || text.bytes < between_bytes ||
+	if (!sim__take_number(&text, max, &out[0]) || text.bytes < between_bytes ||
 	    memcmp(text.data, between, between_bytes))
 		return false;
 	text = rota_view_of(text.data + between_bytes, text.bytes - between_bytes);

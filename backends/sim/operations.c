@@ -12,6 +12,9 @@
 
 #include "backends/sim/sim_internal.h"
 
+/* How much longer the completions of a slow host are held back. */
+#define SLOW_NS_MAX (20 * ROTA_NS_PER_MS)
+
 static const char *const op_names[ROTA_OP_COUNT] = {
 	[ROTA_OP_ACCEPT] = "accept",   [ROTA_OP_RECEIVE] = "receive",
 	[ROTA_OP_SEND] = "send",       [ROTA_OP_SEND_MESSAGE] = "send-message",
@@ -123,6 +126,8 @@ void sim__op_complete(struct sim_instance *instance, const struct rota_completio
 		      (rota_ns)sim__draw(world, SIM_DECIDE_DELAY, (uint64_t)spread + 1);
 	struct rota_op *op = completion->op;
 
+	if (world->slowed[instance->host->index])
+		due += (rota_ns)sim__draw(world, SIM_DECIDE_SLOW, SLOW_NS_MAX);
 	for (size_t i = 0; i < instance->pending_count; i++)
 		if (instance->pending[i].completion.op == op && instance->pending[i].due > due)
 			due = instance->pending[i].due;

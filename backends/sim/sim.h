@@ -179,6 +179,52 @@ void rota_sim_heal(struct rota_sim_world *world, unsigned from, unsigned to);
  */
 bool rota_sim_reset(struct rota_sim_world *world, unsigned a, unsigned b);
 
+/* ---- the fault plan ---- */
+
+enum rota_sim_fault_kind {
+	ROTA_SIM_PARTITION, /* nothing passes from `a` to `b`, nor back unless it is one way */
+	ROTA_SIM_RESET,     /* rota_sim_reset of `a` and `b` */
+	ROTA_SIM_CRASH,     /* rota_sim_host_crash of `a`; `until` is its restart */
+	ROTA_SIM_CLOCK,     /* the wall clock of `a` jumps by `amount_ns` */
+	ROTA_SIM_SLOW,      /* completions on `a` are held back for up to 20 ms more */
+	ROTA_SIM_STARVE,    /* on `a`, receiving finds no buffer in half of all cases */
+	ROTA_SIM_FAULT_COUNT
+};
+
+struct rota_sim_fault {
+	enum rota_sim_fault_kind kind;
+	unsigned a, b; /* hosts */
+	bool is_one_way;
+	rota_ns at;
+	rota_ns until; /* ROTA_NEVER: for good */
+	int64_t amount_ns;
+};
+
+/* Plan one. Returns 0, -EINVAL (no such host, or it ends before it begins) or -ENOMEM. */
+ROTA_MUST_USE int rota_sim_plan_add(struct rota_sim_world *world,
+				    const struct rota_sim_fault *fault);
+
+/*
+ * Plan what `text` says, such as "partition:1-2@1s..1500ms;reset:1-2@2s;crash:1@2s..3s": KIND:HOST,
+ * -HOST or >HOST (one way) for those of two, @BEGIN, ..END unless it is for good; a clock's jump is
+ * "clock:1@2s+30s" or "-30s". Times are ns, us, ms, s from the world's start. Returns 0, -ENOMEM,
+ * or -EINVAL at what is wrong, with what stands before it planned.
+ */
+ROTA_MUST_USE int rota_sim_plan_parse(struct rota_sim_world *world, const char *text);
+
+/* How much is to happen. */
+struct rota_sim_chaos {
+	unsigned host_first, host_last;            /* to whom */
+	unsigned crash_host;                       /* but crashes to this one */
+	rota_ns span_ns;                           /* from now on; > 0 */
+	rota_ns longest_ns;                        /* what lasts, lasts 1 ns to this; > 0 */
+	unsigned counts_max[ROTA_SIM_FAULT_COUNT]; /* of each kind, drawn up to this */
+};
+
+/* Draw a plan from the world's seed. Returns 0 or -ENOMEM. */
+ROTA_MUST_USE int rota_sim_plan_draw(struct rota_sim_world *world,
+				     const struct rota_sim_chaos *chaos);
+
 /* ---- programs on hosts ---- */
 
 /* A host's whole program, like a main(): makes reactors, drives them, comes back. */

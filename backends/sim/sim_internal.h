@@ -47,6 +47,9 @@ enum sim_decision {
 	SIM_DECIDE_LATENCY,
 	SIM_DECIDE_LOSS,
 	SIM_DECIDE_RESET,
+	SIM_DECIDE_PLAN,
+	SIM_DECIDE_SLOW,
+	SIM_DECIDE_STARVE,
 	SIM_DECISION_COUNT
 };
 
@@ -178,8 +181,11 @@ struct rota_sim_world {
 	struct rota_link timers;
 	struct rota_link connections;               /* wires */
 	struct sim_host *hosts[ROTA_SIM_HOSTS_MAX]; /* NULL: nothing has run there */
-	struct sim_programs *programs;              /* while rota_sim_run; see run.c */
-	unsigned host_now; /* where engines opened now belong unless they say */
+	struct rota_link plan;
+	/* how many entries of the plan slow a host down, or starve it */
+	uint8_t slowed[ROTA_SIM_HOSTS_MAX], starved[ROTA_SIM_HOSTS_MAX];
+	struct sim_programs *programs; /* while rota_sim_run; see run.c */
+	unsigned host_now;             /* where engines opened now belong unless they say */
 	/* partitions: how many of them keep what `a` sends from `b` */
 	uint8_t blocked[ROTA_SIM_HOSTS_MAX][ROTA_SIM_HOSTS_MAX];
 	struct sim_instance *instances[SIM_INSTANCES_MAX];
@@ -195,6 +201,11 @@ uint64_t sim__draw(struct rota_sim_world *world, enum sim_decision what, uint64_
 bool sim__chance(struct rota_sim_world *world, enum sim_decision what, uint32_t permille);
 /* 1..bytes: how much a transfer that could move `bytes` >= 1 moves. */
 size_t sim__transfer_bytes(struct rota_sim_world *world, size_t bytes);
+/*
+ * Decimal digits up to what is none; moves `*text` behind them. False when there are none or they
+ * make more than `max`.
+ */
+bool sim__take_number(struct rota_view *text, uint64_t max, uint64_t *out);
 void sim__random_bytes(struct rota_sim_world *world, void *out, size_t bytes);
 /*
  * Into the hash and the trace: what happened, to which instance or descriptor, with what outcome.
@@ -444,6 +455,11 @@ int sim__stage_step(struct rota_sim_world *world, const struct sim_stage *stage)
 /* drive.c */
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
+
+/* plan.c */
+
+/* The world ends. */
+void sim__plan_free(struct rota_sim_world *world);
 
 /* run.c */
 

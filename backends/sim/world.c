@@ -52,6 +52,7 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 	world->now = ROTA_SIM_START_NS;
 	rota_list_init(&world->timers);
 	rota_list_init(&world->connections);
+	rota_list_init(&world->plan);
 	sim__streams_seed(world);
 	*out = world;
 	return 0;
@@ -85,6 +86,7 @@ unsigned rota_sim_world_destroy(struct rota_sim_world *world)
 		chosen_world = NULL;
 	if (process_world == world)
 		process_world = NULL;
+	sim__plan_free(world);
 	sim__programs_free(world);
 	rota_free(world);
 	return left_open;
