@@ -17,6 +17,7 @@
 #include <rota/generator.h>
 
 #include "framework/generator_internal.h"
+#include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
 /* A thread's. */
@@ -113,8 +114,10 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 
 	if (status < 0)
 		return status;
+	rota__alloc_is_shared = true; /* a slab of stacks outlives whoever takes the first */
 	generator = rota__stack_acquire(&here.stacks, class, sizeof(*generator), &stack_low,
 					&stack_bytes);
+	rota__alloc_is_shared = false;
 	if (!generator)
 		return -ROTA_ESTACK;
 	status = rota__context_make(&generator->context, stack_low, stack_bytes, generator_main,

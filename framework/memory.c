@@ -25,6 +25,13 @@ void rota_set_allocator(const struct rota_allocator *replacement)
 	allocator = replacement ? replacement : &libc_allocator;
 }
 
+__thread bool rota__alloc_is_shared __attribute__((tls_model("initial-exec")));
+
+bool rota_alloc_is_shared(void)
+{
+	return rota__alloc_is_shared;
+}
+
 const struct rota_allocator *rota_get_allocator(void)
 {
 	return allocator;

@@ -16,4 +16,7 @@ ROTA_MUST_USE void *rota__calloc_isolated(size_t bytes);
 /* Give back what rota__calloc_isolated returned. */
 void rota__free_isolated(void *memory);
 
+/* What rota_alloc_is_shared says. */
+extern __thread bool rota__alloc_is_shared __attribute__((tls_model("initial-exec")));
+
 #endif /* ROTA_MEMORY_INTERNAL_H */

@@ -63,6 +63,7 @@ static void drop(struct sim_socket *socket)
 void sim__host_crash(struct sim_host *host)
 {
 	host->is_down = true;
+	host->crashed_at = host->world->now;
 	sim__event(host->world, "crash", host->index, host->sockets_open);
 	sim__wires_forget(host);
 	sim__calls_forget(host);

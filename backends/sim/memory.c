@@ -103,13 +103,14 @@ static void strike(struct block *block)
 
 static void *take(size_t bytes)
 {
+	uint32_t whose = rota_alloc_is_shared() ? NOBODY : owner;
 	void *memory;
 
-	if (owner != NOBODY && !make_room())
+	if (whose != NOBODY && !make_room())
 		return NULL;
 	memory = account.behind->allocate(bytes);
-	if (memory && owner != NOBODY)
-		put(memory, owner);
+	if (memory && whose != NOBODY)
+		put(memory, whose);
 	return memory;
 }
 

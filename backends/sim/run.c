@@ -134,6 +134,12 @@ bool rota_sim_host_is_down(const struct rota_sim_world *world, unsigned host)
 	return world->hosts[host] && world->hosts[host]->is_down;
 }
 
+rota_ns rota_sim_host_crashed_at(const struct rota_sim_world *world, unsigned host)
+{
+	ROTA_ASSERT(host < ROTA_SIM_HOSTS_MAX);
+	return world->hosts[host] ? world->hosts[host]->crashed_at : 0;
+}
+
 static void restart_is_due(struct rota_sim_world *world, struct sim_timer *timer)
 {
 	(void)world;

@@ -261,6 +261,9 @@ void rota_sim_host_crash(struct rota_sim_world *world, unsigned host, rota_ns re
 /* Crashed, and not restarted. */
 bool rota_sim_host_is_down(const struct rota_sim_world *world, unsigned host);
 
+/* When it crashed last; 0: never. */
+rota_ns rota_sim_host_crashed_at(const struct rota_sim_world *world, unsigned host);
+
 /*
  * What the last program of `host` has returned; -EBUSY while it runs, -ESRCH if there was none,
  * -EHOSTDOWN if it has crashed.

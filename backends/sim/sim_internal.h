@@ -159,6 +159,7 @@ struct sim_host {
 	struct rota_sim_world *world;
 	unsigned index;
 	bool is_down;        /* crashed and not yet restarted */
+	rota_ns crashed_at;  /* last; 0: never */
 	int64_t wall_off_ns; /* its wall clock is wrong by this */
 	uint16_t port_next;
 	struct rota_link listeners;

@@ -38,6 +38,12 @@ ROTA_API void rota_set_allocator(const struct rota_allocator *allocator);
 ROTA_API const struct rota_allocator *rota_get_allocator(void);
 
 /*
+ * True while what is being allocated is the thread's and not of whatever runs on it now, such as
+ * the stacks of generators. For allocators that note whose memory is whose.
+ */
+ROTA_API bool rota_alloc_is_shared(void);
+
+/*
  * Uninitialised memory, aligned for any type, or NULL. `bytes` is at least 1. Caller owns it:
  * rota_free.
  */
