@@ -181,6 +181,20 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 		end_cancelled(instance, op);
 }
 
+/* Closing cannot fail in a way that anybody may rely on. */
+static bool is_to_fail(struct rota_sim_world *world, const struct rota_op *op)
+{
+	return op->kind != ROTA_OP_CLOSE && ++world->attempts == world->options.fail_attempt;
+}
+
+static void fail(struct sim_instance *instance, struct rota_op *op)
+{
+	sim__event(instance->world, "fail", op->generation_, op->kind);
+	if (op->kind == ROTA_OP_CONNECT)
+		sim__connect_abandon(instance->host, op);
+	sim__op_end(instance, op, -ENOMEM);
+}
+
 static bool is_send(const struct rota_op *op)
 {
 	return op->kind == ROTA_OP_SEND || op->kind == ROTA_OP_SEND_MESSAGE;
@@ -222,6 +236,8 @@ void sim__ops_attempt(struct sim_instance *instance)
 
 		if (op->flags_ & SIM_OP_CANCELLED)
 			attempt_cancelled(instance, op);
+		else if (is_to_fail(instance->world, op))
+			fail(instance, op);
 		else
 			attempt(instance, op);
 	}

@@ -290,6 +290,8 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 
 	if (rota_view_equals(key, rota_view_of_string("seed")))
 		return parse_number(value, UINT64_MAX, &options->seed);
+	if (rota_view_equals(key, rota_view_of_string("fail-attempt")))
+		return parse_number(value, UINT64_MAX, &options->fail_attempt);
 	if (rota_view_equals(key, rota_view_of_string("steps-max")))
 		return parse_number(value, UINT64_MAX, &options->steps_max);
 	if (rota_view_equals(key, rota_view_of_string("rough")) && !value.bytes) {

@@ -75,6 +75,11 @@ struct rota_sim_options {
 	uint32_t buffer_bytes;
 	/* Bytes a socket holds for its reader before its writer must wait, 1 or more. */
 	uint32_t socket_bytes;
+	/*
+	 * The attempt with this number fails with -ENOMEM and does nothing, as Linux may; closing
+	 * is not counted. 0: none. For sweeps: 1, 2, … until rota_sim_attempts is less.
+	 */
+	uint64_t fail_attempt;
 	/* The host that an engine opened now belongs to, below ROTA_SIM_HOSTS_MAX. */
 	uint32_t host;
 	/* What goes from one host to another is under way for so long, drawn for each piece. */
@@ -148,6 +153,9 @@ void rota_sim_advance(struct rota_sim_world *world, rota_ns duration_ns);
 
 /* Steps that drive has made in this world. */
 uint64_t rota_sim_steps(const struct rota_sim_world *world);
+
+/* Operations attempted so far, but closes; see fail_attempt. */
+uint64_t rota_sim_attempts(const struct rota_sim_world *world);
 
 /*
  * The hash of everything that happened so far: decisions, events, bytes, times. Never of pointers

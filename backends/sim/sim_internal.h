@@ -176,6 +176,7 @@ struct rota_sim_world {
 	uint64_t hash;
 	uint64_t streams[SIM_DECISION_COUNT];
 	uint64_t steps;
+	uint64_t attempts;
 	uint32_t op_serial;
 	bool is_driven;      /* poll() leaves the clock alone */
 	bool is_process_own; /* destroyed with its last instance */

@@ -191,6 +191,11 @@ rota_ns rota_sim_now(const struct rota_sim_world *world)
 	return world->now;
 }
 
+uint64_t rota_sim_attempts(const struct rota_sim_world *world)
+{
+	return world->attempts;
+}
+
 uint64_t rota_sim_steps(const struct rota_sim_world *world)
 {
 	return world->steps;
