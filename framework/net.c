@@ -526,15 +526,6 @@ void rota__net_drain(struct rota_reactor *reactor)
 	}
 }
 
-/* ---- foreign descriptors ---- */
-
-int rota_poll_fd(int fd, unsigned events)
-{
-	struct io io = { .op = { .kind = ROTA_OP_POLL, .fd = fd, .events = events } };
-
-	return (int)rota__io_await(&io);
-}
-
 /* ---- looking ---- */
 
 int rota_conn_address(const struct rota_conn *conn, bool peer, struct rota_address *out)

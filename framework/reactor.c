@@ -432,6 +432,10 @@ static void assert_nothing_is_left(const struct rota_reactor *reactor)
 			 task->name, task->site->file, task->site->line);
 	}
 	ROTA_ASSERT(rota__reactor_is_empty(reactor));
+	if (reactor->processes_open)
+		rota_log(ROTA_LOG_ERROR, "reactor %u: %u child process(es) have not been closed",
+			 reactor->index, reactor->processes_open);
+	ROTA_ASSERT(reactor->processes_open == 0);
 }
 
 /* ---- running and stopping ---- */

@@ -61,6 +61,7 @@ struct rota_reactor {
 	struct net *net;    /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;
+	uint32_t processes_open; /* children of rota_process_open that have not been closed */
 	uint64_t next_task_id;
 	struct rota_reactor_stats stats;
 	struct rota_timer_wheel wheel;

@@ -218,6 +218,20 @@ ROTA_API struct rota_session *rota_conn_session(struct rota_conn *conn);
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int rota_poll_fd(int fd, unsigned events);
 
+/*
+ * Read at least one byte of at most `bytes` into `data` from a non-blocking descriptor: a pipe, a
+ * terminal. Returns the bytes read, 0 at the end, -ECANCELED / -ETIMEDOUT with nothing read, or
+ * negative errno. Suspends if there is nothing to read.
+ */
+ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_read_fd(int fd, void *data, size_t bytes);
+
+/*
+ * Write all of it to a non-blocking descriptor. Never raises SIGPIPE. Returns `bytes`; fewer when
+ * it failed or was cancelled in the middle, which the next call says again; or, with nothing
+ * written, -ECANCELED / -ETIMEDOUT, -EPIPE or another negative errno. Suspends if there is no room.
+ */
+ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_write_fd(int fd, const void *data, size_t bytes);
+
 /* ---- looking ---- */
 
 struct rota_net_stats {

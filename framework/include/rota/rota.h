@@ -26,6 +26,7 @@
 #include <rota/pace.h>
 #include <rota/protocol.h>
 #include <rota/net.h>
+#include <rota/process.h>
 #include <rota/signal.h>
 #include <rota/server.h>
 
