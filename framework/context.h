@@ -101,6 +101,22 @@ ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 #define ROTA_CONTEXT_INLINE_ static inline __attribute__((always_inline))
 
 /*
+ * For a function that switches and returns to who did not call it last: it leaves by an indirect
+ * jump (context_entry.S), which the processor predicts, and not by a return, which it predicts
+ * wrong. The returns after it are predicted wrong then, so this is for those that are called from a
+ * loop; docs/design/0009-generators.md has the numbers. Not with shadow stacks, which want returns.
+ */
+#if defined(__x86_64__) && !defined(__CET__) && !defined(ROTA_CONTEXT_UCONTEXT) &&                 \
+	defined(__has_attribute)
+#if __has_attribute(function_return)
+#define ROTA_CONTEXT_LEAVES_BY_JUMP_ __attribute__((function_return("thunk-extern")))
+#endif
+#endif
+#if !defined(ROTA_CONTEXT_LEAVES_BY_JUMP_)
+#define ROTA_CONTEXT_LEAVES_BY_JUMP_
+#endif
+
+/*
  * Each defines rota__context_jump_, rota__context_jump_for_good_, rota__context_signal_sp, and how
  * large a guard must be so that no frame steps over it: ROTA_CONTEXT_GUARD_BYTES.
  */

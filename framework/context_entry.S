@@ -33,6 +33,20 @@ rota__context_entry:
 	.cfi_endproc
 	.size rota__context_entry, .-rota__context_entry
 
+	/* The name is the compilers': where functions that leave by a jump go instead of `ret`. */
+	.weak __x86_return_thunk
+	.hidden __x86_return_thunk
+	.type __x86_return_thunk, @function
+	.p2align 4
+__x86_return_thunk:
+	.cfi_startproc
+	popq %rcx
+	.cfi_def_cfa_offset 0
+	.cfi_register rip, rcx
+	jmp *%rcx
+	.cfi_endproc
+	.size __x86_return_thunk, .-__x86_return_thunk
+
 #elif defined(__aarch64__)
 
 	.text

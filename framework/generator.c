@@ -174,8 +174,8 @@ ROTA_CONTEXT_INLINE_ struct rota_context *current_context(struct rota_task *task
 }
 
 /*
- * Switch to `generator` until it yields or ends. Inline, down to the functions a program calls: as
- * for tasks, there should be one return after a switch and no more.
+ * Switch to `generator` until it yields or ends. Inline, down to the functions a program calls,
+ * which leave by a jump: a return after a switch is mispredicted.
  */
 ROTA_CONTEXT_INLINE_ void run(struct rota_generator *generator)
 {
@@ -235,7 +235,7 @@ ROTA_CONTEXT_INLINE_ int drive(struct rota_generator *generator, void *sent, int
 	}
 }
 
-int rota_generator_next(struct rota_generator *generator, void **value)
+ROTA_CONTEXT_LEAVES_BY_JUMP_ int rota_generator_next(struct rota_generator *generator, void **value)
 {
 	ROTA_ASSERT(!generator->outer); /* another yields in its place */
 	if (generator->state == ENDED)
@@ -243,7 +243,8 @@ int rota_generator_next(struct rota_generator *generator, void **value)
 	return drive(generator, NULL, 0, value);
 }
 
-int rota_generator_send(struct rota_generator *generator, void *sent, void **value)
+ROTA_CONTEXT_LEAVES_BY_JUMP_ int rota_generator_send(struct rota_generator *generator, void *sent,
+						     void **value)
 {
 	ROTA_ASSERT(!generator->outer);
 	if (generator->state == ENDED)
@@ -292,7 +293,8 @@ int64_t rota_generator_close(struct rota_generator *generator)
 
 /* ---- from inside ---- */
 
-int rota_generator_yield(struct rota_generator *self, void *value, void **sent)
+ROTA_CONTEXT_LEAVES_BY_JUMP_ int rota_generator_yield(struct rota_generator *self, void *value,
+						      void **sent)
 {
 	struct rota_task *task = current_task();
 

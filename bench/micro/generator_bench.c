@@ -32,6 +32,46 @@ static int64_t delegate(struct rota_generator *self, void *arg)
 	return result;
 }
 
+/* `around` functions between the loop and the next. */
+static ROTA_NOINLINE int next_within(struct rota_generator *generator, int around)
+{
+	void *value;
+	int status = around ? next_within(generator, around - 1)
+			    : rota_generator_next(generator, &value);
+
+	__asm__ volatile("" : "+r"(status)); /* no tail call */
+	return status;
+}
+
+static void drive_within(struct bench_run *run, int around)
+{
+	struct rota_generator *generator;
+
+	if (rota_generator_create(yield_on, NULL, &generator) < 0) {
+		bench_skip(run, "no memory");
+		generator = NULL;
+	}
+	while (bench_next(run, BATCH) && generator)
+		for (int i = 0; i < BATCH; i++)
+			rota_ignore(next_within(generator, around - 1), "1");
+	rota_generator_destroy(generator);
+}
+
+static void next_within_one(struct bench_run *run)
+{
+	drive_within(run, 1);
+}
+
+static void next_within_two(struct bench_run *run)
+{
+	drive_within(run, 2);
+}
+
+static void next_within_four(struct bench_run *run)
+{
+	drive_within(run, 4);
+}
+
 static void drive(struct bench_run *run, rota_generator_fn fn, void *arg)
 {
 	struct rota_generator *generator;
@@ -74,6 +114,9 @@ static void create_and_destroy(struct bench_run *run)
 const struct bench bench_list[] = {
 	{ "generator/next", next },
 	{ "generator/next through 10 delegates", next_delegated },
+	{ "generator/next, a function around", next_within_one },
+	{ "generator/next, two around", next_within_two },
+	{ "generator/next, four around", next_within_four },
 	{ "generator/create, one next, destroy", create_and_destroy },
 	{ NULL, NULL },
 };
