@@ -129,7 +129,7 @@ const char *rota_reason_format(const struct rota_cancel_reason *reason,
 			       char text[ROTA_REASON_TEXT_BYTES])
 {
 	static const char because[] = ", because ", cut[] = ", because \u2026";
-	size_t used;
+	size_t used, link_bytes;
 
 	format_link(reason, text, ROTA_REASON_TEXT_BYTES);
 	while ((reason = rota_reason_cause(reason))) {
@@ -137,14 +137,15 @@ const char *rota_reason_format(const struct rota_cancel_reason *reason,
 
 		used = strlen(text);
 		format_link(reason, link, sizeof(link));
+		link_bytes = strlen(link);
 		/* Room for what would have to stand here if there is none for the next. */
-		if (used + strlen(because) + strlen(link) + sizeof(cut) > ROTA_REASON_TEXT_BYTES) {
+		if (used + strlen(because) + link_bytes + sizeof(cut) > ROTA_REASON_TEXT_BYTES) {
 			if (used + sizeof(cut) <= ROTA_REASON_TEXT_BYTES)
 				memcpy(text + used, cut, sizeof(cut));
 			break;
 		}
-		memcpy(text + used, because, sizeof(because));
-		strcat(text + used, link);
+		memcpy(text + used, because, strlen(because));
+		memcpy(text + used + strlen(because), link, link_bytes + 1);
 	}
 	return text;
 }
