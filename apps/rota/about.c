@@ -128,8 +128,9 @@ void about_cancel(struct target *target, const struct seen_task *task, struct te
 	const struct layout *layout = &target->layout;
 	uint64_t scope = task->is_cancelled ? cancelled_scope(target, task->scope) : 0;
 	uint64_t reason = scope + layout->scope_reason;
-	char why[TARGET_TEXT_BYTES];
+	char why[TARGET_TEXT_BYTES], name[TARGET_TEXT_BYTES];
 	struct site site;
+	uint64_t by;
 
 	if (!scope)
 		return;
@@ -137,6 +138,10 @@ void about_cancel(struct target *target, const struct seen_task *task, struct te
 	text_add(text, "%s", why);
 	if (about_site(target, target_u64(target, reason, layout->reason_site), &site))
 		text_add(text, " (%s, %s:%d)", site.what, site.file, site.line);
+	by = target_u64(target, reason, layout->reason_task_id);
+	if (by && layout->reason_task_name != LAYOUT_ABSENT &&
+	    target_text(target, reason + layout->reason_task_name, name, sizeof(name)))
+		text_add(text, ", task %llu \"%s\"", (unsigned long long)by, name);
 	if (target_u32(target, reason, layout->reason_kind) ==
 	    (uint32_t)layout->cancel_sibling_failed)
 		text_add(text, " with %lld",

@@ -4,7 +4,7 @@
  * any more. Without an argument: two tasks that hold a mutex each and want the other's, one on each
  * side of a call between two reactors, and tasks that wait for one thing of every kind. "spin": a
  * task that never comes back; "block": one that waits in the kernel; "bustle": tasks that come and
- * go; "crowd": a hundred thousand tasks.
+ * go; "cancel": one that is cancelled and does not go; "crowd": a hundred thousand tasks.
  */
 #include <errno.h>
 #include <string.h>
@@ -210,6 +210,30 @@ static int64_t crowd(void *arg)
 	return rota_scope_close(&scope);
 }
 
+/* Cancelled, and not to be moved. */
+static int64_t stubborn(void *arg)
+{
+	struct rota_scope shield;
+
+	(void)arg;
+	rota_shield(&shield, ROTA_NEVER);
+	rota_ignore(rota_sleep_ms(3600 * 1000), "that is what it is for");
+	return rota_scope_close(&shield);
+}
+
+static int64_t cancel(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn(&scope, stubborn, NULL);
+	rota_ignore(rota_yield(), "it is where it cannot be reached now");
+	rota_scope_cancel(&scope, "no longer wanted");
+	say();
+	return rota_scope_close(&scope);
+}
+
 static int64_t come_and_go(void *arg)
 {
 	struct rota_scope scope;
@@ -234,11 +258,8 @@ static int64_t bustle(void *arg)
 static const struct {
 	const char *name;
 	rota_task_fn fn;
-} ways[] = { { "all", main_task },
-	     { "spin", spin },
-	     { "block", block },
-	     { "crowd", crowd },
-	     { "bustle", bustle } };
+} ways[] = { { "all", main_task }, { "spin", spin },     { "block", block },
+	     { "crowd", crowd },   { "bustle", bustle }, { "cancel", cancel } };
 
 static rota_task_fn way = main_task;
 static const struct rota_spawn_options way_options = { .name = "way" };

@@ -218,6 +218,15 @@ class Ways(unittest.TestCase):
                 status, out, complaints = rota(*command, program.pid)
                 self.assertEqual((status, complaints), (LOOKED, ""), out)
 
+    def test_cancelled_task_says_why_and_by_whom(self):
+        with Program("cancel") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        self.assertRegex(out, r'task 1 "way" [^\n]* scope, [^\n]*; cancelled: no longer wanted '
+                              r'\([^\n]*' + re.escape(line_of('"no longer wanted"'))
+                              + r'\), task 1 "way"')
+        self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn ')
+
     def test_crowd_is_grouped_and_complete(self):
         if "tsan" in BUILT:
             self.skipTest("the thread sanitizer has no room for so many tasks")
