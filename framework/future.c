@@ -12,7 +12,7 @@
 
 static void attach(struct wait_set *set, struct rota_wait_ *wait, struct rota_future *future);
 static void detach(struct rota_wait_ *wait);
-static void sleep_until_ready(struct wait_set *set);
+static void sleep_until_ready(struct wait_set *set, const struct rota_future *missing);
 static void settle(struct rota_future *const futures[], unsigned count);
 
 /* ---- completing ---- */
@@ -53,7 +53,7 @@ int64_t rota_await(struct rota_future *future)
 		if (ROTA_UNLIKELY(future == task->result))
 			return -EDEADLK;
 		attach(&set, &wait, future);
-		sleep_until_ready(&set);
+		sleep_until_ready(&set, future);
 	}
 	/*
 	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
@@ -78,7 +78,7 @@ void rota__await_exempt(struct rota_future *future)
 					.is_exempt = true };
 
 		attach(&set, &wait, future);
-		sleep_until_ready(&set);
+		sleep_until_ready(&set, future);
 	}
 }
 
@@ -89,13 +89,16 @@ static void wait_for(struct rota_future *const futures[], unsigned count, unsign
 	struct wait_set set = {
 		.task = rota__task(), .waits = waits, .count = count, .needed = needed
 	};
+	const struct rota_future *missing = futures[0];
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = count; i-- > 0;) {
 		waits[i].back = NULL;
-		if (!futures[i]->done_)
-			attach(&set, &waits[i], futures[i]);
+		if (futures[i]->done_)
+			continue;
+		attach(&set, &waits[i], futures[i]);
+		missing = futures[i];
 	}
-	sleep_until_ready(&set);
+	sleep_until_ready(&set, missing);
 }
 
 static unsigned pending_count(struct rota_future *const futures[], unsigned count)
@@ -180,23 +183,18 @@ static void detach(struct rota_wait_ *wait)
 	wait->back = NULL;
 }
 
-/* The first future that is missing stands for all: of a select or a gather they are of one kind. */
-static uint64_t describe_wait(const struct wait_set *set)
-{
-	uint64_t counts = RECORD_LOW(set->count, 16) << 32 | set->needed;
-
-	for (unsigned i = 0; i < set->count; i++)
-		if (ROTA_LIKELY(set->waits[i].back != NULL))
-			return (uint64_t)set->waits[i].future->kind_ << 48 | counts;
-	return counts;
-}
-
-static void sleep_until_ready(struct wait_set *set)
+/*
+ * `missing`, the first future that is not done, stands for all in the flight recorder: of a select
+ * or a gather they are of one kind.
+ */
+static void sleep_until_ready(struct wait_set *set, const struct rota_future *missing)
 {
 	struct rota_task *task = set->task;
 
 	task->waiting = set;
-	rota__record(task->reactor, ROTA_RECORD_WAIT, describe_wait(set));
+	rota__record(task->reactor, ROTA_RECORD_WAIT,
+		     (uint64_t)missing->kind_ << 48 | RECORD_LOW(set->count, 16) << 32 |
+			     set->needed);
 	rota__task_suspend(task);
 	task->waiting = NULL;
 	/* Nothing points into the waiting frame any more. */

@@ -68,9 +68,9 @@ static const char *const wait_kinds[] = {
 };
 
 static const char *const operation_kinds[] = {
-	[ROTA_OP_ACCEPT] = "accept",     [ROTA_OP_RECEIVE] = "receive", [ROTA_OP_SEND] = "send",
-	[ROTA_OP_SEND_MESSAGE] = "send", [ROTA_OP_CONNECT] = "connect", [ROTA_OP_POLL] = "poll",
-	[ROTA_OP_CLOSE] = "close",
+	[ROTA_OP_ACCEPT] = "accept",     [ROTA_OP_RECEIVE] = "receive",     [ROTA_OP_SEND] = "send",
+	[ROTA_OP_SEND_MESSAGE] = "send", [ROTA_OP_CONNECT] = "connect",     [ROTA_OP_POLL] = "poll",
+	[ROTA_OP_CLOSE] = "close",       [ROTA_OP_CALL] = "offloaded call", [ROTA_OP_FILE] = "file",
 };
 
 static const char *const cancel_kinds[] = {
@@ -80,7 +80,12 @@ static const char *const cancel_kinds[] = {
 	[ROTA_CANCEL_SIBLING_FAILED] = "a task of it failed",
 	[ROTA_CANCEL_CLIENT_GONE] = "the client is gone",
 	[ROTA_CANCEL_SHUTDOWN] = "shutdown",
+	[ROTA_CANCEL_FORGOTTEN] = "it was forgotten",
 };
+
+/* Whoever adds a kind names it above. */
+_Static_assert(ROTA_ARRAY_COUNT(operation_kinds) == ROTA_OP_COUNT, "an operation has no name");
+_Static_assert(ROTA_WAIT_KIND_COUNT == ROTA_WAIT_OFFLOAD + 1, "a kind of wait has no name");
 
 #define NAME_OF(names, kind) name_of((names), ROTA_ARRAY_COUNT(names), (kind))
 
