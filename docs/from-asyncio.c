@@ -3,6 +3,7 @@
  * What docs/from-asyncio.md shows, compiled and run: a function per group of words. Each prints
  * what became of it; the page has what all of them print.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -345,6 +346,23 @@ static int64_t streams(void)
 	return n < 0 ? n : 0;
 }
 
+/* ---- what blocks ---- */
+
+static int64_t block(void *arg) /* on a thread of its own */
+{
+	return usleep(1000) == 0 ? *(int *)arg : -errno;
+}
+
+static int64_t offloading(void)
+{
+	int number = 7;
+	/* await to_thread(block, 7) */
+	int64_t result = rota_offload(ROTA_OFFLOAD_USER, block, &number);
+
+	printf("offloaded %" PRId64 "\n", result);
+	return result < 0 ? result : 0;
+}
+
 /* ---- signals ---- */
 
 static int64_t signals(void)
@@ -362,14 +380,58 @@ static int64_t signals(void)
 	return status < 0 ? status : 0;
 }
 
+/* ---- child processes ---- */
+
+static int64_t a_subprocess(void)
+{
+	const char *const argv[] = { "echo", "hello", NULL };
+	struct rota_process_options options = { .argv = argv, .output = ROTA_PROCESS_PIPE };
+	struct rota_process child;
+	char text[16];
+	int64_t n;
+	int status = rota_process_open(&child, &options); /* create_subprocess_exec("echo", …) */
+
+	if (status < 0)
+		return status;
+	n = rota_read_fd(child.output, text, sizeof(text)); /* await child.stdout.read(16) */
+	status = rota_process_wait(&child);                 /* await child.wait() */
+	printf("child ended with %d, said %.*s", child.exit_code, n < 0 ? 0 : (int)n, text);
+	rota_process_close(&child);
+	return status;
+}
+
+/* ---- values that come along ---- */
+
+/* ContextVar */
+static const struct rota_local_key user = { .name = "user", .otherwise = "nobody" };
+
+static int64_t greet(void *arg)
+{
+	(void)arg;
+	printf("user %s\n", (const char *)rota_local_get(&user)); /* user.get() */
+	return 0;
+}
+
+static int64_t context(void)
+{
+	struct rota_local binding;
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_local_set(&binding, &user, "ada"); /* user.set("ada") */
+	rota_spawn(&scope, greet, NULL);
+	rota_scope_close(&scope); /* user.reset(token) */
+	return greet(NULL);
+}
+
 /* ---- asyncio.run(main()) ---- */
 
 static int64_t main_task(void *arg)
 {
 	int64_t (*const groups[])(void) = {
-		tasks_and_futures, a_future_by_hand, several_at_once, deadlines,
-		failures,          a_condition,      a_queue,         an_async_generator,
-		callbacks,         streams,          signals,
+		tasks_and_futures, a_future_by_hand, several_at_once,    deadlines, failures,
+		a_condition,       a_queue,          an_async_generator, callbacks, streams,
+		signals,           offloading,       a_subprocess,       context,
 	};
 
 	(void)arg;
