@@ -15,14 +15,6 @@
 #include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
-/*
- * How long a turn may run tasks before it looks at the kernel again (DESIGN: 0.5 ms), and how often
- * it looks at the clock.
- */
-#define TURN_QUOTA_NS (ROTA_NS_PER_MS / 2)
-#define TASKS_PER_CLOCK_LOOK 16
-/* The simulator's quota is a count, so that a turn does not depend on real time. */
-#define TASKS_PER_SIMULATED_TURN 256
 #define TIMERS_PER_TURN 1024
 /* Between two slabs of idle stacks given back: 50 us of work every 10 ms. */
 #define TRIM_AGAIN_NS (10 * ROTA_NS_PER_MS)
@@ -36,9 +28,6 @@
 __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("initial-exec")));
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
 
-static void run_ready_tasks(struct rota_reactor *reactor);
-static void run_tasks(struct rota_reactor *reactor);
-static bool quota_is_used(struct rota_reactor *reactor, unsigned looks);
 static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
@@ -65,7 +54,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
-	run_ready_tasks(reactor);
+	rota__schedule_run(reactor);
 	rota__net_flush(reactor);
 	rota__mailbox_flush(reactor);
 	/*
@@ -84,48 +73,6 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	}
 	return completions > 0 || messages > 0 || rota__reactor_has_work(reactor) ||
 	       reactor->stats.switches != switches;
-}
-
-/*
- * Pass after pass until nothing is ready or the quota is used; what is left of a pass stays first.
- */
-static void run_ready_tasks(struct rota_reactor *reactor)
-{
-	unsigned looks = 0;
-
-	for (;;) {
-		reactor->runs_left = TASKS_PER_CLOCK_LOOK;
-		run_tasks(reactor);
-		if (reactor->runs_left)
-			return;
-		if (quota_is_used(reactor, ++looks)) {
-			reactor->stats.quota_ends++;
-			return;
-		}
-	}
-}
-
-/*
- * Tasks switch from one to the next themselves; here they begin, and come back when one has ended.
- */
-static void run_tasks(struct rota_reactor *reactor)
-{
-	struct rota_task *task;
-
-	while ((task = rota__next_task(reactor))) {
-		rota__context_switch(&reactor->context, &task->context);
-		task = reactor->current;
-		reactor->current = NULL;
-		if (task->state == TASK_ENDED)
-			rota__task_destroy(reactor, task);
-	}
-}
-
-static bool quota_is_used(struct rota_reactor *reactor, unsigned looks)
-{
-	if (reactor->is_simulated)
-		return looks * TASKS_PER_CLOCK_LOOK >= TASKS_PER_SIMULATED_TURN;
-	return reactor->engine->now(reactor->backend) - reactor->now >= TURN_QUOTA_NS;
 }
 
 static void fire_timers(struct rota_reactor *reactor)
@@ -210,7 +157,7 @@ static void engine_broke(struct rota_reactor *reactor, int error)
 
 bool rota__reactor_has_work(const struct rota_reactor *reactor)
 {
-	return reactor->pass || reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
+	return rota__schedule_has_ready(reactor) || !rota_list_is_empty(&reactor->sweeps) ||
 	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
 }
 
@@ -329,6 +276,7 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	reactor->root.keeps_going_ = true;
 	rota__stack_pool_init(&reactor->stacks, describe_task);
 	rota__wheel_init(&reactor->wheel, 0);
+	rota__schedule_init(reactor, options->quota_ns);
 	reactor->outboxes = rota_calloc(ROTA_REACTORS_MAX, sizeof(*reactor->outboxes));
 	reactor->engine_options = rota_alloc(engine_options_bytes);
 	if (reactor->engine_options)

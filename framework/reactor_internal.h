@@ -12,6 +12,7 @@
 #include <rota/reactor.h>
 
 #include "framework/context.h"
+#include "framework/schedule.h"
 #include "framework/stack.h"
 #include "framework/task_internal.h"
 #include "framework/timer_wheel.h"
@@ -58,12 +59,25 @@ struct rota_reactor {
 	uint32_t ops_lent;
 	uint32_t runs_left; /* tasks to run before the clock is looked at */
 	rota_ns now;        /* when the turn began, or came to the engine, or back from a wait */
-	struct net *net;    /* listeners and connections; NULL until the first */
+	struct rota_group *group;   /* whose pass it is; NULL: the normal one, or no pass is on */
+	struct rota_task *ran_last; /* before it came back to the reactor; NULL: it has ended */
+	uint64_t quota_ends_ticks;  /* when this turn's quota is used */
+	struct net *net;            /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;
 	uint32_t processes_open; /* children of rota_process_open that have not been closed */
-	uint64_t next_task_id;
 	struct rota_reactor_stats stats;
+
+	/* groups */
+	/* tasks alive of others than the normal one; while 0 there is one queue */
+	uint64_t grouped_tasks;
+	uint64_t dealt_out;  /* tasks on the groups' queues */
+	uint64_t virtual_ns; /* how far the groups are that run */
+	rota_ns looked_at;   /* the clock at the last look; in the simulator, by runs */
+	rota_ns quota_ns;
+	uint64_t quota_ticks; /* the same in ticks */
+	struct rota_group groups[ROTA_GROUPS_MAX];
+
 	struct rota_timer_wheel wheel;
 	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
 	struct rota_stack_pool stacks;
@@ -180,6 +194,12 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 	task->waiting_since = reactor->now;
 	next = rota__next_task(reactor);
 	rota__context_switch(&task->context, next ? &next->context : &reactor->context);
+}
+
+/* Tasks wait to run. */
+static inline bool rota__schedule_has_ready(const struct rota_reactor *reactor)
+{
+	return reactor->pass || reactor->ready_head || reactor->dealt_out;
 }
 
 /* ---- operations ---- */

@@ -32,6 +32,7 @@ struct rota_reactor_options {
 	bool is_pinned;
 	int cpu;
 	uint32_t tasks_max; /* spawning beyond fails with -ENOMEM; 0: 16 Mi */
+	rota_ns quota_ns; /* how long a turn runs tasks before it looks at the kernel; 0: 0.5 ms */
 };
 
 /*
