@@ -50,6 +50,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		return completions;
 	rota__current_reactor = reactor;
 	reactor->stats.turns++;
+	rota__watch_beat(&reactor->watch);
 	rota__foreign_wait_ended(reactor);
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
@@ -66,6 +67,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	completions = poll_engine(reactor, deadline);
 	if (completions > 0)
 		run_completions(reactor, (unsigned)completions);
+	rota__watch_beat(&reactor->watch);
 	rota__current_reactor = NULL;
 	if (ROTA_UNLIKELY(completions < 0)) {
 		engine_broke(reactor, completions);
@@ -116,9 +118,12 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	note_turn_ns(reactor);
 	deadline = rota__reactor_wait_until(reactor, deadline);
 	may_sleep = deadline > 0 && rota__mailbox_may_sleep(reactor);
+	if (may_sleep)
+		rota__watch_beat(&reactor->watch);
 	count = reactor->engine->poll(reactor->backend, reactor->completions,
 				      REACTOR_COMPLETIONS_MAX, may_sleep ? deadline : 0);
 	if (may_sleep) {
+		rota__watch_beat(&reactor->watch);
 		rota__mailbox_woken(reactor);
 		reactor->now = reactor->engine->now(reactor->backend);
 	}
@@ -277,6 +282,7 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	rota__stack_pool_init(&reactor->stacks, describe_task);
 	rota__wheel_init(&reactor->wheel, 0);
 	rota__schedule_init(reactor, options->quota_ns);
+	reactor->watch.bound_ns = options->stall_ns;
 	reactor->outboxes = rota_calloc(ROTA_REACTORS_MAX, sizeof(*reactor->outboxes));
 	reactor->engine_options = rota_alloc(engine_options_bytes);
 	if (reactor->engine_options)
@@ -325,6 +331,7 @@ int rota_reactor_open(struct rota_reactor *reactor)
 	if (rota__wheel_next(&reactor->wheel) == ROTA_NEVER)
 		rota__wheel_init(&reactor->wheel, reactor->now);
 	reactor->is_open = true;
+	rota__watch_begin(reactor);
 	return 0;
 }
 
@@ -333,6 +340,7 @@ void rota_reactor_close(struct rota_reactor *reactor)
 	if (!reactor->is_open)
 		return;
 	assert_nothing_is_left(reactor);
+	rota__watch_end(reactor);
 	rota__mailbox_wait_for_senders(reactor);
 	reactor->engine->stats(reactor->backend, &reactor->stats.engine);
 	rota__net_destroy(reactor);
@@ -561,6 +569,7 @@ struct rota_backend *rota_reactor_backend(struct rota_reactor *reactor)
 void rota_reactor_stats(const struct rota_reactor *reactor, struct rota_reactor_stats *out)
 {
 	*out = reactor->stats;
+	out->stalls = __atomic_load_n(&reactor->watch.stalls, __ATOMIC_RELAXED);
 	if (reactor->is_open)
 		reactor->engine->stats(reactor->backend, &out->engine);
 }

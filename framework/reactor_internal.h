@@ -16,6 +16,7 @@
 #include "framework/stack.h"
 #include "framework/task_internal.h"
 #include "framework/timer_wheel.h"
+#include "framework/watchdog.h"
 
 struct net;
 
@@ -93,6 +94,8 @@ struct rota_reactor {
 	unsigned random_bits_left;
 	struct rota_stack_census census[CENSUS_SITES]; /* a hash table by site, open */
 	const struct rota__offsets *offsets;           /* keeps the table linked in */
+
+	struct watch watch;
 
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];

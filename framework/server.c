@@ -25,6 +25,8 @@
 #include "framework/options.h"
 
 #define DEFAULT_DRAIN_NS (5 * ROTA_NS_PER_S)
+/* A guess: far above a turn, and at the edge of what people notice. */
+#define DEFAULT_STALL_NS (100 * ROTA_NS_PER_MS)
 /* How often a draining server looks whether the last connection has ended. */
 #define DRAIN_LOOK_NS (5 * ROTA_NS_PER_MS)
 /*
@@ -124,6 +126,7 @@ static int create_reactors(struct rota_server *server)
 	const struct rota_server_options *options = server->options;
 	int cpus[ROTA_REACTORS_MAX];
 	int count = choose_cpus(options, cpus);
+	rota_ns stall_ns = options->stall_ns ? options->stall_ns : DEFAULT_STALL_NS;
 	unsigned wanted = options->reactors ? options->reactors : (unsigned)count;
 	/*
 	 * Pinning two reactors to one CPU, or any on request of nobody to a shared one, would only
@@ -144,6 +147,7 @@ static int create_reactors(struct rota_server *server)
 			.index = i,
 			.is_pinned = pins,
 			.cpu = cpus[i % (unsigned)count],
+			.stall_ns = stall_ns > 0 ? stall_ns : 0,
 		};
 		int status = rota_reactor_create(&reactor, &server->reactors[i]);
 
