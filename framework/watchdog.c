@@ -11,11 +11,13 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rota/error.h>
 
@@ -183,6 +185,7 @@ static void add(struct watch *watch)
 	pthread_sigmask(SIG_UNBLOCK, &ours, &watch->signals_before);
 	pthread_mutex_lock(&dog.lock);
 	watch->thread = pthread_self();
+	watch->tid = gettid();
 	watch->is_watched = true;
 	begin_to_count(watch, watch->beats);
 	rota_list_push_back(&dog.watches, &watch->link);
@@ -260,20 +263,46 @@ static void *watch_all(void *arg)
 	return arg;
 }
 
+/*
+ * It does not wait for anything but a processor: it would go on if it had one, and when it has had
+ * none that is the machine's stall, not the task's. proc(5): the state stands behind the name.
+ */
+static bool wants_cpu(const struct watch *watch)
+{
+	char path[64], text[256];
+	const char *name_end;
+	ssize_t bytes;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)watch->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bytes = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[bytes > 0 ? bytes : 0] = '\0';
+	name_end = strrchr(text, ')');
+	return name_end && !strncmp(name_end, ") R", 3);
+}
+
 /* A stall is counted once, and reported again each time it has lasted twice as long. */
 static void look_at(struct watch *watch)
 {
 	uint64_t beats = __atomic_load_n(&watch->beats, __ATOMIC_RELAXED);
 	rota_ns now = clock_of(CLOCK_MONOTONIC);
 	rota_ns stalled_ns = now - watch->beats_since;
+	rota_ns cpu_ns;
 
 	if (beats != watch->beats_seen) {
 		begin_to_count(watch, beats);
 	} else if (beats % 2 && stalled_ns >= watch->report_after_ns) {
+		cpu_ns = cpu_of(watch) - watch->cpu_since;
+		if (cpu_ns < watch->bound_ns / 2 && wants_cpu(watch))
+			return;
 		if (watch->report_after_ns == watch->bound_ns)
 			__atomic_fetch_add(&watch->stalls, 1, __ATOMIC_RELAXED);
 		watch->report_after_ns = 2 * stalled_ns;
-		report(watch, stalled_ns, cpu_of(watch) - watch->cpu_since);
+		report(watch, stalled_ns, cpu_ns);
 	}
 }
 
