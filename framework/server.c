@@ -44,6 +44,7 @@ struct rota_server {
 	struct rota_reactor *reactors[ROTA_REACTORS_MAX];
 	unsigned reactors_count;
 	unsigned started_count;                           /* reactors whose start hook has run */
+	struct rota_group *groups[ROTA_REACTORS_MAX];     /* the service's; NULL: the normal one */
 	struct rota_listener *targets[ROTA_REACTORS_MAX]; /* least-loaded: one per reactor */
 	struct rota_address addresses[LISTENERS_MAX];
 	unsigned addresses_count;
@@ -179,7 +180,8 @@ static int64_t stop_here(void *arg)
 	return 0;
 }
 
-static struct rota_listener_options listener_options(const struct rota_server *server)
+static struct rota_listener_options listener_options(const struct rota_server *server,
+						     unsigned index)
 {
 	const struct rota_service *service = server->service;
 
@@ -189,6 +191,7 @@ static struct rota_listener_options listener_options(const struct rota_server *s
 		.arg = service->arg,
 		.name = service->name,
 		.limits = service->limits,
+		.group = server->groups[index],
 		.unix_mode = server->options->unix_mode,
 		.reuse_port = service->spread == ROTA_SPREAD_REUSE_PORT,
 	};
@@ -197,8 +200,17 @@ static struct rota_listener_options listener_options(const struct rota_server *s
 static int64_t open_target_here(void *arg)
 {
 	struct share *share = arg;
-	struct rota_listener_options options = listener_options(share->server);
+	const struct rota_service *service = share->server->service;
+	struct rota_listener_options options;
+	int status = 0;
 
+	if (service->shares)
+		status = rota_group_create(service->name, service->shares,
+					   &share->server->groups[share->index]);
+	if (status < 0)
+		return fail(share->server, status, "cannot give %s %u shares: %s", service->name,
+			    service->shares, rota_strerror(status));
+	options = listener_options(share->server, share->index);
 	options.is_target = true;
 	return rota_listener_open(&options, &share->server->targets[share->index]);
 }
@@ -245,7 +257,7 @@ static int64_t listen_here(void *arg)
 	struct rota_server *server = share->server;
 	bool is_shared = server->service->spread == ROTA_SPREAD_REUSE_PORT &&
 			 server->reactors_count > 1;
-	struct rota_listener_options options = listener_options(server);
+	struct rota_listener_options options = listener_options(server, share->index);
 
 	options.reuse_port = is_shared;
 	if (!is_shared && server->reactors_count > 1) {

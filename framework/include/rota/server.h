@@ -67,6 +67,11 @@ struct rota_service {
 	 */
 	int (*start)(struct rota_server *server, unsigned reactor_index, void *arg);
 	void (*stop)(struct rota_server *server, unsigned reactor_index, void *arg);
+	/*
+	 * Its part of the processor time on each reactor: it is a group of its own with so many
+	 * shares (<rota/group.h>). 0: it is in the normal one.
+	 */
+	uint32_t shares;
 	const char *notice; /* added to the ready line; NULL: nothing */
 };
 
