@@ -178,6 +178,9 @@ static inline void rota__task_push_ready(struct rota_reactor *reactor, struct ro
 	reactor->ready_tail = task;
 }
 
+/* detectors.c: in debug builds, `task` is about to suspend. */
+void rota__detect_before_suspending(const struct rota_task *task);
+
 /*
  * Leave the current task until somebody makes it ready. Inline, down to the functions that tasks
  * call: what returns after a switch returns to where the processor does not expect it, so there
@@ -189,6 +192,8 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 	struct rota_task *next;
 
 	ROTA_DCHECK(reactor->current == task);
+	if (ROTA_DEBUG)
+		rota__detect_before_suspending(task);
 	if (ROTA_UNLIKELY(task->on_suspend != NULL))
 		task->on_suspend(task);
 	/* Completing during on_suspend may have made it ready already. */
