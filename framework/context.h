@@ -117,7 +117,8 @@ ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 #endif
 
 /*
- * Each defines rota__context_jump_, rota__context_jump_for_good_, rota__context_signal_sp, and how
+ * Each defines rota__context_jump_, rota__context_jump_for_good_, rota__context_signal_sp, _fp and
+ * _pc, and how
  * large a guard must be so that no frame steps over it: ROTA_CONTEXT_GUARD_BYTES.
  */
 #if defined(ROTA_CONTEXT_UCONTEXT)

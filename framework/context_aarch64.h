@@ -79,3 +79,14 @@ static inline uintptr_t rota__context_signal_sp(const void *ucontext)
 {
 	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.sp;
 }
+
+/* The same for the frame pointer, and for the instruction. */
+static inline uintptr_t rota__context_signal_fp(const void *ucontext)
+{
+	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.regs[29];
+}
+
+static inline void *rota__context_signal_pc(const void *ucontext)
+{
+	return (void *)((const ucontext_t *)ucontext)->uc_mcontext.pc;
+}

@@ -35,3 +35,15 @@ static inline uintptr_t rota__context_signal_sp(const void *ucontext)
 	(void)ucontext;
 	return 0;
 }
+
+static inline uintptr_t rota__context_signal_fp(const void *ucontext)
+{
+	(void)ucontext;
+	return 0;
+}
+
+static inline void *rota__context_signal_pc(const void *ucontext)
+{
+	(void)ucontext;
+	return NULL;
+}

@@ -70,3 +70,14 @@ static inline uintptr_t rota__context_signal_sp(const void *ucontext)
 {
 	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];
 }
+
+/* The same for the frame pointer, and for the instruction. */
+static inline uintptr_t rota__context_signal_fp(const void *ucontext)
+{
+	return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RBP];
+}
+
+static inline void *rota__context_signal_pc(const void *ucontext)
+{
+	return (void *)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
+}

@@ -121,7 +121,6 @@ void rota__net_stop(struct rota_reactor *reactor)
 {
 	struct net *net = reactor->net;
 	struct rota_link *link, *next;
-	struct rota_task *worker;
 
 	if (!net)
 		return;
@@ -132,12 +131,8 @@ void rota__net_stop(struct rota_reactor *reactor)
 		rota__conn_abort(ROTA_CONTAINER_OF(link, struct rota_conn, link), -ECANCELED,
 				 ROTA_CANCEL_SHUTDOWN, "the reactor is stopping");
 	}
-	while ((worker = net->idle_worker)) {
-		net->idle_worker = worker->next_ready;
-		net->idle_workers--;
-		net->serving_workers++;
-		rota__task_make_ready(worker);
-	}
+	for (unsigned i = 0; i < ROTA_GROUPS_MAX; i++)
+		rota__workers_dismiss(&net->crews[i]);
 }
 
 void rota__net_destroy(struct rota_reactor *reactor)
@@ -153,6 +148,31 @@ void rota__net_destroy(struct rota_reactor *reactor)
 }
 
 /* ---- listeners ---- */
+
+static void join_crew(struct rota_listener *listener)
+{
+	struct rota_reactor *reactor = listener->net->reactor;
+	struct rota_group *group = listener->options.group;
+
+	if (!group)
+		group = &reactor->groups[GROUP_NORMAL];
+	ROTA_ASSERT(group->reactor == reactor);
+	group->listeners++;
+	listener->crew = &listener->net->crews[group - reactor->groups];
+	listener->crew->group = group;
+	listener->crew->net = listener->net;
+	listener->crew->listeners++;
+}
+
+/* The last one's workers need not wait for sessions any more. */
+static void leave_crew(struct rota_listener *listener)
+{
+	struct crew *crew = listener->crew;
+
+	crew->group->listeners--;
+	if (--crew->listeners == 0)
+		rota__workers_dismiss(crew);
+}
 
 int rota_listener_open(const struct rota_listener_options *options, struct rota_listener **out)
 {
@@ -191,6 +211,7 @@ int rota_listener_open(const struct rota_listener_options *options, struct rota_
 		}
 		submit_accept(listener);
 	}
+	join_crew(listener);
 	rota_list_push_back(&net->listeners, &listener->link);
 	*out = listener;
 	return 0;
@@ -254,8 +275,10 @@ void rota_listener_close(struct rota_listener *listener)
 
 void rota__listener_unref(struct rota_listener *listener)
 {
-	if (--listener->references == 0)
-		rota_free(listener);
+	if (--listener->references)
+		return;
+	leave_crew(listener);
+	rota_free(listener);
 }
 
 int rota_listener_address(const struct rota_listener *listener, struct rota_address *out)

@@ -162,6 +162,7 @@ struct rota_listener {
 	struct rota_op accept;
 	struct rota_link link; /* on net->listeners */
 	struct net *net;
+	struct crew *crew; /* serves its sessions */
 	struct rota_listener_options options;
 	struct rota_timer retry; /* out of descriptors */
 	uint64_t references;     /* connections that point here */
@@ -171,24 +172,33 @@ struct rota_listener {
 	bool is_paused;
 };
 
-/* All that a reactor has of the network. */
-struct net {
-	struct rota_reactor *reactor;
+/* The workers that serve the sessions of one scheduling group, and those sessions' line. */
+struct crew {
 	struct rota_conn *ready_head; /* sessions with something to serve, oldest first */
 	struct rota_conn *ready_tail;
-	struct rota_conn *flush_head;  /* connections with output and no send in flight */
 	struct rota_task *idle_worker; /* parked worker tasks, linked through next_ready */
 	unsigned idle_workers;
 	unsigned workers; /* alive */
 	/* not parked and not suspended in a handler: at most one is wanted */
 	unsigned serving_workers;
-	unsigned suspended_workers;
+	unsigned listeners; /* whose sessions it serves; without any, nobody parks */
+	struct rota_group *group;
+	struct net *net;
+};
+
+/* All that a reactor has of the network. */
+struct net {
+	struct rota_reactor *reactor;
+	struct rota_conn *flush_head; /* connections with output and no send in flight */
+	unsigned workers;             /* alive */
+	unsigned suspended_workers;   /* in a handler */
 	struct chunk *spare_chunks;
 	unsigned spare_chunks_count;
 	struct gather *spare_gathers;
 	unsigned spare_gathers_count;
 	struct rota_link conns;
 	struct rota_link listeners;
+	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
 	struct rota_link starved; /* connections in line for a receive buffer, by wait_link */
 	uint32_t buffers_count;
 	uint32_t buffers_held; /* lent by the engine, now with us */
@@ -297,7 +307,9 @@ static inline void rota__session_ready(struct rota_conn *conn)
 }
 
 /* Start or wake a worker if sessions wait and none is serving. */
-void rota__workers_kick(struct net *net);
+void rota__workers_kick(struct crew *crew);
+/* Let parked workers end. */
+void rota__workers_dismiss(struct crew *crew);
 /* The session's own scope, if it has one: cancel it; give it back once its tasks have ended. */
 void rota__session_cancel(struct rota_conn *conn, const struct rota_cancel_reason *reason);
 void rota__session_fini(struct rota_conn *conn);

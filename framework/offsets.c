@@ -16,6 +16,10 @@
  * timeout.future a timer, at 0 a call, a line's waiter or a connection's. A task that is inside a
  * generator (task.generator) is suspended on that one's stack; generator.driver is where whoever
  * drives it goes on, on the stack of generator.below or, at the last, on the task's own.
+ *
+ * A reactor's groups are an array of group.count entries of group.bytes; those in use have shares.
+ * task.group points to one, NULL for the first. The first one's tasks are those of none of the
+ * others.
  */
 #include <stddef.h>
 

@@ -112,6 +112,11 @@ int rota_server_option(struct rota_server_options *options, const char *name, co
 			options->drain_timeout_ns = number * ROTA_NS_PER_S;
 		else
 			right = "a number of seconds from 1 to 3600";
+	} else if (!strcmp(name, "stall-ms")) {
+		if (parse_number(value, 0, 3600000, &number))
+			options->stall_ns = number ? number * ROTA_NS_PER_MS : -1;
+		else
+			right = "a number of milliseconds up to 3600000, or 0 for never";
 	} else if (!strcmp(name, "stack-census")) {
 		options->stack_census = !strcmp(value, "on");
 		if (!options->stack_census && strcmp(value, "off") != 0)
@@ -144,6 +149,8 @@ const char *rota_server_options_help(void)
 	       "  --cpus LIST            CPUs to pin them to, such as 0,2-3\n"
 	       "  --backend NAME[:OPTS]  auto, uring or epoll, with options: uring:multishot=off\n"
 	       "  --drain-timeout S      how long a stop waits for running requests (default 5)\n"
+	       "  --stall-ms MS          log what holds an event loop for so long (default 100;\n"
+	       "                         0: never)\n"
 	       "  --stack-census on      log at the end how much of their stacks tasks used\n"
 	       "  --records N            how much each reactor remembers of what it did\n"
 	       "                         (default 65536 records of 8 bytes), or off\n"

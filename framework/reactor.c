@@ -15,14 +15,6 @@
 #include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
-/*
- * How long a turn may run tasks before it looks at the kernel again (DESIGN: 0.5 ms), and how often
- * it looks at the clock.
- */
-#define TURN_QUOTA_NS (ROTA_NS_PER_MS / 2)
-#define TASKS_PER_CLOCK_LOOK 16
-/* The simulator's quota is a count, so that a turn does not depend on real time. */
-#define TASKS_PER_SIMULATED_TURN 256
 #define TIMERS_PER_TURN 1024
 /* Between two slabs of idle stacks given back: 50 us of work every 10 ms. */
 #define TRIM_AGAIN_NS (10 * ROTA_NS_PER_MS)
@@ -37,9 +29,6 @@ __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("in
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
 
 static void begin_turn(struct rota_reactor *reactor);
-static void run_ready_tasks(struct rota_reactor *reactor);
-static void run_tasks(struct rota_reactor *reactor);
-static bool quota_is_used(struct rota_reactor *reactor, unsigned looks);
 static void fire_timers(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
@@ -67,7 +56,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	messages = rota__mailbox_take(reactor);
 	fire_timers(reactor);
 	rota__scopes_sweep(reactor);
-	run_ready_tasks(reactor);
+	rota__schedule_run(reactor);
 	rota__net_flush(reactor);
 	sent = rota__mailbox_flush(reactor);
 	/*
@@ -79,6 +68,7 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	completions = poll_engine(reactor, deadline);
 	if (completions > 0)
 		run_completions(reactor, (unsigned)completions);
+	rota__watch_beat(&reactor->watch);
 	rota__current_reactor = NULL;
 	if (ROTA_UNLIKELY(completions < 0)) {
 		engine_broke(reactor, completions);
@@ -88,55 +78,10 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 	       reactor->stats.switches != switches;
 }
 
-/*
- * Pass after pass until nothing is ready or the quota is used; what is left of a pass stays first.
- */
-static void run_ready_tasks(struct rota_reactor *reactor)
-{
-	unsigned looks = 0;
-
-	for (;;) {
-		reactor->runs_left = TASKS_PER_CLOCK_LOOK;
-		run_tasks(reactor);
-		if (reactor->runs_left)
-			return;
-		if (quota_is_used(reactor, ++looks)) {
-			reactor->stats.quota_ends++;
-			return;
-		}
-	}
-}
-
-/*
- * Tasks switch from one to the next themselves; here they begin, and come back when one has ended.
- */
-static void run_tasks(struct rota_reactor *reactor)
-{
-	struct rota_task *task;
-
-	while ((task = rota__next_task(reactor))) {
-		rota__context_switch(&reactor->context, &task->context);
-		task = reactor->current;
-		reactor->current = NULL;
-		if (task->state == TASK_ENDED)
-			rota__task_destroy(reactor, task);
-	}
-}
-
-static bool quota_is_used(struct rota_reactor *reactor, unsigned looks)
-{
-	rota_ns now;
-
-	if (reactor->is_simulated)
-		return looks * TASKS_PER_CLOCK_LOOK >= TASKS_PER_SIMULATED_TURN;
-	now = reactor->engine->now(reactor->backend);
-	rota__record(reactor, ROTA_RECORD_CLOCK, (uint64_t)now);
-	return now - reactor->now >= TURN_QUOTA_NS;
-}
-
 static void begin_turn(struct rota_reactor *reactor)
 {
 	reactor->stats.turns++;
+	rota__watch_beat(&reactor->watch);
 	reactor->now = reactor->engine->now(reactor->backend);
 	rota__record(reactor, ROTA_RECORD_TURN, (uint64_t)reactor->now);
 }
@@ -186,9 +131,12 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	rota__record(reactor, ROTA_RECORD_ENTER, (uint64_t)reactor->now);
 	deadline = rota__reactor_wait_until(reactor, deadline);
 	may_sleep = deadline > 0 && rota__mailbox_may_sleep(reactor);
+	if (may_sleep)
+		rota__watch_beat(&reactor->watch);
 	count = reactor->engine->poll(reactor->backend, reactor->completions,
 				      REACTOR_COMPLETIONS_MAX, may_sleep ? deadline : 0);
 	if (may_sleep) {
+		rota__watch_beat(&reactor->watch);
 		rota__mailbox_woken(reactor);
 		reactor->now = reactor->engine->now(reactor->backend);
 		rota__record(reactor, ROTA_RECORD_LEAVE, (uint64_t)reactor->now);
@@ -240,7 +188,7 @@ static void engine_broke(struct rota_reactor *reactor, int error)
 
 bool rota__reactor_has_work(const struct rota_reactor *reactor)
 {
-	return reactor->pass || reactor->ready_head || !rota_list_is_empty(&reactor->sweeps) ||
+	return rota__schedule_has_ready(reactor) || !rota_list_is_empty(&reactor->sweeps) ||
 	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
 }
 
@@ -359,6 +307,8 @@ int rota_reactor_create(const struct rota_reactor_options *options, struct rota_
 	reactor->root.keeps_going_ = true;
 	rota__stack_pool_init(&reactor->stacks, describe_task);
 	rota__wheel_init(&reactor->wheel, 0);
+	rota__schedule_init(reactor, options->quota_ns);
+	reactor->watch.bound_ns = options->stall_ns;
 	reactor->outboxes = rota_calloc(ROTA_REACTORS_MAX, sizeof(*reactor->outboxes));
 	reactor->engine_options = rota_alloc(engine_options_bytes);
 	if (reactor->engine_options)
@@ -412,6 +362,7 @@ int rota_reactor_open(struct rota_reactor *reactor)
 	if (rota__wheel_next(&reactor->wheel) == ROTA_NEVER)
 		rota__wheel_init(&reactor->wheel, reactor->now);
 	reactor->is_open = true;
+	rota__watch_begin(reactor);
 	return 0;
 }
 
@@ -420,6 +371,7 @@ void rota_reactor_close(struct rota_reactor *reactor)
 	if (!reactor->is_open)
 		return;
 	assert_nothing_is_left(reactor);
+	rota__watch_end(reactor);
 	rota__mailbox_wait_for_senders(reactor);
 	reactor->engine->stats(reactor->backend, &reactor->stats.engine);
 	rota__net_destroy(reactor);
@@ -649,6 +601,7 @@ struct rota_backend *rota_reactor_backend(struct rota_reactor *reactor)
 void rota_reactor_stats(const struct rota_reactor *reactor, struct rota_reactor_stats *out)
 {
 	*out = reactor->stats;
+	out->stalls = __atomic_load_n(&reactor->watch.stalls, __ATOMIC_RELAXED);
 	if (reactor->is_open)
 		reactor->engine->stats(reactor->backend, &out->engine);
 }

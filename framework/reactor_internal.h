@@ -13,9 +13,11 @@
 
 #include "framework/context.h"
 #include "framework/recorder.h"
+#include "framework/schedule.h"
 #include "framework/stack.h"
 #include "framework/task_internal.h"
 #include "framework/timer_wheel.h"
+#include "framework/watchdog.h"
 
 struct net;
 
@@ -62,13 +64,27 @@ struct rota_reactor {
 	uint32_t ops_lent;
 	uint32_t runs_left; /* tasks to run before the clock is looked at */
 	struct recorder recorder;
-	rota_ns now;     /* when the turn began, or came to the engine, or back from a wait */
-	struct net *net; /* listeners and connections; NULL until the first */
+	/* when the turn began, or came to the engine, or back from a wait */
+	rota_ns now;
+	struct rota_group *group;   /* whose pass it is; NULL: the normal one, or no pass is on */
+	struct rota_task *ran_last; /* before it came back to the reactor; NULL: it has ended */
+	uint64_t quota_ends_ticks;  /* when this turn's quota is used */
+	struct net *net;            /* listeners and connections; NULL until the first */
 	bool is_simulated;
 	uint32_t tasks_max;
 	uint32_t processes_open; /* children of rota_process_open that have not been closed */
-	uint64_t next_task_id;
 	struct rota_reactor_stats stats;
+
+	/* groups */
+	/* tasks alive of others than the normal one; while 0 there is one queue */
+	uint64_t grouped_tasks;
+	uint64_t dealt_out;  /* tasks on the groups' queues */
+	uint64_t virtual_ns; /* how far the groups are that run */
+	rota_ns looked_at;   /* the clock at the last look; in the simulator, by runs */
+	rota_ns quota_ns;
+	uint64_t quota_ticks; /* the same in ticks */
+	struct rota_group groups[ROTA_GROUPS_MAX];
+
 	struct rota_timer_wheel wheel;
 	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
 	struct rota_stack_pool stacks;
@@ -86,6 +102,8 @@ struct rota_reactor {
 	struct rota_cancel_reason reasons[REASONS_MAX]; /* a ring, by number; reason.c */
 	uint64_t reasons_kept;                          /* the newest number */
 	const struct rota__offsets *offsets;            /* keeps the table linked in */
+
+	struct watch watch;
 
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
@@ -183,6 +201,9 @@ static inline void rota__task_push_ready(struct rota_reactor *reactor, struct ro
 	reactor->ready_tail = task;
 }
 
+/* detectors.c: in debug builds, `task` is about to suspend. */
+void rota__detect_before_suspending(const struct rota_task *task);
+
 /*
  * Leave the current task until somebody makes it ready. Inline, down to the functions that tasks
  * call: what returns after a switch returns to where the processor does not expect it, so there
@@ -194,6 +215,8 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 	struct rota_task *next;
 
 	ROTA_DCHECK(reactor->current == task);
+	if (ROTA_DEBUG)
+		rota__detect_before_suspending(task);
 	if (ROTA_UNLIKELY(task->on_suspend != NULL))
 		task->on_suspend(task);
 	/* Completing during on_suspend may have made it ready already. */
@@ -202,6 +225,12 @@ static inline ROTA_SUSPENDS void rota__task_suspend(struct rota_task *task)
 	task->waiting_since = reactor->now;
 	next = rota__next_task(reactor);
 	rota__context_switch(&task->context, next ? &next->context : &reactor->context);
+}
+
+/* Tasks wait to run. */
+static inline bool rota__schedule_has_ready(const struct rota_reactor *reactor)
+{
+	return reactor->pass || reactor->ready_head || reactor->dealt_out;
 }
 
 /* ---- operations ---- */

@@ -25,6 +25,8 @@
 #include "framework/options.h"
 
 #define DEFAULT_DRAIN_NS (5 * ROTA_NS_PER_S)
+/* A guess: far above a turn, and at the edge of what people notice. */
+#define DEFAULT_STALL_NS (100 * ROTA_NS_PER_MS)
 /* How often a draining server looks whether the last connection has ended. */
 #define DRAIN_LOOK_NS (5 * ROTA_NS_PER_MS)
 /*
@@ -42,6 +44,7 @@ struct rota_server {
 	struct rota_reactor *reactors[ROTA_REACTORS_MAX];
 	unsigned reactors_count;
 	unsigned started_count;                           /* reactors whose start hook has run */
+	struct rota_group *groups[ROTA_REACTORS_MAX];     /* the service's; NULL: the normal one */
 	struct rota_listener *targets[ROTA_REACTORS_MAX]; /* least-loaded: one per reactor */
 	struct rota_address addresses[LISTENERS_MAX];
 	unsigned addresses_count;
@@ -124,6 +127,7 @@ static int create_reactors(struct rota_server *server)
 	const struct rota_server_options *options = server->options;
 	int cpus[ROTA_REACTORS_MAX];
 	int count = choose_cpus(options, cpus);
+	rota_ns stall_ns = options->stall_ns ? options->stall_ns : DEFAULT_STALL_NS;
 	unsigned wanted = options->reactors ? options->reactors : (unsigned)count;
 	/*
 	 * Pinning two reactors to one CPU, or any on request of nobody to a shared one, would only
@@ -145,6 +149,7 @@ static int create_reactors(struct rota_server *server)
 			.is_pinned = pins,
 			.cpu = cpus[i % (unsigned)count],
 			.records_kept = options->records_kept,
+			.stall_ns = stall_ns > 0 ? stall_ns : 0,
 		};
 		int status = rota_reactor_create(&reactor, &server->reactors[i]);
 
@@ -176,7 +181,8 @@ static int64_t stop_here(void *arg)
 	return 0;
 }
 
-static struct rota_listener_options listener_options(const struct rota_server *server)
+static struct rota_listener_options listener_options(const struct rota_server *server,
+						     unsigned index)
 {
 	const struct rota_service *service = server->service;
 
@@ -186,6 +192,7 @@ static struct rota_listener_options listener_options(const struct rota_server *s
 		.arg = service->arg,
 		.name = service->name,
 		.limits = service->limits,
+		.group = server->groups[index],
 		.unix_mode = server->options->unix_mode,
 		.reuse_port = service->spread == ROTA_SPREAD_REUSE_PORT,
 	};
@@ -194,8 +201,17 @@ static struct rota_listener_options listener_options(const struct rota_server *s
 static int64_t open_target_here(void *arg)
 {
 	struct share *share = arg;
-	struct rota_listener_options options = listener_options(share->server);
+	const struct rota_service *service = share->server->service;
+	struct rota_listener_options options;
+	int status = 0;
 
+	if (service->shares)
+		status = rota_group_create(service->name, service->shares,
+					   &share->server->groups[share->index]);
+	if (status < 0)
+		return fail(share->server, status, "cannot give %s %u shares: %s", service->name,
+			    service->shares, rota_strerror(status));
+	options = listener_options(share->server, share->index);
 	options.is_target = true;
 	return rota_listener_open(&options, &share->server->targets[share->index]);
 }
@@ -242,7 +258,7 @@ static int64_t listen_here(void *arg)
 	struct rota_server *server = share->server;
 	bool is_shared = server->service->spread == ROTA_SPREAD_REUSE_PORT &&
 			 server->reactors_count > 1;
-	struct rota_listener_options options = listener_options(server);
+	struct rota_listener_options options = listener_options(server, share->index);
 
 	options.reuse_port = is_shared;
 	if (!is_shared && server->reactors_count > 1) {

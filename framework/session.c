@@ -36,25 +36,25 @@ static inline int call_on_bytes(struct rota_conn *conn);
 
 void rota__session_queue(struct rota_conn *conn)
 {
-	struct net *net = conn->reactor->net;
+	struct crew *crew = conn->listener->crew;
 
 	conn->is_ready = true;
 	conn->next_ready = NULL;
-	if (net->ready_head)
-		net->ready_tail->next_ready = conn;
+	if (crew->ready_head)
+		crew->ready_tail->next_ready = conn;
 	else
-		net->ready_head = conn;
-	net->ready_tail = conn;
-	if (!net->serving_workers)
-		rota__workers_kick(net);
+		crew->ready_head = conn;
+	crew->ready_tail = conn;
+	if (!crew->serving_workers)
+		rota__workers_kick(crew);
 }
 
-static struct rota_conn *pop_ready(struct net *net)
+static struct rota_conn *pop_ready(struct crew *crew)
 {
-	struct rota_conn *conn = net->ready_head;
+	struct rota_conn *conn = crew->ready_head;
 
 	if (conn) {
-		net->ready_head = conn->next_ready;
+		crew->ready_head = conn->next_ready;
 		conn->is_ready = false;
 	}
 	return conn;
@@ -62,48 +62,63 @@ static struct rota_conn *pop_ready(struct net *net)
 
 /* ---- workers ---- */
 
-static void shed(struct net *net, int error)
+static void shed(struct crew *crew, int error)
 {
 	struct rota_conn *conn;
 
-	while ((conn = pop_ready(net))) {
-		net->stats.rejected++;
+	while ((conn = pop_ready(crew))) {
+		crew->net->stats.rejected++;
 		rota__conn_abort(conn, error, ROTA_CANCEL_CLIENT_GONE, "no memory to serve it");
 	}
 }
 
-void rota__workers_kick(struct net *net)
+void rota__workers_kick(struct crew *crew)
 {
-	struct rota_task *worker = net->idle_worker;
-	static const struct rota_spawn_options options = { .name = "worker" };
+	struct rota_task *worker = crew->idle_worker;
+	struct rota_spawn_options options = { .name = "worker", .group = crew->group };
+	struct net *net = crew->net;
 	int status;
 
-	if (!net->ready_head || net->serving_workers)
+	if (!crew->ready_head || crew->serving_workers)
 		return;
 	if (worker) {
-		net->idle_worker = worker->next_ready;
-		net->idle_workers--;
-		net->serving_workers++;
+		crew->idle_worker = worker->next_ready;
+		crew->idle_workers--;
+		crew->serving_workers++;
 		rota__task_make_ready(worker);
 		return;
 	}
-	if (net->workers >= WORKERS_MAX)
+	if (crew->workers >= WORKERS_MAX)
 		return; /* the next handler that returns goes on with the line */
-	status = rota__task_create(net->reactor, &net->reactor->root, worker_main, net, &options,
+	status = rota__task_create(net->reactor, &net->reactor->root, worker_main, crew, &options,
 				   ROTA_SITE("worker"), NULL);
 	if (status < 0) {
 		/* With workers left the line moves on; with none it never would. */
-		if (!net->workers)
-			shed(net, status);
+		if (!crew->workers)
+			shed(crew, status);
 		return;
 	}
 	net->workers++;
-	net->serving_workers++;
+	crew->workers++;
+	crew->serving_workers++;
+}
+
+void rota__workers_dismiss(struct crew *crew)
+{
+	struct rota_task *worker;
+
+	while ((worker = crew->idle_worker)) {
+		crew->idle_worker = worker->next_ready;
+		crew->idle_workers--;
+		crew->serving_workers++;
+		rota__task_make_ready(worker);
+	}
 }
 
 static int64_t worker_main(void *arg)
 {
-	struct net *net = arg;
+	struct crew *crew = arg;
+	struct net *net = crew->net;
 	struct rota_task *task = net->reactor->current;
 	struct rota_scope scope; /* the session's that is served: opened once for many */
 
@@ -113,26 +128,27 @@ static int64_t worker_main(void *arg)
 		struct rota_conn *conn;
 		unsigned served = 0;
 
-		while ((conn = pop_ready(net))) {
+		while ((conn = pop_ready(crew))) {
 			serve(task, conn, &scope);
-			if (net->serving_workers > 1)
+			if (crew->serving_workers > 1)
 				break; /* its handler had suspended, and another worker took over */
 			if (++served % SESSIONS_PER_SLICE == 0)
 				rota_ignore(rota_yield(),
 					    "sessions are served also while stopping");
 		}
-		net->serving_workers--;
-		if (net->is_stopping || net->idle_workers >= IDLE_WORKERS_MAX)
+		crew->serving_workers--;
+		if (net->is_stopping || !crew->listeners || crew->idle_workers >= IDLE_WORKERS_MAX)
 			break;
-		task->next_ready = net->idle_worker;
-		net->idle_worker = task;
-		net->idle_workers++;
+		task->next_ready = crew->idle_worker;
+		crew->idle_worker = task;
+		crew->idle_workers++;
 		rota__record(net->reactor, ROTA_RECORD_WAIT, (uint64_t)ROTA_RECORD_PARKED << 48);
 		rota__task_suspend(task);
 	}
 	rota_ignore(rota_scope_close(&scope), "handlers report by what they return");
 	net->workers--;
-	rota__workers_kick(net);
+	crew->workers--;
+	rota__workers_kick(crew);
 	return 0;
 }
 
@@ -143,13 +159,13 @@ static int64_t worker_main(void *arg)
 static void handler_suspends(struct rota_task *task)
 {
 	struct rota_conn *conn = task->on_suspend_arg;
-	struct net *net = conn->reactor->net;
+	struct crew *crew = conn->listener->crew;
 
 	task->on_suspend = NULL;
 	rota__conn_end_view(conn);
-	net->suspended_workers++;
-	net->serving_workers--;
-	rota__workers_kick(net);
+	crew->net->suspended_workers++;
+	crew->serving_workers--;
+	rota__workers_kick(crew);
 }
 
 static void handler_returned(struct net *net, struct rota_task *task)
@@ -158,7 +174,7 @@ static void handler_returned(struct net *net, struct rota_task *task)
 
 	if (!task->on_suspend) { /* it had suspended */
 		net->suspended_workers--;
-		net->serving_workers++;
+		conn->listener->crew->serving_workers++;
 		conn->active_at = conn->reactor->now; /* from here on it may be idle */
 	}
 	task->on_suspend = NULL;

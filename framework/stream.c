@@ -46,7 +46,8 @@ static int64_t handler_main(void *arg)
 int rota__stream_start(struct rota_conn *conn)
 {
 	const struct rota_listener_options *options = &conn->listener->options;
-	struct rota_spawn_options spawn = { .name = options->name };
+	struct rota_spawn_options spawn = { .name = options->name,
+					    .group = conn->listener->crew->group };
 
 	return rota__task_create(conn->reactor, &conn->reactor->root, handler_main, conn, &spawn,
 				 ROTA_SITE("connection"), &conn->task);

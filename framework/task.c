@@ -22,6 +22,15 @@ static void run_defers(struct rota_task *task);
 
 /* ---- birth ---- */
 
+static inline void apply_options(struct rota_task *task, const struct rota_spawn_options *options)
+{
+	task->result = options->result;
+	if (options->name)
+		task->name = options->name;
+	if (ROTA_UNLIKELY(options->group || options->priority))
+		task->group = rota__schedule_choose(task->reactor, options);
+}
+
 int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, rota_task_fn fn,
 		      void *arg, const struct rota_spawn_options *options,
 		      const struct rota_site *site, struct rota_task **out)
@@ -48,16 +57,19 @@ int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, ro
 	task->owner = scope;
 	task->fn = fn;
 	task->arg = arg;
-	task->result = options ? options->result : NULL;
-	task->name = options && options->name ? options->name : site->what;
+	task->name = site->what;
+	task->group = reactor->group;
+	if (options)
+		apply_options(task, options);
 	task->site = site;
-	task->id = ++reactor->next_task_id;
+	task->id = ++reactor->stats.tasks_spawned;
 	task->record = rota__recorder_task(&reactor->recorder, site, task->name, task->id);
 	rota_list_push_back(&scope->children_, &task->scope_link);
 	scope->children_count_++;
-	reactor->stats.tasks_spawned++;
 	reactor->stats.tasks_alive++;
 	rota__record_task(reactor, ROTA_RECORD_SPAWN, task);
+	if (ROTA_UNLIKELY(task->group != NULL))
+		rota__schedule_join(reactor, task->group);
 	enqueue(task);
 	if (out)
 		*out = task;
@@ -173,6 +185,8 @@ void rota__task_destroy(struct rota_reactor *reactor, struct rota_task *task)
 	if (ROTA_UNLIKELY(rota__stack_is_fresh(task)))
 		rota__stack_census_take(reactor, task);
 	rota__context_retire(&task->context);
+	if (ROTA_UNLIKELY(task->group != NULL))
+		rota__schedule_leave(reactor, task->group);
 	rota__stack_release(&reactor->stacks, task);
 	reactor->stats.tasks_alive--;
 }
@@ -217,6 +231,11 @@ const char *rota_task_name(const struct rota_task *task)
 const struct rota_site *rota_task_site(const struct rota_task *task)
 {
 	return task->site;
+}
+
+uint64_t rota_task_cpu_ns(const struct rota_task *task)
+{
+	return task->cpu_ns;
 }
 
 void rota_assert_failed(const char *condition, const char *file, int line, const char *function)

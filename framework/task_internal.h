@@ -79,6 +79,8 @@ struct rota_task {
 	const char *name;
 	const struct rota_site *site;
 	rota_ns waiting_since;            /* the turn in which it was suspended */
+	struct rota_group *group;         /* NULL: the normal one */
+	uint64_t cpu_ns;                  /* at the looks at the clock, without the run now */
 	uint64_t id;                      /* 1, 2, … per reactor */
 	struct rota_generator *generator; /* the innermost it is driving now; NULL: none */
 	/* record of why the last scope it closed with an error did so; 0: none */

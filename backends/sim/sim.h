@@ -190,9 +190,9 @@ bool rota_sim_refuse(struct rota_sim_world *world);
 #define ROTA_SIM_FILE_FIRST 500000000
 
 /*
- * The power of `host` fails: its files keep what was synced, and of everything later what the seed says: writes
- * whole, in part, as zeroes or not at all, in any order; names that were made, replaced or removed,
- * or not. Nothing is open afterwards. No file operation is lent (asserted).
+ * The power of `host` fails: its files keep what was synced, and of everything later what the seed
+ * says: writes whole, in part, as zeroes or not at all, in any order; names that were made,
+ * replaced or removed, or not. Nothing is open afterwards. No file operation is lent (asserted).
  */
 void rota_sim_disk_crash(struct rota_sim_world *world, unsigned host);
 
@@ -286,10 +286,10 @@ ROTA_MUST_USE int rota_sim_run(struct rota_sim_world *world);
 /*
  * The power of `host` goes at the end of this step: its program and all its reactors stop where
  * they stand and run no more, its sockets vanish without a word, and all that was taken from
- * rota_alloc in its name is freed; its disk as in rota_sim_disk_crash. At `restart` (ROTA_NEVER: never) its program is run from the
- * start. For that a program must keep all its state in its frames and in memory from rota_alloc:
- * static variables it has to set anew, threads and real descriptors it must not own. Nothing if no
- * program runs there. In rota_sim_run, or before.
+ * rota_alloc in its name is freed; its disk as in rota_sim_disk_crash. At `restart` (ROTA_NEVER:
+ * never) its program is run from the start. For that a program must keep all its state in its
+ * frames and in memory from rota_alloc: static variables it has to set anew, threads and real
+ * descriptors it must not own. Nothing if no program runs there. In rota_sim_run, or before.
  */
 void rota_sim_host_crash(struct rota_sim_world *world, unsigned host, rota_ns restart);
 

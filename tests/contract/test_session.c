@@ -7,6 +7,8 @@
  */
 #include <string.h>
 
+#include <rota/group.h>
+
 #include "framework/net_internal.h"
 #include "tests/contract/words.h"
 
@@ -318,6 +320,96 @@ static void without_memory_there_is_no_scope(struct t_net *net)
 	rota_conn_close(conn);
 }
 
+/* ---- scenarios: scheduling groups ---- */
+
+static const char *group_here(void)
+{
+	struct rota_group_stats stats;
+
+	rota_group_stats(rota_group_of(ROTA_PRIORITY_INHERIT), &stats);
+	return stats.name;
+}
+
+static int64_t tell_group(struct rota_session *session, struct rota_view input)
+{
+	rota_output_write(rota_session_output(session), group_here(), strlen(group_here()));
+	return (int64_t)input.bytes;
+}
+
+static int64_t tell_group_in_task(struct rota_conn *conn, void *arg)
+{
+	struct rota_view view;
+
+	(void)arg;
+	while (rota_conn_read(conn, &view) > 0)
+		rota_ignore(rota_conn_write(
+				    conn, (struct rota_view){ group_here(), strlen(group_here()) }),
+			    "the client notices");
+	return 0;
+}
+
+static const struct rota_protocol teller = {
+	.name = "teller",
+	.on_open = rota_protocol_default_open,
+	.on_bytes = tell_group,
+	.on_close = rota_protocol_default_close,
+};
+
+static int64_t make_group_here(void *arg)
+{
+	return rota_group_create("batch", 100, arg);
+}
+
+static int64_t close_here(void *arg)
+{
+	rota_listener_close(arg);
+	return 0;
+}
+
+/* Parked workers end when no listener is left that could have work for them. */
+static int64_t destroy_group_here(void *arg)
+{
+	struct rota_group_stats stats;
+
+	do {
+		rota_ignore(rota_sleep_ms(1), "checked by the destroy");
+		rota_group_stats(arg, &stats);
+	} while (stats.tasks_alive);
+	rota_group_destroy(arg);
+	return 0;
+}
+
+static void hear_group(struct t_net *net, const char *name)
+{
+	struct rota_conn *conn = t_connect(net);
+
+	t_say(conn, "?");
+	CHECK(t_hear_at(conn, name, __FILE__, __LINE__));
+	rota_conn_close(conn);
+}
+
+static void a_listener_in_a_group_is_served_in_it(struct t_net *net)
+{
+	struct rota_listener_options options = { .protocol = &teller };
+	struct rota_listener *listeners[2];
+	struct rota_group *group;
+
+	t_serve(net, &options);
+	hear_group(net, "normal");
+	CHECK_EQUAL(rota_call_on(net->server, make_group_here, &group), 0);
+	options.group = group;
+	listeners[0] = t_serve(net, &options);
+	hear_group(net, "batch");
+	options.protocol = NULL;
+	options.handler = tell_group_in_task;
+	listeners[1] = t_serve(net, &options);
+	hear_group(net, "batch");
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_EQUAL(rota_call_on(net->server, close_here, listeners[i]), 0);
+	t_until_connections(net, 0);
+	CHECK_EQUAL(rota_call_on(net->server, destroy_group_here, group), 0);
+}
+
 static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
 	SCENARIO(the_reason_is_not_how_lingering_ended),
@@ -333,6 +425,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(a_stopping_reactor_cancels_tasks),
 	SCENARIO(a_session_with_a_task_is_not_idle),
 	SCENARIO(without_memory_there_is_no_scope),
+	SCENARIO(a_listener_in_a_group_is_served_in_it),
 	{ .name = NULL },
 };
 

@@ -31,6 +31,8 @@ public='^framework/include/.*\.h$|^backends/backends\.h$|^protocols/([a-z0-9]+)/
 conditional='/base\.h$|/context[^/]*$|/probe\.c$|/compat\.h$|/(sanitizer|valgrind)[^/]*\.h$'
 # Eight tags at once, with SSE2 and without.
 conditional+='|^apps/kv/store/match\.h$'
+# The processor's counter.
+conditional+='|^framework/ticks\.h$'
 # A test that must know under which sanitizer it runs.
 conditional+='|/test_stack\.c$'
 # Files whose lines are data that somebody else wrote, or that no editor wraps.

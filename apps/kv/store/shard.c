@@ -110,11 +110,20 @@ bool kv_parking_cancel(struct kv_parking *parking)
 
 /* ---- one shard ---- */
 
+/* Debug builds see to it that nobody waits with it. */
+static bool lot_try_counted(uint64_t *lot)
+{
+	if (!kv_lot_try(lot))
+		return false;
+	rota_debug_lock_taken();
+	return true;
+}
+
 bool kv__shard_try_lock(struct kv_store *store, uint32_t number)
 {
 	if (store->refuse_lock && store->refuse_lock(store->refuse_arg, number))
 		return false;
-	return !store->locking || kv_lot_try(&store->shards[number].lot);
+	return !store->locking || lot_try_counted(&store->shards[number].lot);
 }
 
 static bool lock_or_park(struct kv_store *store, uint32_t number, struct kv_parking *parking)
@@ -128,7 +137,7 @@ static bool lock_or_park(struct kv_store *store, uint32_t number, struct kv_park
 			 * holder.
 			 */
 			if (!(__atomic_load_n(lot, __ATOMIC_RELAXED) & KV_LOT_TAKEN) &&
-			    kv_lot_try(lot))
+			    lot_try_counted(lot))
 				return true;
 			rota_pause();
 		}
@@ -147,7 +156,7 @@ int kv__shard_lock(struct kv_store *store, uint32_t number, struct kv_parking *p
 		parking->wake(parking);
 		return -EAGAIN;
 	}
-	if (!store->locking || kv_lot_try(&store->shards[number].lot))
+	if (!store->locking || lot_try_counted(&store->shards[number].lot))
 		return 0;
 	if (lock_or_park(store, number, parking))
 		return 0;
@@ -161,6 +170,7 @@ void kv__shard_unlock(struct kv_store *store, uint32_t number)
 
 	if (!store->locking)
 		return;
+	rota_debug_lock_released();
 	word = kv_lot_release(&store->shards[number].lot);
 	ROTA_DCHECK(word & KV_LOT_TAKEN);
 	if (ROTA_UNLIKELY(word != KV_LOT_TAKEN))
@@ -258,6 +268,7 @@ static void unlock_first(struct kv_lock_set *set, uint32_t count)
 		uint64_t word = kv_lot_release(&set->store_->shards[set->shards_[i]].lot);
 		struct kv_parking *oldest = lot_waiters(word);
 
+		rota_debug_lock_released();
 		if (!oldest)
 			continue;
 		while (oldest->next_)

@@ -72,6 +72,20 @@ ROTA_API ROTA_NORETURN void rota_assert_failed(const char *condition, const char
 			ROTA_ASSERT(condition);                                                    \
 	} while (0)
 
+/*
+ * For locks that are held for a moment and never while a task waits, such as a pthread mutex: say
+ * after taking and before releasing one. Then, in debug and sanitizer variants, a task that
+ * suspends with one held is named with the place that took it, and the process aborts; otherwise
+ * nothing is done. Not for rota_mutex, which may be held across waits. Thread: the one that locks.
+ */
+#define rota_debug_lock_taken()                                                                    \
+	(ROTA_DEBUG ? rota_debug_lock_count(1, __FILE__, __LINE__) : (void)0)
+#define rota_debug_lock_released()                                                                 \
+	(ROTA_DEBUG ? rota_debug_lock_count(-1, __FILE__, __LINE__) : (void)0)
+
+/* What the macros call. */
+ROTA_API void rota_debug_lock_count(int by, const char *file, int line);
+
 /* Drop a result on purpose; `why` is for the reader. */
 #define rota_ignore(call, why)                                                                     \
 	do {                                                                                       \

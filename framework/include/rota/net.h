@@ -24,6 +24,7 @@ extern "C" {
 #endif
 
 struct rota_conn;
+struct rota_group;
 struct rota_listener;
 struct rota_reactor;
 
@@ -62,6 +63,8 @@ struct rota_listener_options {
 	/* static; in logs and as the tasks' name; NULL: the protocol's name */
 	const char *name;
 	struct rota_conn_limits limits;
+	/* in which all its connections are served (<rota/group.h>); NULL: the normal one */
+	struct rota_group *group;
 	/* 0: 4096 (the kernel caps it at net.core.somaxconn) */
 	int backlog;
 	/* permission bits of a Unix socket's file; 0: as the umask says */

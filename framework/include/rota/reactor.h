@@ -38,6 +38,12 @@ struct rota_reactor_options {
 	 * ROTA_RECORDS_DEFAULT; ROTA_RECORDS_NONE: it is off
 	 */
 	uint32_t records_kept;
+	/*
+	 * The log says so when a turn takes longer, with the task that holds it and its call stack;
+	 * 0: nobody looks. Not in the simulator. A thread of its own looks twice as often.
+	 */
+	rota_ns stall_ns;
+	rota_ns quota_ns; /* how long a turn runs tasks before it looks at the kernel; 0: 0.5 ms */
 };
 
 /*
@@ -173,6 +179,7 @@ struct rota_reactor_stats {
 	uint64_t timers_fired;
 	uint64_t quota_ends;      /* passes stopped because the turn's quota was used up */
 	uint64_t longest_turn_ns; /* up to the engine, without the wait */
+	uint64_t stalls;          /* turns longer than stall_ns, also those not in the log */
 	struct rota_backend_stats engine;
 };
 

@@ -16,6 +16,7 @@
 #include <rota/future.h>
 #include <rota/scope.h>
 #include <rota/task.h>
+#include <rota/group.h>
 #include <rota/generator.h>
 #include <rota/local.h>
 #include <rota/backend.h>

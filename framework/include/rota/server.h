@@ -67,6 +67,11 @@ struct rota_service {
 	 */
 	int (*start)(struct rota_server *server, unsigned reactor_index, void *arg);
 	void (*stop)(struct rota_server *server, unsigned reactor_index, void *arg);
+	/*
+	 * Its part of the processor time on each reactor: it is a group of its own with so many
+	 * shares (<rota/group.h>). 0: it is in the normal one.
+	 */
+	uint32_t shares;
 	const char *notice; /* added to the ready line; NULL: nothing */
 };
 
@@ -84,9 +89,11 @@ struct rota_server_options {
 	const char *unix_path;    /* a Unix socket as well; NULL: none */
 	uint32_t unix_mode;       /* its permission bits; 0: as the umask says */
 	rota_ns drain_timeout_ns; /* how long a stop waits for what runs; 0: 5 s */
-	bool quiet;               /* no ready line */
-	bool stack_census;        /* log at the end what stacks were seen to need */
-	uint32_t records_kept;    /* as rota_reactor_options */
+	/* as rota_reactor_options.stall_ns; 0: 100 ms; negative: nobody looks */
+	rota_ns stall_ns;
+	bool quiet;            /* no ready line */
+	bool stack_census;     /* log at the end what stacks were seen to need */
+	uint32_t records_kept; /* as rota_reactor_options */
 	/* for rota_recorder_save_to; NULL: no file is written */
 	const char *record_to;
 	/* when it accepts; NULL: nothing */
@@ -100,9 +107,10 @@ ROTA_API void rota_server_options_init(struct rota_server_options *options,
 
 /*
  * Take one option: `name` as in "port" or "backend" (bind, port, unix, reactors, cpus, backend,
- * drain-timeout, stack-census, records, record-to), `value` its text, which is lent to `options`.
- * Port "0" means no TCP; only a service whose own port is 0 lets the kernel choose. Returns 1 if it
- * was one of these, 0 if it is unknown, -EINVAL if the value is wrong (`error` says what is right).
+ * drain-timeout, stall-ms, stack-census, records, record-to), `value` its text, which is lent to
+ * `options`. Port "0" means no TCP; only a service whose own port is 0 lets the kernel choose.
+ * Returns 1 if it was one of these, 0 if it is unknown, -EINVAL if the value is wrong (`error` says
+ * what is right).
  */
 ROTA_API ROTA_MUST_USE int rota_server_option(struct rota_server_options *options, const char *name,
 					      const char *value,

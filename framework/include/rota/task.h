@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+struct rota_group;
 struct rota_task;
 
 /*
@@ -34,6 +35,18 @@ enum rota_stack_class {
 	ROTA_STACK_CLASS_COUNT
 };
 
+/*
+ * Which of a reactor's three ready-made groups a task is in (<rota/group.h>): urgent tasks run
+ * before normal ones, and those before low ones, until they have used ten times their time. So none
+ * can be starved.
+ */
+enum rota_priority {
+	ROTA_PRIORITY_INHERIT, /* the spawner's group; outside of tasks: normal */
+	ROTA_PRIORITY_URGENT,
+	ROTA_PRIORITY_NORMAL,
+	ROTA_PRIORITY_LOW,
+};
+
 struct rota_spawn_options {
 	/*
 	 * static, or as long-lived as the task: one made at run time stands with `arg`. Reasons
@@ -43,6 +56,9 @@ struct rota_spawn_options {
 	/* completed with the task's result; lent until then; NULL: not wanted */
 	struct rota_future *result;
 	enum rota_stack_class stack;
+	/* at most one of these two is set (asserted) */
+	enum rota_priority priority;
+	struct rota_group *group; /* of the scope's reactor; NULL: as `priority` says */
 };
 
 /*
@@ -69,6 +85,21 @@ ROTA_API int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 ROTA_API ROTA_SUSPENDS int rota_yield(void);
 
 /*
+ * True when the reactor has run tasks for its quota and others, or the kernel, wait for the current
+ * one: for loops that compute. A few nanoseconds, no system call. In the simulator a seed decides.
+ */
+ROTA_API bool rota_should_yield(void);
+
+/*
+ * Yield if it is time to: the one line for a loop that computes. Returns 0, or -ECANCELED /
+ * -ETIMEDOUT. Suspends.
+ *
+ *	while (work_is_left(job) && (status = rota_yield_if_needed()) == 0)
+ *		do_a_little(job);
+ */
+ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int rota_yield_if_needed(void);
+
+/*
  * Call fn(arg) when the current task ends, in reverse order of registration, after its function has
  * returned. The task may be cancelled by then: clean-up that waits opens a shield. Returns 0 or
  * -ENOMEM (not registered). Never suspends.
@@ -81,6 +112,12 @@ ROTA_API struct rota_task *rota_task_current(void);
 /* Its name, and where it was spawned. The name is borrowed as long as the task lives. */
 ROTA_API const char *rota_task_name(const struct rota_task *task);
 ROTA_API const struct rota_site *rota_task_site(const struct rota_task *task);
+
+/*
+ * Processor time the task has used. Exact while its reactor's tasks run for more than some
+ * microseconds at a time; of shorter runs one in 17 is looked at and stands for all.
+ */
+ROTA_API uint64_t rota_task_cpu_ns(const struct rota_task *task);
 
 #ifdef __cplusplus
 }

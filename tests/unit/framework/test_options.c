@@ -43,6 +43,10 @@ static void test_options_good_values_are_taken(void **state)
 	assert_int_equal(give("cpus", "0,2-3"), 1);
 	assert_int_equal(give("backend", "sim:seed=1"), 1);
 	assert_int_equal(give("drain-timeout", "3"), 1);
+	assert_int_equal(give("stall-ms", "250"), 1);
+	assert_int_equal(options.stall_ns, 250 * ROTA_NS_PER_MS);
+	assert_int_equal(give("stall-ms", "0"), 1);
+	assert_true(options.stall_ns < 0);
 	assert_int_equal(give("stack-census", "on"), 1);
 	assert_true(options.stack_census);
 	assert_int_equal(give("stack-census", "off"), 1);
@@ -94,6 +98,8 @@ static void test_options_bad_values_are_refused_with_what_is_right(void **state)
 		{ "unix", "" },
 		{ "drain-timeout", "0" },
 		{ "drain-timeout", "3601" },
+		{ "stall-ms", "-1" },
+		{ "stall-ms", "3600001" },
 		{ "stack-census", "yes" },
 		{ "records", "1023" },
 		{ "records", "67108865" },
@@ -150,10 +156,11 @@ static void test_cpus_lists_are_expanded_in_order_and_bounded(void **state)
 
 static void test_help_names_every_option(void **state)
 {
-	static const char *const names[] = { "--bind",          "--port",         "--unix",
-					     "--reactors",      "--cpus",         "--backend",
-					     "--drain-timeout", "--stack-census", "--version",
-					     "--help",          "--records",      "--record-to" };
+	static const char *const names[] = { "--bind",     "--port",          "--unix",
+					     "--reactors", "--cpus",          "--backend",
+					     "--stall-ms", "--drain-timeout", "--stack-census",
+					     "--records",  "--record-to",     "--version",
+					     "--help" };
 
 	(void)state;
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(names); i++)
