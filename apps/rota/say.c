@@ -146,6 +146,8 @@ void say_wait(struct snapshot *snapshot, const struct seen_task *task, const str
 		say_due(wait, snapshot_now(snapshot, reactor), text);
 	} else if (!strcmp(wait->kind, "io")) {
 		say_operation(target, wait, text);
+	} else if (!strcmp(wait->kind, "offload")) {
+		text_add(text, "the offload pool");
 	} else if (!strcmp(wait->kind, "call")) {
 		say_call(snapshot, task, wait, text);
 	} else if (!strcmp(wait->kind, "task")) {
