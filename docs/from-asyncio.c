@@ -424,6 +424,33 @@ static int64_t context(void)
 	return greet(NULL);
 }
 
+/* ---- who comes first ---- */
+
+static int64_t compute(void *sum)
+{
+	int status = 0;
+
+	for (int i = 1; i <= 100 && status == 0; i++) {
+		*(int *)sum += i;
+		status = rota_yield_if_needed(); /* await sleep(0), but only when it is time */
+	}
+	return status;
+}
+
+static int64_t priorities(void)
+{
+	struct rota_spawn_options low = { .priority = ROTA_PRIORITY_LOW };
+	struct rota_scope scope;
+	int64_t status;
+	int sum = 0;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn_with(&scope, compute, &sum, &low);
+	status = rota_scope_close(&scope);
+	printf("computed %d\n", sum);
+	return status;
+}
+
 /* ---- asyncio.run(main()) ---- */
 
 static int64_t main_task(void *arg)
@@ -431,7 +458,7 @@ static int64_t main_task(void *arg)
 	int64_t (*const groups[])(void) = {
 		tasks_and_futures, a_future_by_hand, several_at_once,    deadlines, failures,
 		a_condition,       a_queue,          an_async_generator, callbacks, streams,
-		signals,           offloading,       a_subprocess,       context,
+		signals,           offloading,       a_subprocess,       context,   priorities,
 	};
 
 	(void)arg;
