@@ -349,8 +349,11 @@ static int64_t interfere(void *arg)
 		shard = kv_shard_of(store, &key);
 		if (!kv__shard_try_lock(store, shard))
 			continue;
+		/* It waits with a lock that nobody may wait with: another core's holder. */
+		rota_debug_lock_released();
 		rota_ignore(rota_sleep_until(rota_after_ns(t_draw(self, 500) * ROTA_NS_PER_US)),
 			    "the shard is given back anyway");
+		rota_debug_lock_taken();
 		kv__shard_unlock(store, shard);
 	}
 	return 0;

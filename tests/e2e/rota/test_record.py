@@ -169,7 +169,11 @@ class Record(unittest.TestCase):
         with Server("--record-to", "record.%p") as server:
             path = f"{server.folder.name}/record.{server.pid}"
             server.process.send_signal(signal.SIGSEGV)
-            self.assertEqual(server.process.wait(HANG_SECONDS), -signal.SIGSEGV)
+            ended = server.process.wait(HANG_SECONDS)
+            if "asan" in BUILT or "tsan" in BUILT:
+                self.assertGreater(ended, 0)  # their own handler comes last and ends the process
+            else:
+                self.assertEqual(ended, -signal.SIGSEGV)
             status, out, complaints = rota("trace", path)
             self.assertEqual((status, complaints), (0, ""))
             self.expect_the_story(out, server.pid)
