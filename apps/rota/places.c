@@ -220,6 +220,22 @@ static void find_inlines(Dwarf_Die *unit, uint64_t address, struct frame frame, 
 	free(scopes);
 }
 
+/*
+ * The compilation unit around `pc`. Clang writes no table of who has which addresses; then all are
+ * asked.
+ */
+static Dwarf_Die *find_unit(Dwfl_Module *module, uint64_t pc, Dwarf_Addr *bias)
+{
+	Dwarf_Die *unit = dwfl_module_addrdie(module, pc, bias);
+
+	if (unit)
+		return unit;
+	while ((unit = dwfl_module_nextcu(module, unit, bias)))
+		if (dwarf_haspc(unit, pc - *bias) > 0)
+			return unit;
+	return NULL;
+}
+
 static void find_frames(struct places *places, uint64_t pc, struct place *place)
 {
 	Dwfl_Module *module = places->dwfl ? dwfl_addrmodule(places->dwfl, pc) : NULL;
@@ -234,12 +250,11 @@ static void find_frames(struct places *places, uint64_t pc, struct place *place)
 		frame.function = name_by_offset(places, pc);
 	if (module) {
 		Dwarf_Addr bias;
-		Dwarf_Die *unit = dwfl_module_addrdie(module, pc, &bias);
-		Dwfl_Line *line = dwfl_module_getsrc(module, pc);
+		Dwarf_Die *unit = find_unit(module, pc, &bias);
+		Dwarf_Line *line = unit ? dwarf_getsrc_die(unit, pc - bias) : NULL;
 
-		if (unit && line) {
-			frame.file = dwfl_lineinfo(line, NULL, &frame.line, NULL, NULL, NULL);
-			frame.file = file_as_compiled(unit, frame.file);
+		if (line && dwarf_lineno(line, &frame.line) == 0) {
+			frame.file = file_as_compiled(unit, dwarf_linesrc(line, NULL, NULL));
 			find_inlines(unit, pc - bias, frame, place);
 		}
 	}
