@@ -154,8 +154,8 @@ const char *rota_server_options_help(void)
 	       "  --stack-census on      log at the end how much of their stacks tasks used\n"
 	       "  --records N            how much each reactor remembers of what it did\n"
 	       "                         (default 65536 records of 8 bytes), or off\n"
-	       "  --record-to PATH       write it there on a crash and SIGUSR2, for rota trace;\n"
-	       "                         %p: the process id\n"
+	       "  --record-to PATH       write it there on a crash, a stall and SIGUSR2;\n"
+	       "                         %p: the process id; read by rota trace\n"
 	       "  --version              print the version\n"
 	       "  --help                 print this\n";
 }

@@ -346,6 +346,7 @@ static void report(struct watch *watch, rota_ns stalled_ns, rota_ns cpu_ns)
 			 (unsigned long long)request.task_id, reactor->index);
 	for (unsigned i = 0; has_answered && i < request.frames_count; i++)
 		log_frame(i, request.frames[i]);
+	rota__recorder_save(0);
 	if (repeats)
 		rota_log(ROTA_LOG_WARNING, "  %llu more stall(s) were not reported",
 			 (unsigned long long)repeats);

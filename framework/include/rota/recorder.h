@@ -143,8 +143,9 @@ ROTA_API ROTA_MUST_USE int rota_recorder_save(int fd, int signal);
 
 /*
  * From now on have the process write such a file when it crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE,
- * SIGABRT; the handlers of before come after), and whenever it gets SIGUSR2; the latest replaces
- * the one before. Nothing does it unasked: a core file holds the same, for `rota record`.
+ * SIGABRT; the handlers of before come after), when a stall is reported (rota_reactor_options,
+ * stall_ns), and whenever it gets SIGUSR2; the latest replaces the one before. Nothing does it
+ * unasked: a core file holds the same, for `rota record`.
  *
  * path      copied; "%p" in it stands for the process id, "%%" for "%".
  * Returns   0, -EINVAL (another %), -ENAMETOOLONG, -EALREADY (asked before), or why handlers cannot

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +19,7 @@
 #include <rota/future.h>
 #include <rota/generator.h>
 #include <rota/mailbox.h>
+#include <rota/recorder.h>
 #include <rota/time.h>
 
 #include "tests/support/t_alloc.h"
@@ -110,6 +112,34 @@ static void test_watchdog_task_that_spins_in_a_generator_has_a_stack_too(void **
 		return;
 	assert_int_equal(run_watched(drive_holder, NULL), 0);
 	assert_true(t_log_count("test_watchdog+0x") >= 2);
+}
+
+/* ---- the flight recorder ---- */
+
+static int64_t hold_until_written(void *arg)
+{
+	while (access(arg, R_OK))
+		;
+	return 0;
+}
+
+static void test_watchdog_stall_writes_the_flight_recorders(void **state)
+{
+	static char path[] = "/tmp/rota-stall-XXXXXX";
+	static bool is_named;
+
+	(void)state;
+	if (t_is_simulated())
+		return;
+	/* A process has one such path for good; that it is free again is all that is needed. */
+	if (!is_named) {
+		assert_true(mkstemp(path) >= 0);
+		assert_int_equal(rota_recorder_save_to(path), 0);
+		is_named = true;
+	}
+	unlink(path);
+	assert_int_equal(run_watched(hold_until_written, path), 0);
+	assert_int_equal(unlink(path), 0);
 }
 
 /* ---- in the kernel ---- */
@@ -276,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_watchdog_reactor_that_is_held_by_no_task_is_said_so),
 		cmocka_unit_test(test_watchdog_reactor_that_sleeps_is_not_stalled),
 		cmocka_unit_test(test_watchdog_takes_a_free_signal_and_gives_it_back),
+		cmocka_unit_test(test_watchdog_stall_writes_the_flight_recorders),
 		cmocka_unit_test(test_watchdog_without_a_free_signal_is_said_and_the_reactor_runs),
 	};
 
