@@ -46,6 +46,7 @@ int rota_backend_create(const struct rota_backend_ops *ops,
 	if (!backend)
 		return -ENOMEM;
 	backend->ops = ops;
+	backend->features = ops->features;
 	status = ops->open(backend, config);
 	if (status < 0) {
 		rota__free_isolated(backend);

@@ -104,6 +104,8 @@ static void note_turn_ns(struct rota_reactor *reactor)
 
 	if (turn_ns > reactor->stats.longest_turn_ns)
 		reactor->stats.longest_turn_ns = turn_ns;
+	if (ROTA_UNLIKELY(reactor->watch.bound_ns && turn_ns >= (uint64_t)reactor->watch.bound_ns))
+		rota__record(reactor, ROTA_RECORD_STALL, turn_ns);
 	reactor->now = now;
 }
 
@@ -354,6 +356,7 @@ int rota_reactor_open(struct rota_reactor *reactor)
 		rota__stack_thread_fini(&reactor->stacks);
 		return status;
 	}
+	reactor->shuffles = reactor->backend->features & ROTA_BACKEND_SHUFFLES;
 	rota__context_adopt_thread(&reactor->context);
 	reactor->now = reactor->engine->now(reactor->backend);
 	/*

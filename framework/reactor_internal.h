@@ -71,6 +71,7 @@ struct rota_reactor {
 	uint64_t quota_ends_ticks;  /* when this turn's quota is used */
 	struct net *net;            /* listeners and connections; NULL until the first */
 	bool is_simulated;
+	bool shuffles; /* the simulator: ready tasks run in any order */
 	uint32_t tasks_max;
 	uint32_t processes_open; /* children of rota_process_open that have not been closed */
 	struct rota_reactor_stats stats;

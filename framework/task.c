@@ -109,9 +109,46 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 
 /* ---- running ---- */
 
-/* In the simulator a seed decides whether a task goes first or last. */
+/* 0 to bound - 1, seeded. */
+static uint32_t draw_below(struct rota_reactor *reactor, uint32_t bound)
+{
+	uint32_t number;
+
+	do {
+		number = 0;
+		for (uint32_t left = bound - 1; left; left >>= 1)
+			number = number << 1 | rota__reactor_flip(reactor);
+	} while (number >= bound);
+	return number;
+}
+
+/* Every order of the ready tasks has the same chance: as in D. E. Knuth, TAOCP 3.4.2, P. */
+static void push_anywhere(struct rota_reactor *reactor, struct rota_task *task)
+{
+	struct rota_task **at = &reactor->ready_head;
+	uint32_t ready = 0, in_front;
+
+	for (const struct rota_task *one = *at; one; one = one->next_ready)
+		ready++;
+	in_front = draw_below(reactor, ready + 1);
+	if (in_front == ready) {
+		rota__task_push_ready(reactor, task);
+		return;
+	}
+	while (in_front-- > 0)
+		at = &(*at)->next_ready;
+	task->state = TASK_READY;
+	task->next_ready = *at;
+	*at = task;
+}
+
+/* In the simulator a seed decides whether a task goes first or last, or anywhere. */
 static ROTA_NOINLINE void push_by_seed(struct rota_reactor *reactor, struct rota_task *task)
 {
+	if (reactor->shuffles) {
+		push_anywhere(reactor, task);
+		return;
+	}
 	if (!reactor->ready_head || !rota__reactor_flip(reactor)) {
 		rota__task_push_ready(reactor, task);
 		return;

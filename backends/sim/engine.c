@@ -98,6 +98,8 @@ static int sim_open(struct rota_backend *self, const struct rota_backend_config 
 		return status;
 	}
 	instance->reactor = config->reactor;
+	if (options.shuffle)
+		self->features |= ROTA_BACKEND_SHUFFLES;
 	instance->index = (uint32_t)slot;
 	rota_list_init(&instance->submitted);
 	rota_list_init(&instance->runnable);

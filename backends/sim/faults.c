@@ -314,6 +314,8 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 	}
 	if (rota_view_equals(key, rota_view_of_string("reorder")))
 		return set_switch(value, &options->reorder);
+	if (rota_view_equals(key, rota_view_of_string("shuffle")))
+		return set_switch(value, &options->shuffle);
 	if (rota_view_equals(key, rota_view_of_string("loopback-wire")))
 		return set_switch(value, &options->wires_loopback);
 	if (rota_view_equals(key, rota_view_of_string("delay")))

@@ -56,6 +56,11 @@ struct rota_sim_options {
 	 * so.
 	 */
 	bool reorder;
+	/*
+	 * A task that becomes ready goes anywhere among those that are; false: first or last. Takes
+	 * time in proportion to their number.
+	 */
+	bool shuffle;
 	/* Each completion is held back by a time drawn from [delay_min_ns, delay_max_ns]. */
 	rota_ns delay_min_ns;
 	rota_ns delay_max_ns;

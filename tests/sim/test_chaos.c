@@ -331,6 +331,7 @@ static void make_world(uint64_t seed, FILE *trace)
 	options.latency_min_ns = 100 * ROTA_NS_PER_US;
 	options.latency_max_ns = 5 * ROTA_NS_PER_MS;
 	options.loss_permille = seed % 3 ? 10 : 0;
+	options.shuffle = seed % 2;
 	options.trace = trace;
 	T_EQUAL(rota_sim_world_create(&options, &run.world), 0);
 	T_EQUAL(rota_sim_plan_draw(run.world, &chaos), 0);

@@ -192,6 +192,8 @@ struct rota_completion {
 /* Feature bits of an engine's table. */
 /* virtual time, one thread: the reactor runs ready tasks in seeded order */
 #define ROTA_BACKEND_SIMULATED 1u
+/* simulated, and ready tasks are to run in any order; set by open() */
+#define ROTA_BACKEND_SHUFFLES 2u
 
 struct rota_backend_config {
 	/* "multishot=off,buffers=512x20480"; NULL or "" for the defaults. Borrowed. */
@@ -358,6 +360,7 @@ struct rota_backend_ops {
 /* The head of every engine's instance. */
 struct rota_backend {
 	const struct rota_backend_ops *ops;
+	uint32_t features; /* ops->features, and what open() adds to them */
 };
 
 /* ---- for those who implement engines ---- */
