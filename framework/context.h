@@ -84,6 +84,12 @@ ROTA_MUST_USE int rota__context_make(struct rota_context *context, void *stack_l
  */
 void rota__context_retire(struct rota_context *context);
 
+/* Is `memory` on its stack? */
+static inline bool rota__context_has(const struct rota_context *context, const void *memory)
+{
+	return (uintptr_t)memory - (uintptr_t)context->stack_low < context->stack_bytes;
+}
+
 /*
  * Suspend `from`, which is running, and resume `to`; returns when somebody switches back to `from`.
  */

@@ -236,6 +236,7 @@ static void timeout_fire(struct rota_timer *timer)
 {
 	struct rota_timeout *timeout = ROTA_CONTAINER_OF(timer, struct rota_timeout, timer_);
 
+	rota__frame_return(timeout->lender_);
 	rota_future_complete(&timeout->future, 0);
 }
 
@@ -244,6 +245,7 @@ static void timeout_cancel(struct rota_future *future)
 	struct rota_timeout *timeout = ROTA_CONTAINER_OF(future, struct rota_timeout, future);
 
 	rota__wheel_disarm(&rota__reactor()->wheel, &timeout->timer_);
+	rota__frame_return(timeout->lender_);
 	rota_future_complete(future, -ECANCELED);
 }
 
@@ -253,8 +255,11 @@ void rota_timeout_start(struct rota_timeout *timeout, rota_ns deadline)
 	timeout->future.cancel_ = timeout_cancel;
 	timeout->future.kind_ = ROTA_WAIT_TIMER;
 	rota_timer_init(&timeout->timer_, timeout_fire);
-	if (deadline != ROTA_NEVER)
-		rota__wheel_arm(&rota__reactor()->wheel, &timeout->timer_, deadline);
+	timeout->lender_ = NULL;
+	if (deadline == ROTA_NEVER)
+		return;
+	timeout->lender_ = rota__frame_lend(timeout);
+	rota__wheel_arm(&rota__reactor()->wheel, &timeout->timer_, deadline);
 }
 
 int rota_sleep_until(rota_ns deadline)

@@ -182,8 +182,10 @@ void rota__mailbox_wait_for_senders(struct rota_reactor *reactor)
  */
 static void call_finish(struct rota_call *call)
 {
-	if (call->returned_ && !call->cancel_in_flight_)
-		rota_future_complete(&call->future, call->result_);
+	if (!call->returned_ || call->cancel_in_flight_)
+		return;
+	rota__frame_return(call->lender_);
+	rota_future_complete(&call->future, call->result_);
 }
 
 static void call_returned(struct rota_message *message)
@@ -322,6 +324,7 @@ void rota_call_start_at(struct rota_call *call, struct rota_reactor *to, rota_ta
 	call->arg_ = arg;
 	call->deadline_ = rota_deadline();
 	call->site_ = site;
+	call->lender_ = rota__frame_lend(call);
 	call->scope_ = NULL;
 	call->result_ = -ECANCELED;
 	call->failed_.kind = ROTA_CANCEL_NONE;

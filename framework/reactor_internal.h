@@ -234,6 +234,32 @@ static inline bool rota__schedule_has_ready(const struct rota_reactor *reactor)
 	return reactor->pass || reactor->ready_head || reactor->dealt_out;
 }
 
+/* ---- futures in frames ---- */
+
+/*
+ * In debug builds: somebody is going to complete the future at `memory`. Returns the current task
+ * if it is in a frame of its, which it may not leave before; NULL if not, or if nobody can tell:
+ * generators may go on in other tasks.
+ */
+static inline struct rota_task *rota__frame_lend(const void *memory)
+{
+	struct rota_task *task = ROTA_DEBUG && rota__current_reactor
+					 ? rota__current_reactor->current
+					 : NULL;
+
+	if (!task || task->generator || !rota__context_has(&task->context, memory))
+		return NULL;
+	task->futures_lent++;
+	return task;
+}
+
+/* What rota__frame_lend returned: it is going to be complete in a moment. */
+static inline void rota__frame_return(struct rota_task *lender)
+{
+	if (ROTA_DEBUG && lender)
+		lender->futures_lent--;
+}
+
 /* ---- operations ---- */
 
 /* Hand `op` to the engine; lent until its terminal completion has been run. */

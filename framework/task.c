@@ -25,6 +25,7 @@ static void run_defers(struct rota_task *task);
 static inline void apply_options(struct rota_task *task, const struct rota_spawn_options *options)
 {
 	task->result = options->result;
+	task->result_lender = task->result ? rota__frame_lend(task->result) : NULL;
 	if (options->name)
 		task->name = options->name;
 	if (ROTA_UNLIKELY(options->group || options->priority))
@@ -193,7 +194,9 @@ static ROTA_NOINLINE void die_of_what_is_left(const struct rota_task *task)
 {
 	const char *what = task->ops_lent     ? "an operation still lent to the engine"
 			   : task->locks_held ? "a lock still held"
-					      : "a scope still open";
+			   : task->futures_lent
+				   ? "a future in its frames that somebody is going to complete"
+				   : "a scope still open";
 
 	rota_log(ROTA_LOG_ERROR, "task \"%s\" (%s:%d) ended with %s", task->name, task->site->file,
 		 task->site->line, what);
@@ -207,10 +210,12 @@ static void task_main(void *arg)
 	int64_t result = task->fn(task->arg);
 
 	run_defers(task);
-	if (ROTA_UNLIKELY(task->scope != task->owner || task->ops_lent || task->locks_held))
+	if (ROTA_UNLIKELY(task->scope != task->owner || task->ops_lent || task->locks_held ||
+			  task->futures_lent))
 		die_of_what_is_left(task);
 	rota__record(reactor, ROTA_RECORD_END, (uint64_t)result);
 	rota__scope_child_ended(task, result);
+	rota__frame_return(task->result_lender);
 	if (task->result)
 		rota_future_complete(task->result, result);
 	task->state = TASK_ENDED;

@@ -65,13 +65,16 @@ struct rota_task {
 	void *on_suspend_arg;
 	/* a handler's: what is cancelled when its client goes; NULL: none */
 	struct rota_scope *client_scope;
-	bool outlives_client;        /* the handler has said that it goes on without its client */
-	uint32_t ops_lent;           /* operations in its frames now lent to the engine */
-	uint32_t locks_held;         /* in debug builds */
-	uint8_t state;               /* enum task_state */
-	uint64_t record;             /* what the flight recorder calls it */
-	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */
-	struct rota_scope *owner;    /* the scope it was spawned into */
+	bool outlives_client; /* the handler has said that it goes on without its client */
+	uint32_t ops_lent;    /* operations in its frames now lent to the engine */
+	uint32_t locks_held;  /* in debug builds */
+	/* in debug builds: futures in its frames that somebody is going to complete */
+	uint32_t futures_lent;
+	struct rota_task *result_lender; /* in debug builds: in whose frame `result` is */
+	uint8_t state;                   /* enum task_state */
+	uint64_t record;                 /* what the flight recorder calls it */
+	struct rota_link scope_link;     /* on owner->children_ or owner->unswept_ */
+	struct rota_scope *owner;        /* the scope it was spawned into */
 	rota_task_fn fn;
 	void *arg;
 	struct rota_future *result; /* where its result goes, or NULL */

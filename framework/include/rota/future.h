@@ -20,6 +20,7 @@ extern "C" {
 #endif
 
 struct rota_future;
+struct rota_task;
 struct rota_wait_;
 
 /*
@@ -129,6 +130,7 @@ struct rota_timeout {
 	struct rota_future future;
 	/* private */
 	struct rota_timer timer_;
+	struct rota_task *lender_; /* in debug builds: in whose frame it is; NULL: in none */
 };
 
 /*

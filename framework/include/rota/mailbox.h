@@ -51,6 +51,7 @@ struct rota_call {
 	void *arg_;
 	rota_ns deadline_; /* the caller's, carried along */
 	const struct rota_site *site_;
+	struct rota_task *lender_; /* as in struct rota_timeout */
 	struct rota_scope *scope_; /* the callee's scope while it runs; `to_`'s thread only */
 	int64_t result_;
 	struct rota_message cancel_message_;
