@@ -72,7 +72,7 @@ class Gdb(unittest.TestCase):
         stack = out[out.index("reactor 0, task 2"):]
         own = stack[:stack.index("#0 ")]
         # Clang lets rota_mutex_lock jump to lock_slowly, and writes its assembler names otherwise.
-        self.assertRegex(own, re.compile(r"#\d+ .*(rota_mutex_lock|lock_slowly) .*#\d+ .*take_first "
+        self.assertRegex(own, re.compile(r"#\d+ .*(mutex_lock|lock_slowly) .*#\d+ .*take_first "
                                          r".*stuck.c:\d+.*#\d+ .*context_entry ", re.DOTALL))
         self.assertNotIn("run_once", own)
         # What was lent to the task is the thread's again.

@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,7 +125,7 @@ static int64_t hold_until_written(void *arg)
 
 static void test_watchdog_stall_writes_the_flight_recorders(void **state)
 {
-	static char path[] = "/tmp/rota-stall-XXXXXX";
+	static char path[64];
 	static bool is_named;
 
 	(void)state;
@@ -133,7 +133,7 @@ static void test_watchdog_stall_writes_the_flight_recorders(void **state)
 		return;
 	/* A process has one such path for good; that it is free again is all that is needed. */
 	if (!is_named) {
-		assert_true(mkstemp(path) >= 0);
+		snprintf(path, sizeof(path), "/tmp/rota-stall-%d", (int)getpid());
 		assert_int_equal(rota_recorder_save_to(path), 0);
 		is_named = true;
 	}
