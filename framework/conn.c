@@ -363,8 +363,12 @@ static void take_input(struct rota_conn *conn, const struct rota_completion *com
 static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 {
 	if (conn->receive_is_poll && result >= 0) {
-		/* both sides having shut theirs looks like a hang-up, and is an orderly end */
-		if (!conn->has_eof || !conn->is_shut || result & POLLERR)
+		/*
+		 * Both sides having shut theirs looks like a hang-up, and is an orderly end: what
+		 * they sent before may still be unread.
+		 */
+		conn->peer_is_shut = conn->is_shut && !(result & POLLERR);
+		if (!conn->peer_is_shut)
 			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
 					 "the client is gone");
 	} else if (result == 0) {
@@ -436,8 +440,8 @@ static void arm_receive(struct rota_conn *conn)
 	}
 	if (!rota_list_is_empty(&conn->wait_link))
 		return; /* in line for a buffer */
-	if (conn->has_eof && conn->is_shut)
-		return; /* nothing more can be learnt */
+	if (!wants_input && conn->is_shut && (conn->has_eof || conn->peer_is_shut))
+		return; /* nothing more can be learnt before there is room */
 	submit_receive(conn, !wants_input);
 }
 

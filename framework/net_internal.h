@@ -138,8 +138,10 @@ struct rota_conn {
 	bool send_is_lent;
 	bool is_flushing;
 	bool is_ready;
-	bool is_stream; /* task style, not a session */
-	bool is_held;   /* by whoever called rota_connect, until rota_conn_close */
+	bool is_stream : 1; /* task style, not a session */
+	/* seen by a poll, after we had shut ours; what they sent may be unread */
+	bool peer_is_shut : 1;
+	bool is_held; /* by whoever called rota_connect, until rota_conn_close */
 	_Alignas(16) char session_state[];
 };
 
