@@ -124,8 +124,7 @@ ROTA_NORETURN static inline void rota__context_exit(struct rota_context *from,
 
 /*
  * Each defines rota__context_jump_, rota__context_jump_for_good_, rota__context_signal_sp, _fp and
- * _pc, and how
- * large a guard must be so that no frame steps over it: ROTA_CONTEXT_GUARD_BYTES.
+ * _pc, and how large a guard must be so that no frame steps over it: ROTA_CONTEXT_GUARD_BYTES.
  */
 #if defined(ROTA_CONTEXT_UCONTEXT)
 #include "framework/context_ucontext.h"

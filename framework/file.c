@@ -28,6 +28,11 @@ struct file_wait {
 	struct rota_task *task;
 };
 
+/* Tools from outside find the operation of a wait for I/O by one distance, that of struct io. */
+_Static_assert(offsetof(struct file_wait, future) - offsetof(struct file_wait, file.op) ==
+		       offsetof(struct io, future) - offsetof(struct io, op),
+	       "the operation lies where rota tree looks for it");
+
 static void file_complete(struct rota_op *op, const struct rota_completion *completion)
 {
 	struct file_wait *wait = ROTA_CONTAINER_OF(op, struct file_wait, file.op);

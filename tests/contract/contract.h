@@ -82,7 +82,11 @@ struct t_world {
 
 struct t_op {
 	union {
-		struct rota_op op; /* scribbled over after its terminal completion */
+		struct {
+			char before_[offsetof(struct rota_file_op, op)];
+			/* file.op; scribbled over after its terminal completion */
+			struct rota_op op;
+		};
 		struct rota_file_op file;
 	};
 	struct t_world *world;

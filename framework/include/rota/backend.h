@@ -153,7 +153,6 @@ enum rota_file_action {
  * rota_file_op_init.
  */
 struct rota_file_op {
-	struct rota_op op;
 	/* caller sets */
 	uint8_t action; /* enum rota_file_action */
 	uint32_t mode;
@@ -163,6 +162,7 @@ struct rota_file_op {
 	void *data; /* WRITE does not write to it */
 	const char *path;
 	const char *path_to;
+	struct rota_op op;
 };
 
 /* Zeroes, kind and work.fn; `fd` is -1 where the action takes a path. */

@@ -6,7 +6,7 @@
  *
  * The one idea: every call is one or more engine operations, and durability is spelled out as the
  * kernel has it: what was written is safe after rota_file_sync, a name that was made, replaced or
- * removed after rota_file_sync_directory, and nothing is before. After a sync that failed the data
+ * removed after rota_directory_sync, and nothing is before. After a sync that failed the data
  * may be gone although later syncs succeed (Rebello and others, "Can Applications Recover from
  * fsync Failures?", USENIX ATC 2020): write it again, elsewhere, or stop.
  *
