@@ -20,6 +20,7 @@
 #include <rota/memory.h>
 
 #include "framework/memory_internal.h"
+#include "framework/system.h"
 
 /* One in each connection and in many frames: what needs more room lends it. */
 _Static_assert(sizeof(void *) != 8 || sizeof(struct rota_op) == 56, "operations have grown");
@@ -82,14 +83,6 @@ bool rota_backend_option_next(const char **cursor, struct rota_view *key, struct
 
 /* ---- defaults: clocks, randomness ---- */
 
-static int64_t read_clock(clockid_t clock)
-{
-	struct timespec time;
-
-	clock_gettime(clock, &time); /* cannot fail: both clocks exist on every Linux */
-	return time.tv_sec * ROTA_NS_PER_S + time.tv_nsec;
-}
-
 int rota_backend_default_pollable(struct rota_backend *self)
 {
 	(void)self;
@@ -105,13 +98,13 @@ int rota_backend_default_prepare(struct rota_backend *self)
 rota_ns rota_backend_default_now(struct rota_backend *self)
 {
 	(void)self;
-	return read_clock(CLOCK_MONOTONIC);
+	return rota__clock_ns(CLOCK_MONOTONIC);
 }
 
 int64_t rota_backend_default_wall_ns(struct rota_backend *self)
 {
 	(void)self;
-	return read_clock(CLOCK_REALTIME);
+	return rota__clock_ns(CLOCK_REALTIME);
 }
 
 void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes)

@@ -17,6 +17,7 @@
 #include <rota/offload.h>
 
 #include "framework/reactor_internal.h"
+#include "framework/system.h"
 
 /* Guesses: few resolvers serve many names; disks like some depth; a program says what it needs. */
 #define NAMES_THREADS_MAX 4
@@ -233,23 +234,15 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/*
- * Signals are for the program's own threads, none of which expects to be interrupted in here.
- * Returns 0 or negative errno.
- */
+/* Returns 0 or negative errno. */
 static int start_thread(struct lane *lane)
 {
-	sigset_t all, before;
 	pthread_t thread;
-	int status;
+	int status = rota__thread_start(&thread, work, lane);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	status = pthread_create(&thread, NULL, work, lane);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (status) {
+	if (status < 0) {
 		lane->stats.start_failures++;
-		return -status;
+		return status;
 	}
 	if (++lane->stats.threads > lane->stats.threads_peak)
 		lane->stats.threads_peak = lane->stats.threads;

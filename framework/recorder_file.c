@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "framework/reactor_internal.h"
+#include "framework/system.h"
 
 /* Records written at once; fits into any handler's stack. */
 #define WORDS_AT_ONCE 256
@@ -44,14 +45,6 @@ static int write_all(int fd, const void *data, size_t bytes)
 		}
 	}
 	return 0;
-}
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * ROTA_NS_PER_S + now.tv_nsec;
 }
 
 static int write_words(int fd, const struct recorder *recorder, uint64_t first, uint64_t count)
@@ -107,8 +100,8 @@ int rota_recorder_save(int fd, int signal)
 		.magic = ROTA_RECORD_FILE_MAGIC,
 		.pid = (uint32_t)getpid(),
 		.signal = (uint32_t)signal,
-		.now = clock_ns(CLOCK_MONOTONIC),
-		.wall_ns = clock_ns(CLOCK_REALTIME),
+		.now = rota__clock_ns(CLOCK_MONOTONIC),
+		.wall_ns = rota__clock_ns(CLOCK_REALTIME),
 		.label_bytes = sizeof(struct rota_record_label),
 		.labels_count = ROTA_RECORD_LABELS,
 	};

@@ -23,6 +23,7 @@
 
 #include "framework/generator_internal.h"
 #include "framework/reactor_internal.h"
+#include "framework/system.h"
 #include "framework/watchdog.h"
 
 #define FRAMES_MAX 24
@@ -73,13 +74,6 @@ static void report(struct watch *watch, rota_ns stalled_ns, rota_ns cpu_ns);
 static bool ask_thread(const struct watch *watch);
 static void answer(int signal, siginfo_t *info, void *ucontext);
 
-static rota_ns clock_of(clockid_t clock)
-{
-	struct timespec now;
-
-	return clock_gettime(clock, &now) ? 0 : now.tv_sec * ROTA_NS_PER_S + now.tv_nsec;
-}
-
 static struct timespec timespec_of(rota_ns ns)
 {
 	return (struct timespec){ .tv_sec = ns / ROTA_NS_PER_S, .tv_nsec = ns % ROTA_NS_PER_S };
@@ -90,14 +84,14 @@ static rota_ns cpu_of(const struct watch *watch)
 {
 	clockid_t clock;
 
-	return pthread_getcpuclockid(watch->thread, &clock) ? 0 : clock_of(clock);
+	return pthread_getcpuclockid(watch->thread, &clock) ? 0 : rota__clock_ns(clock);
 }
 
 /* From here on `beats` may stay the same for the bound. */
 static void begin_to_count(struct watch *watch, uint64_t beats)
 {
 	watch->beats_seen = beats;
-	watch->beats_since = clock_of(CLOCK_MONOTONIC);
+	watch->beats_since = rota__clock_ns(CLOCK_MONOTONIC);
 	watch->cpu_since = cpu_of(watch);
 	watch->report_after_ns = watch->bound_ns;
 }
@@ -148,20 +142,6 @@ static void make_ready(void)
 	dog.is_ready = true;
 }
 
-/* The thread takes no signals: those are the host's. */
-static int start_thread(void)
-{
-	sigset_t all, before;
-	int error;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	dog.is_ending = false;
-	error = pthread_create(&dog.thread, NULL, watch_all, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -error;
-}
-
 static int start(void)
 {
 	int status;
@@ -170,7 +150,8 @@ static int start(void)
 	status = take_signal();
 	if (status < 0)
 		return status;
-	status = start_thread();
+	dog.is_ending = false;
+	status = rota__thread_start(&dog.thread, watch_all, NULL);
 	if (status < 0)
 		give_signal_back();
 	return status;
@@ -251,7 +232,7 @@ static void *watch_all(void *arg)
 {
 	pthread_mutex_lock(&dog.lock);
 	while (!dog.is_ending) {
-		struct timespec next = timespec_of(clock_of(CLOCK_MONOTONIC) +
+		struct timespec next = timespec_of(rota__clock_ns(CLOCK_MONOTONIC) +
 						   least_bound() / LOOKS_PER_BOUND);
 
 		pthread_cond_timedwait(&dog.changed, &dog.lock, &next);
@@ -289,7 +270,7 @@ static bool wants_cpu(const struct watch *watch)
 static void look_at(struct watch *watch)
 {
 	uint64_t beats = __atomic_load_n(&watch->beats, __ATOMIC_RELAXED);
-	rota_ns now = clock_of(CLOCK_MONOTONIC);
+	rota_ns now = rota__clock_ns(CLOCK_MONOTONIC);
 	rota_ns stalled_ns = now - watch->beats_since;
 	rota_ns cpu_ns;
 
@@ -364,7 +345,7 @@ static bool ask_thread(const struct watch *watch)
 	/* Release: pairs with the exchange in answer(). */
 	__atomic_store_n(&request.state, ASKED, __ATOMIC_RELEASE);
 	if (pthread_kill(watch->thread, dog.signal) == 0) {
-		until = timespec_of(clock_of(CLOCK_MONOTONIC) + ANSWER_NS);
+		until = timespec_of(rota__clock_ns(CLOCK_MONOTONIC) + ANSWER_NS);
 		while (sem_clockwait(&request.answered, CLOCK_MONOTONIC, &until) && errno == EINTR)
 			;
 	}
