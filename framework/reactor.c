@@ -12,6 +12,7 @@
 #include <rota/memory.h>
 #include <rota/reactor.h>
 
+#include "framework/await.h"
 #include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
@@ -546,7 +547,7 @@ int64_t rota__io_await(struct io *io)
 	if (status < 0)
 		return status;
 	io_submit(io);
-	return rota_await(&io->future);
+	return rota__await(&io->future);
 }
 
 int64_t rota__io_await_exempt(struct io *io)
