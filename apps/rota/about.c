@@ -103,11 +103,48 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 
 /* ---- limits ---- */
 
-int64_t about_deadline(struct target *target, const struct seen_task *task)
+/* A scope inherits what is earlier outside, but not through a shield. */
+int64_t about_deadline(struct target *target, const struct seen_task *task, uint64_t *site)
 {
-	if (target->layout.scope_deadline == LAYOUT_ABSENT)
+	const struct layout *layout = &target->layout;
+	uint64_t scope = task->scope;
+	int64_t deadline;
+
+	*site = 0;
+	if (layout->scope_deadline == LAYOUT_ABSENT)
 		return INT64_MAX;
-	return (int64_t)target_u64(target, task->scope, target->layout.scope_deadline);
+	deadline = (int64_t)target_u64(target, scope, layout->scope_deadline);
+	for (unsigned i = 0; i < SNAPSHOT_SCOPES_MAX; i++) {
+		uint64_t outer = target_u64(target, scope, layout->scope_parent);
+
+		if (!outer || target_u8(target, scope, layout->scope_is_shield) ||
+		    (int64_t)target_u64(target, outer, layout->scope_deadline) != deadline)
+			break;
+		scope = outer;
+	}
+	*site = target_u64(target, scope, layout->scope_site);
+	return deadline;
+}
+
+uint64_t about_shield(struct target *target, const struct seen_task *task)
+{
+	const struct layout *layout = &target->layout;
+	uint64_t scope = task->scope;
+
+	for (unsigned i = 0; scope && scope != task->owner && i < SNAPSHOT_SCOPES_MAX; i++) {
+		if (target_u8(target, scope, layout->scope_is_shield))
+			return target_u64(target, scope, layout->scope_site);
+		scope = target_u64(target, scope, layout->scope_parent);
+	}
+	return 0;
+}
+
+bool about_group(const struct snapshot *snapshot, const struct seen_task *task,
+		 char name[TARGET_TEXT_BYTES])
+{
+	const struct seen_group *group = snapshot_group_of(snapshot, task);
+
+	return group && target_text(snapshot->target, group->name, name, TARGET_TEXT_BYTES);
 }
 
 static uint64_t cancelled_scope(struct target *target, uint64_t scope)

@@ -4,7 +4,8 @@
  * any more. Without an argument: two tasks that hold a mutex each and want the other's, one on each
  * side of a call between two reactors, and tasks that wait for one thing of every kind. "spin": a
  * task that never comes back; "block": one that waits in the kernel; "bustle": tasks that come and
- * go; "cancel": one that is cancelled and does not go; "crowd": a hundred thousand tasks.
+ * go; "cancel": one that is cancelled and does not go; "crowd": a hundred thousand tasks; "share":
+ * three that use the processor, of them two in groups.
  */
 #include <errno.h>
 #include <string.h>
@@ -159,7 +160,7 @@ static int64_t main_task(void *arg)
 	rota_mutex_init(&first, ROTA_LOCAL);
 	rota_mutex_init(&second, ROTA_LOCAL);
 	rota_mutex_init(&across, ROTA_SHARED);
-	rota_scope_open(&scope, ROTA_NEVER);
+	rota_scope_open(&scope, ROTA_NEVER); /* main */
 	rota_spawn_with(&scope, take_first, NULL, &a);
 	rota_spawn_with(&scope, take_second, NULL, &b);
 	rota_spawn(&scope, near_side, NULL);
@@ -234,6 +235,37 @@ static int64_t cancel(void *arg)
 	return rota_scope_close(&scope);
 }
 
+static int64_t use_processor(void *arg)
+{
+	while (!arg)
+		rota_ignore(rota_yield(), "nobody cancels");
+	return 0;
+}
+
+/* Opened for others, who spawn into it. */
+static void spawn_into(struct rota_scope *scope)
+{
+	struct rota_spawn_options ninth = { .name = "ninth" }, eager = { .name = "eager" };
+
+	rota_ignore(rota_group_create("ninth part", ROTA_SHARES_NORMAL / 9, &ninth.group),
+		    "then it has none, which is found out");
+	eager.priority = ROTA_PRIORITY_URGENT;
+	rota_spawn_with(scope, use_processor, NULL, &ninth);
+	rota_spawn_with(scope, use_processor, NULL, &eager);
+}
+
+static int64_t share(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_scope_open(&scope, ROTA_NEVER); /* share */
+	spawn_into(&scope);
+	say();
+	rota_ignore(use_processor(NULL), "it never comes to that");
+	return rota_scope_close(&scope);
+}
+
 static int64_t come_and_go(void *arg)
 {
 	struct rota_scope scope;
@@ -258,8 +290,8 @@ static int64_t bustle(void *arg)
 static const struct {
 	const char *name;
 	rota_task_fn fn;
-} ways[] = { { "all", main_task }, { "spin", spin },     { "block", block },
-	     { "crowd", crowd },   { "bustle", bustle }, { "cancel", cancel } };
+} ways[] = { { "all", main_task }, { "spin", spin },     { "block", block }, { "crowd", crowd },
+	     { "bustle", bustle }, { "cancel", cancel }, { "share", share } };
 
 static rota_task_fn way = main_task;
 static const struct rota_spawn_options way_options = { .name = "way" };

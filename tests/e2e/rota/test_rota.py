@@ -41,7 +41,8 @@ class Program:
                                         **options)
         self.said = self.process.stdout.readline()
         self.pid = self.process.pid
-        while self.said and not {"spin", "bustle"} & set(arguments) and not self.is_asleep():
+        is_busy = bool({"spin", "bustle", "share"} & set(arguments))
+        while self.said and not is_busy and not self.is_asleep():
             pass
 
     def states(self):
@@ -112,8 +113,18 @@ class Stuck(unittest.TestCase):
                     "0 of 0 in it")
         self.expect('"sleeper"', "a timer, due in 59 min")
         self.expect('"wait_for_end"', 'for the end of task 6 "sleeper"')
-        self.expect('"limited"', "future 0x", "deadline in 59 min")
+        self.expect('"limited"', "future 0x", "deadline in 59 min of main_task "
+                    f"({line_of('open(&limit')})")
         self.expect('"drive_generator"', f"count_up ({line_of('it stands here')})", "timer")
+
+    def test_scopes_are_shown_where_a_task_has_several(self):
+        lines = self.out.splitlines()
+        outer = lines.index(f"    scope of main_task ({line_of('ROTA_NEVER); /* main')})")
+        inner = lines.index(f"    scope of main_task ({line_of('open(&limit')}), closing")
+        a, limited = (next(i for i, line in enumerate(lines) if name in line)
+                      for name in ('task 2 "a"', '"limited"'))
+        self.assertEqual((a, limited), (outer + 1, inner + 1))
+        self.assertEqual(self.out.count("scope of "), 2)
 
     def test_stacks_show_generators_and_who_drives_them(self):
         _, out, _ = rota("tree", "--stacks", self.program.pid)
@@ -129,6 +140,13 @@ class Stuck(unittest.TestCase):
         self.assertEqual(tasks["a"]["waits"]["task"], {"reactor": 0, "id": tasks["b"]["id"]})
         self.assertEqual(tasks["a"]["waits"]["kind"], "mutex")
         self.assertEqual(tasks["a"]["parent"], tasks["way"]["id"])
+        self.assertEqual(tasks["a"]["scope"]["function"], "main_task")
+        self.assertNotEqual(tasks["a"]["scope"]["line"], tasks["limited"]["scope"]["line"])
+        self.assertEqual(tasks["limited"]["deadline_set"], tasks["limited"]["scope"])
+        groups = {group["name"]: group for group in seen["reactors"][0]["groups"]}
+        self.assertEqual((groups["normal"]["tasks"], groups["low"]["tasks"]),
+                         (len(seen["reactors"][0]["tasks"]), 0))
+        self.assertGreater(seen["reactors"][0]["cpu_ns"], 0)
         self.assertEqual(len(seen["deadlocks"]), 3)
 
     def test_ps_counts_and_all_lists(self):
@@ -141,7 +159,8 @@ class Stuck(unittest.TestCase):
     def test_top_shows_reactors_and_spawn_sites(self):
         status, out, complaints = rota("top", "--once", "--delay", "0", self.program.pid)
         self.assertEqual((status, complaints), (LOOKED, ""))
-        self.assertRegex(out, r"REACTOR +TURNS/S [^\n]*\n +0 [^\n]*\n +1 ")
+        self.assertRegex(out, r"REACTOR +CPU% +TURNS/S [^\n]*\n +0 [^\n]*\n +1 ")
+        self.assertNotIn("GROUP", out)
         self.assertRegex(out, r"\n[^\n]* 1 [^\n]* main_task \(" + re.escape(HERE))
         self.assertEqual(rota("top", "--delay", "soon", self.program.pid)[0], USAGE)
 
@@ -225,7 +244,22 @@ class Ways(unittest.TestCase):
         self.assertRegex(out, r'task 1 "way" [^\n]* scope, [^\n]*; cancelled: no longer wanted '
                               r'\([^\n]*' + re.escape(line_of('"no longer wanted"'))
                               + r'\), task 1 "way"')
-        self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn ')
+        self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn [^\n]*; shielded by '
+                              r"stubborn \(" + line_of("rota_shield(&shield"))
+
+    def test_groups_are_shown_with_shares_tasks_and_processor_time(self):
+        with Program("share") as program:
+            status, out, complaints = rota("top", "--once", program.pid)
+            _, tree, _ = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        cpu, turns, _, enters = re.search(r"\n +0 +([\d.]+) +(\d+) +(\d+) +(\d+) ", out).groups()
+        self.assertGreater(min(float(cpu), float(turns), float(enters)), 0, out)
+        for name, shares in (("normal", 1000), ("urgent", 10000), ("ninth part", 111)):
+            self.assertRegex(out, rf"\n +0 +[\d.]+ +{shares} +1  {name}\n")
+            self.assertRegex(tree, rf'\n  group "{name}": {shares} shares, 1 task, CPU ')
+        self.assertRegex(out, r"\n +0 +[\d.]+ +3  eager  ")
+        self.assertRegex(tree, r"\n    scope of share \(" + line_of("ROTA_NEVER); /* share")
+                         + r'\)\n    task 2 "ninth" \[spawn_into [^\n]* group "ninth part"')
 
     def test_crowd_is_grouped_and_complete(self):
         if "tsan" in BUILT:
