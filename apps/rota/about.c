@@ -59,7 +59,8 @@ static bool is_waiter(const char *kind)
 	static const char *const kinds[] = { "mutex",     "rwlock_read",  "rwlock_write",
 					     "semaphore", "condition",    "event",
 					     "barrier",   "latch",        "once",
-					     "broadcast", "channel_send", "channel_receive" };
+					     "broadcast", "channel_send", "channel_receive",
+					     "select" };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i]))
@@ -80,6 +81,7 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 		wait->object = target_u64(target, future, layout->waiter_object);
 		wait->holder = snapshot_task_at(snapshot,
 						owner_of(target, wait->kind, wait->object));
+		wait->cases = target_u64(target, future, layout->waiter_want);
 	} else if (!strncmp(wait->kind, "conn_", 5)) {
 		wait->object = target_u64(target, future, layout->conn_wait_conn);
 		wait->fd = (int)target_u32(target, wait->object, layout->conn_fd);
@@ -95,6 +97,9 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 		uint64_t timer = future - layout->timeout_future + layout->timeout_timer;
 
 		wait->due = (int64_t)target_u64(target, timer, layout->timer_deadline);
+	} else if (!strcmp(wait->kind, "offload")) {
+		wait->call = target_u64(target, future - layout->offload_future,
+					layout->offload_fn);
 	} else if (!strcmp(wait->kind, "io")) {
 		wait->object = future - layout->io_future + layout->io_op;
 		wait->fd = (int)target_u32(target, wait->object, layout->op_fd);

@@ -26,6 +26,8 @@ struct wait {
 	int64_t due;      /* a timer's; INT64_MAX: never, or no timer */
 	int fd;           /* an operation's; -1: none */
 	uint64_t call_to; /* a call's: the address of the other reactor */
+	uint64_t call;    /* an offloaded call's: the address of the function; 0: not known */
+	uint64_t cases;   /* a select's: how many; others: no matter */
 };
 
 /* False if there is none at `address`, or it cannot be read; it is empty then. */

@@ -252,19 +252,19 @@ static void put_reactor(struct json *json, struct snapshot *snapshot,
 	close_value(json, '}');
 }
 
-static void put_deadlock(struct snapshot *snapshot, const uint32_t tasks[], unsigned count,
-			 void *arg)
+static void put_deadlock(struct snapshot *snapshot, const struct deadlock *deadlock, void *arg)
 {
 	struct json *json = arg;
 	struct text text = { 0 };
 
-	say_deadlock(snapshot, tasks, count, &text);
+	say_deadlock(snapshot, deadlock, &text);
 	open_value(json, NULL, '{');
 	put_string(json, "text", text.data);
 	open_value(json, "tasks", '[');
-	for (unsigned i = 0; i < count; i++)
-		put_task_name(json, NULL, snapshot, tasks[i]);
+	for (unsigned i = 0; i < deadlock->count; i++)
+		put_task_name(json, NULL, snapshot, deadlock->tasks[i]);
 	close_value(json, ']');
+	put_number(json, "more", deadlock->more);
 	close_value(json, '}');
 }
 

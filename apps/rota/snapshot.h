@@ -52,7 +52,6 @@ struct seen_task {
 	uint8_t state;     /* enum seen_state */
 	bool is_cancelled; /* a scope around it is, or its deadline has passed */
 	bool is_in_generator;
-	uint8_t color_; /* deadlock.c */
 };
 
 /* A scheduling group in use. */

@@ -73,6 +73,18 @@ def line_of(text, name="stuck.c"):
     return f"{HERE}/{name}:{found[0]}"
 
 
+def expect_one_of_several_is_stuck(test, status, out):
+    """Both of the cornered one's ways lead back to it; the others may go on."""
+    test.assertEqual(status, DEADLOCK, out)
+    wants = (r" on reactor 0 waits in want_kept \(" + line_of("lock(&kept); /* wants")
+             + r'\) for mutex 0x\w+ held by task 2 "other"')
+    test.assertRegex(out, r'\ndeadlock: task 2 "other" on reactor 0 waits in cornered \('
+                     + line_of("/* cornered") + r'\) for the end of task \d "left" or the end '
+                     r'of task \d "right"; task \d "left"' + wants + r'; task \d "right"'
+                     + wants + "\n")
+    test.assertEqual(out.count("deadlock: "), 1, out)
+
+
 class Stuck(unittest.TestCase):
     """All kinds of waits, and two deadlocks."""
 
@@ -247,6 +259,50 @@ class Ways(unittest.TestCase):
         self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn [^\n]*; shielded by '
                               r"stubborn \(" + line_of("rota_shield(&shield"))
 
+    def test_task_whose_alternatives_all_lead_back_is_a_deadlock(self):
+        with Program("any") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual(complaints, "")
+        expect_one_of_several_is_stuck(self, status, out)
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertRegex(out, r'"choose" [^\n]* for one of 2 channels: channel 0x\w+ to receive '
+                              r'\(0 of 0 in it\), channel 0x\w+ to send \(0 of 0 in it\), for')
+
+    def test_task_with_an_alternative_that_may_come_is_no_deadlock(self):
+        with Program("any-live") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""), out)
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertNotIn("deadlock", out)
+
+    def expect_wait(self, said, *arguments):
+        """The one task of a program, on the engine it was told, waits for that."""
+        with Program(*arguments) as program:
+            if not program.said and "uring" in arguments:
+                self.skipTest("no io_uring here")
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        self.assertRegex(out, r'\n +task 2 "fn" [^\n]* waits in ' + said + ", for ")
+
+    def test_file_operation_is_named_with_its_path_or_descriptor(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/pipe"
+            os.mkfifo(path)
+            opens = rf"open_file \({line_of('/* opens')}\) for file open of {path}"
+            for engine in ("epoll", "uring"):
+                with self.subTest(engine=engine):
+                    self.expect_wait(opens, "open", engine, path)
+            # Only io_uring reads a pipe as a file.
+            self.expect_wait(rf"read_file \({line_of('/* reads')}\) for file read on descriptor "
+                             rf"\d+ \({path}\)", "read", "uring", path)
+
+    def test_offloaded_call_is_named_with_its_function(self):
+        for engine in ("epoll", "uring"):
+            with self.subTest(engine=engine):
+                self.expect_wait(rf"offload \({line_of('/* offloads')}\) for block_in_pool "
+                                 rf"\({HERE}/stuck.c:\d+\) in the offload pool",
+                                 "offload", engine)
+
     def test_groups_are_shown_with_shares_tasks_and_processor_time(self):
         with Program("share") as program:
             status, out, complaints = rota("top", "--once", program.pid)
@@ -342,6 +398,13 @@ class Core(unittest.TestCase):
                              + r'\) for mutex 0x\w+ held by task 3 "b", which waits in '
                              r"take_second \(" + re.escape(line_of("lock(&first); /* b")))
             self.assertIn("near_side", out)
+
+    def test_alternatives_are_seen_in_a_core_file_as_well(self):
+        status, out, _ = rota("tree", self.kill(self.path, "any"), self.path)
+        expect_one_of_several_is_stuck(self, status, out)
+        status, out, _ = rota("tree", self.kill(self.path, "any-live"), self.path)
+        self.assertEqual(status, LOOKED, out)
+        self.assertIn(" in it), for ", out)
 
     def test_program_elsewhere_is_asked_for_and_taken(self):
         os.rename(self.path, self.path + ".moved")
