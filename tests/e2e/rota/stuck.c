@@ -112,16 +112,42 @@ static int64_t count_up(struct rota_generator *self, void *arg)
 	return rota_generator_yield(self, NULL, NULL);
 }
 
-static int64_t drive_generator(void *arg)
+/* A generator that drives another. */
+static int64_t wrap(struct rota_generator *self, void *arg)
 {
 	struct rota_generator *numbers;
 	void *value;
 	int status = rota_generator_create(count_up, arg, &numbers);
 
+	(void)self;
 	if (status < 0)
 		return status;
 	status = rota_generator_next(numbers, &value);
 	rota_generator_destroy(numbers);
+	return status;
+}
+
+static struct rota_generator *halted; /* for gdb */
+
+static int64_t halt(struct rota_generator *self, void *arg)
+{
+	return rota_generator_yield(self, arg, NULL);
+}
+
+static int64_t drive_generator(void *arg)
+{
+	struct rota_generator *wrapped;
+	void *value;
+	int status = rota_generator_create(halt, arg, &halted);
+
+	if (status == 0)
+		status = rota_generator_next(halted, &value);
+	if (status >= 0)
+		status = rota_generator_create(wrap, arg, &wrapped);
+	if (status < 0)
+		return status;
+	status = rota_generator_next(wrapped, &value);
+	rota_generator_destroy(wrapped);
 	return status;
 }
 

@@ -140,9 +140,11 @@ class Stuck(unittest.TestCase):
 
     def test_stacks_show_generators_and_who_drives_them(self):
         _, out, _ = rota("tree", "--stacks", self.program.pid)
-        inside = out[out.index('inside generator "count_up"'):]
-        self.assertLess(inside.index("count_up (tests"), inside.index("driven by"))
-        self.assertIn("drive_generator (tests", inside[inside.index("driven by"):])
+        inner = out[out.index('inside generator "count_up"'):]
+        outer = inner[inner.index('inside generator "wrap"'):]
+        self.assertIn("count_up (tests", inner[:-len(outer)])
+        self.assertIn("wrap (tests", outer[:outer.index("driven by")])
+        self.assertIn("drive_generator (tests", outer[outer.index("driven by"):])
 
     def test_json_says_the_same(self):
         status, out, _ = rota("tree", "--json", self.program.pid)
