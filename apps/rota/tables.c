@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of rota top. A task's processor time is as the reactor counts it: what passed between
- * two looks of its at the clock is charged to the task that ran last, so a short one may be charged
- * for its neighbours, and over many looks it evens out.
+ * The tables of rota top. A reactor's CPU% is its thread's, from the kernel. The TIME% of groups
+ * and tasks is as the reactor counts it: what passed between two looks of its at the clock is
+ * charged to the task that ran last. So it has in it what other programs took of the processor
+ * meanwhile; a short task may be charged for its neighbours, and over many looks that evens out.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -139,7 +140,7 @@ unsigned top_show_groups(struct look *look, const struct look *before)
 		any |= snapshot_uses_groups(&look->snapshot.reactors[i]);
 	if (!any)
 		return 0;
-	printf("REACTOR    CPU%%    SHARES     TASKS  GROUP\n");
+	printf("REACTOR   TIME%%    SHARES     TASKS  GROUP\n");
 	for (uint32_t i = 0; i < look->snapshot.reactors_count; i++) {
 		const struct seen_reactor *reactor = &look->snapshot.reactors[i];
 
@@ -207,7 +208,7 @@ unsigned top_show_tasks(struct look *look, struct look *before)
 	}
 	if (!count)
 		return 0;
-	printf("REACTOR    CPU%%      TASK  NAME\n");
+	printf("REACTOR   TIME%%      TASK  NAME\n");
 	for (unsigned i = 0; i < count; i++)
 		show_task(look, &busy[i], ns_from(before, look));
 	return count + 1;
@@ -281,7 +282,7 @@ int top_show_sites(struct look *look, const struct look *before, unsigned rows_m
 		rows[i].cpu_ns = cpu_since(before, rows[i].group);
 	}
 	qsort(rows, count, sizeof(*rows), compare_rows);
-	printf("    CPU%%      TASKS    READY     STACK  TASK                  SPAWNED AT\n");
+	printf("   TIME%%      TASKS    READY     STACK  TASK                  SPAWNED AT\n");
 	for (uint32_t i = 0; i < count && i < rows_max; i++)
 		show_row(look, &rows[i], ns);
 	if (count > rows_max)
