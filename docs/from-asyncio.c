@@ -451,14 +451,35 @@ static int64_t priorities(void)
 	return status;
 }
 
+/* ---- what is seen ---- */
+
+static int64_t what_is_seen(void)
+{
+	FILE *file = tmpfile();
+	struct rota_mutex mutex;
+	int status;
+
+	rota_mutex_init(&mutex, ROTA_LOCAL);
+	rota_ignore(rota_mutex_lock(&mutex), "nobody else wants it");
+	printf("locked again: %s\n", rota_error_name(rota_mutex_lock(&mutex))); /* in any build */
+	rota_mutex_unlock(&mutex);
+	if (!file)
+		return -errno;
+	status = rota_recorder_save(fileno(file), 0); /* what the reactors did lately */
+	printf("recorded %s\n", lseek(fileno(file), 0, SEEK_END) > 0 ? "something" : "nothing");
+	fclose(file);
+	return status;
+}
+
 /* ---- asyncio.run(main()) ---- */
 
 static int64_t main_task(void *arg)
 {
 	int64_t (*const groups[])(void) = {
-		tasks_and_futures, a_future_by_hand, several_at_once,    deadlines, failures,
-		a_condition,       a_queue,          an_async_generator, callbacks, streams,
-		signals,           offloading,       a_subprocess,       context,   priorities,
+		tasks_and_futures, a_future_by_hand, several_at_once, deadlines,
+		failures,          a_condition,      a_queue,         an_async_generator,
+		callbacks,         streams,          signals,         offloading,
+		a_subprocess,      context,          priorities,      what_is_seen,
 	};
 
 	(void)arg;
@@ -479,6 +500,7 @@ int main(void)
 
 	if (status < 0)
 		return 1;
+	options.stall_ns = 100 * ROTA_NS_PER_MS; /* loop.slow_callback_duration = 0.1 */
 	options.engine = choice.engine;
 	status = rota_run(&options, main_task, NULL); /* asyncio.run(main()) */
 	if (status < 0)

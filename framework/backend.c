@@ -29,11 +29,12 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct rota_op) == 56, "operations 
 
 bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
-	return ops->name && ops->state_bytes >= sizeof(struct rota_backend) && ops->probe &&
-	       ops->open && ops->close && ops->submit && ops->cancel && ops->buffer_return &&
-	       ops->poll && ops->wake && ops->pollable && ops->prepare && ops->listen &&
-	       ops->try_accept && ops->discard && ops->shutdown && ops->address && ops->now &&
-	       ops->wall_ns && ops->random && ops->drive && ops->stats;
+	return ops->name && ops->stats_offset >= sizeof(struct rota_backend) &&
+	       ops->state_bytes >= ops->stats_offset + sizeof(struct rota_backend_stats) &&
+	       ops->probe && ops->open && ops->close && ops->submit && ops->cancel &&
+	       ops->buffer_return && ops->poll && ops->wake && ops->pollable && ops->prepare &&
+	       ops->listen && ops->try_accept && ops->discard && ops->shutdown && ops->address &&
+	       ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
 }
 
 int rota_backend_create(const struct rota_backend_ops *ops,

@@ -19,7 +19,11 @@
 
 /* What a waiter that stands in several lines carries, in the selecting task's frame. */
 struct rota_select_ {
-	struct rota_waiter waiter; /* the one that is awaited; stands in no line */
+	/*
+	 * the one that is awaited; stands in no line; its object is the cases, it wants so many:
+	 * for tools that look from outside
+	 */
+	struct rota_waiter waiter;
 	struct rota_select_case *cases;
 	unsigned count;
 	/* atomic: the case that happens plus 1, CLAIMED_BY_CANCEL, or 0: none yet */
@@ -347,8 +351,8 @@ static ROTA_NOINLINE ROTA_SUSPENDS int wait_for_one(struct rota_select_case *cas
 	struct rota_select_ select = { .cases = cases, .count = count };
 	int status;
 
-	rota__waiter_init(&select.waiter, ROTA_WAIT_CHANNEL_RECEIVE, cases[0].channel,
-			  cancel_select);
+	rota__waiter_init(&select.waiter, ROTA_WAIT_SELECT, cases, cancel_select);
+	select.waiter.want_ = count;
 	join_lines(&select);
 	unlock_all(channels);
 	status = (int)rota__await(&select.waiter.future);

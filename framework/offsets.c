@@ -13,9 +13,11 @@
  *
  * A suspended task's wait set has set.count waits of wait.bytes; each names a future, whose kind
  * (wait.…) says what the future is part of: at minus io.future an operation, at minus
- * timeout.future a timer, at 0 a call, a line's waiter or a connection's. A task that is inside a
- * generator (task.generator) is suspended on that one's stack; generator.driver is where whoever
- * drives it goes on, on the stack of generator.below or, at the last, on the task's own.
+ * timeout.future a timer, at minus offload.future an offloaded call, at 0 a call, a line's waiter
+ * or a connection's. An operation on a file is at file_op.op in a larger one. A select waits for
+ * waiter.want cases of select_case.bytes, from waiter.object on. A task that is inside a generator
+ * (task.generator) is suspended on that one's stack; generator.driver is where whoever drives it
+ * goes on, on the stack of generator.below or, at the last, on the task's own.
  *
  * A reactor's groups are an array of group.count entries of group.bytes; those in use have shares.
  * task.group points to one, NULL for the first. The first one's tasks are those of none of the
@@ -24,6 +26,7 @@
 #include <stddef.h>
 
 #include <rota/channel.h>
+#include <rota/offload.h>
 #include <rota/sync.h>
 
 #include "framework/generator_internal.h"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rota/error.h>
 #include <rota/generator.h>
@@ -369,6 +370,7 @@ int rota_reactor_open(struct rota_reactor *reactor)
 	if (rota__wheel_next(&reactor->wheel) == ROTA_NEVER)
 		rota__wheel_init(&reactor->wheel, reactor->now);
 	reactor->is_open = true;
+	reactor->tid = gettid();
 	rota__watch_begin(reactor);
 	return 0;
 }

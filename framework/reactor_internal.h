@@ -91,6 +91,7 @@ struct rota_reactor {
 	struct rota_stack_pool stacks;
 	struct rota_scope root;
 	bool is_open;
+	pid_t tid; /* of the thread that opened it; 0: none has */
 	bool is_stopping;
 	uint32_t broken_turns; /* while stopping, in which the engine failed */
 	int cpu;               /* -1: not pinned */

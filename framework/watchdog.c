@@ -166,7 +166,6 @@ static void add(struct watch *watch)
 	pthread_sigmask(SIG_UNBLOCK, &ours, &watch->signals_before);
 	pthread_mutex_lock(&dog.lock);
 	watch->thread = pthread_self();
-	watch->tid = gettid();
 	watch->is_watched = true;
 	begin_to_count(watch, watch->beats);
 	rota_list_push_back(&dog.watches, &watch->link);
@@ -250,12 +249,13 @@ static void *watch_all(void *arg)
  */
 static bool wants_cpu(const struct watch *watch)
 {
+	const struct rota_reactor *reactor = ROTA_CONTAINER_OF(watch, struct rota_reactor, watch);
 	char path[64], text[256];
 	const char *name_end;
 	ssize_t bytes;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)watch->tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)reactor->tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;

@@ -28,7 +28,6 @@ struct watch {
 	/* under the watchdog's lock */
 	struct rota_link link; /* on the list of those watched */
 	pthread_t thread;
-	pid_t tid;
 	sigset_t signals_before; /* the thread's mask before it was watched */
 	bool is_watched;
 	uint64_t beats_seen;

@@ -59,7 +59,8 @@ static bool is_waiter(const char *kind)
 	static const char *const kinds[] = { "mutex",     "rwlock_read",  "rwlock_write",
 					     "semaphore", "condition",    "event",
 					     "barrier",   "latch",        "once",
-					     "broadcast", "channel_send", "channel_receive" };
+					     "broadcast", "channel_send", "channel_receive",
+					     "select" };
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i]))
@@ -80,6 +81,7 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 		wait->object = target_u64(target, future, layout->waiter_object);
 		wait->holder = snapshot_task_at(snapshot,
 						owner_of(target, wait->kind, wait->object));
+		wait->cases = target_u64(target, future, layout->waiter_want);
 	} else if (!strncmp(wait->kind, "conn_", 5)) {
 		wait->object = target_u64(target, future, layout->conn_wait_conn);
 		wait->fd = (int)target_u32(target, wait->object, layout->conn_fd);
@@ -95,6 +97,9 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 		uint64_t timer = future - layout->timeout_future + layout->timeout_timer;
 
 		wait->due = (int64_t)target_u64(target, timer, layout->timer_deadline);
+	} else if (!strcmp(wait->kind, "offload")) {
+		wait->call = target_u64(target, future - layout->offload_future,
+					layout->offload_fn);
 	} else if (!strcmp(wait->kind, "io")) {
 		wait->object = future - layout->io_future + layout->io_op;
 		wait->fd = (int)target_u32(target, wait->object, layout->op_fd);
@@ -103,11 +108,48 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 
 /* ---- limits ---- */
 
-int64_t about_deadline(struct target *target, const struct seen_task *task)
+/* A scope inherits what is earlier outside, but not through a shield. */
+int64_t about_deadline(struct target *target, const struct seen_task *task, uint64_t *site)
 {
-	if (target->layout.scope_deadline == LAYOUT_ABSENT)
+	const struct layout *layout = &target->layout;
+	uint64_t scope = task->scope;
+	int64_t deadline;
+
+	*site = 0;
+	if (layout->scope_deadline == LAYOUT_ABSENT)
 		return INT64_MAX;
-	return (int64_t)target_u64(target, task->scope, target->layout.scope_deadline);
+	deadline = (int64_t)target_u64(target, scope, layout->scope_deadline);
+	for (unsigned i = 0; i < SNAPSHOT_SCOPES_MAX; i++) {
+		uint64_t outer = target_u64(target, scope, layout->scope_parent);
+
+		if (!outer || target_u8(target, scope, layout->scope_is_shield) ||
+		    (int64_t)target_u64(target, outer, layout->scope_deadline) != deadline)
+			break;
+		scope = outer;
+	}
+	*site = target_u64(target, scope, layout->scope_site);
+	return deadline;
+}
+
+uint64_t about_shield(struct target *target, const struct seen_task *task)
+{
+	const struct layout *layout = &target->layout;
+	uint64_t scope = task->scope;
+
+	for (unsigned i = 0; scope && scope != task->owner && i < SNAPSHOT_SCOPES_MAX; i++) {
+		if (target_u8(target, scope, layout->scope_is_shield))
+			return target_u64(target, scope, layout->scope_site);
+		scope = target_u64(target, scope, layout->scope_parent);
+	}
+	return 0;
+}
+
+bool about_group(const struct snapshot *snapshot, const struct seen_task *task,
+		 char name[TARGET_TEXT_BYTES])
+{
+	const struct seen_group *group = snapshot_group_of(snapshot, task);
+
+	return group && target_text(snapshot->target, group->name, name, TARGET_TEXT_BYTES);
 }
 
 static uint64_t cancelled_scope(struct target *target, uint64_t scope)

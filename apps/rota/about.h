@@ -26,6 +26,8 @@ struct wait {
 	int64_t due;      /* a timer's; INT64_MAX: never, or no timer */
 	int fd;           /* an operation's; -1: none */
 	uint64_t call_to; /* a call's: the address of the other reactor */
+	uint64_t call;    /* an offloaded call's: the address of the function; 0: not known */
+	uint64_t cases;   /* a select's: how many; others: no matter */
 };
 
 /* False if there is none at `address`, or it cannot be read; it is empty then. */
@@ -40,8 +42,18 @@ void about_future(struct snapshot *snapshot, uint64_t future, uint8_t kind, stru
 /* The innermost cancelled scope's reason around `task`, as a sentence; nothing if there is none. */
 void about_cancel(struct target *target, const struct seen_task *task, struct text *text);
 
-/* The earliest deadline around it; INT64_MAX: none. */
-int64_t about_deadline(struct target *target, const struct seen_task *task);
+/*
+ * The earliest deadline around it; INT64_MAX: none. `*site`: of the scope that set it; 0: not
+ * known.
+ */
+int64_t about_deadline(struct target *target, const struct seen_task *task, uint64_t *site);
+
+/* The site of the innermost shield it has open; 0: none, or not known. */
+uint64_t about_shield(struct target *target, const struct seen_task *task);
+
+/* False, and no name, if it is in the normal scheduling group, or that is not known. */
+bool about_group(const struct snapshot *snapshot, const struct seen_task *task,
+		 char name[TARGET_TEXT_BYTES]);
 
 /* How much of its stack has been touched, and how much there is; false: cannot be known. */
 bool about_stack(struct target *target, const struct seen_task *task, uint64_t *used_bytes,

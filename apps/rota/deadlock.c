@@ -1,171 +1,238 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Circles of waits, found by depth-first search: a task that is met again while it is being
- * followed closes one. An edge is a wait that cannot end before the other task has done something;
- * who waits for one of several is left out, any other may come.
+ * Deadlocks, found in the graph of waits: sets of tasks that are stuck together, cut into strongly
+ * connected parts, as long as what is left of a part by itself is still stuck.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apps/rota/deadlock.h"
 
-enum color { UNSEEN, FOLLOWED, DONE };
+/* Sets that are cut into parts; a damaged target could make many. */
+#define SETS_MAX 4096
 
-/* A task that is being followed, and how far. */
-struct step {
-	uint32_t task;
-	uint32_t future; /* the next of its futures to look at */
-	uint64_t scope;  /* whose tasks are looked at; 0: none's */
-	uint32_t child;  /* the next of them */
+struct set {
+	struct set *next;
+	uint32_t count;
+	uint32_t nodes[];
 };
 
 struct search {
 	struct snapshot *snapshot;
-	struct step *steps;
-	uint32_t count, room;
+	struct graph graph;
+	struct set *sets; /* to be cut */
+	unsigned sets_count;
+	deadlock_fn found;
+	void *arg;
+	int deadlocks;
 };
 
-/* Whether nothing but the futures it waits for gets `task` going: all of them. */
-static bool is_stuck_on_all(const struct seen_task *task)
+static int push_set(struct search *search, const uint32_t nodes[], uint32_t count)
 {
-	return task->state == SEEN_WAITS && task->pending && task->needed >= task->pending;
-}
+	struct set *set;
 
-/* Its next pending future; false: there are no more. */
-static bool next_future(struct target *target, const struct seen_task *task, uint32_t *at,
-			uint64_t *future, uint8_t *kind)
-{
-	const struct layout *layout = &target->layout;
-	uint64_t set = target_u64(target, task->address, layout->task_waiting);
-	uint64_t waits = target_u64(target, set, layout->set_waits);
-	uint32_t count = target_u32(target, set, layout->set_count);
-
-	while (!target_faulted(target) && *at < count && *at < SNAPSHOT_SCOPES_MAX) {
-		*future = target_u64(target, waits + (*at)++ * layout->wait_bytes,
-				     layout->wait_future);
-		*kind = target_u8(target, *future, layout->future_kind);
-		if (*future && !target_u8(target, *future, layout->future_done))
-			return !target_faulted(target);
-	}
-	return false;
-}
-
-/* The next task that has to do something before the step's can go on; NO_TASK: no more. */
-static uint32_t next_task(struct snapshot *snapshot, struct step *step)
-{
-	const struct seen_task *task = &snapshot->tasks[step->task];
-	struct wait wait;
-	uint64_t future;
-	uint8_t kind;
-
-	for (;;) {
-		while (step->scope && step->child < task->end) {
-			const struct seen_task *child = &snapshot->tasks[step->child];
-			uint32_t index = step->child;
-
-			step->child = child->end;
-			if (child->owner == step->scope)
-				return index;
-		}
-		step->scope = 0;
-		if (!is_stuck_on_all(task) ||
-		    !next_future(snapshot->target, task, &step->future, &future, &kind))
-			return NO_TASK;
-		about_future(snapshot, future, kind, &wait);
-		target_faulted(snapshot->target);
-		step->scope = wait.scope;
-		step->child = step->task + 1;
-		/* Who is cancelled waits for its scopes only. */
-		if (wait.holder != NO_TASK && !task->is_cancelled)
-			return wait.holder;
-	}
-}
-
-static int push(struct search *search, uint32_t task)
-{
-	if (search->count == search->room) {
-		uint32_t room = search->room ? search->room * 2 : 64;
-		struct step *steps = realloc(search->steps, room * sizeof(*steps));
-
-		if (!steps)
-			return -ENOMEM;
-		search->steps = steps;
-		search->room = room;
-	}
-	search->steps[search->count++] = (struct step){ .task = task };
-	search->snapshot->tasks[task].color_ = FOLLOWED;
+	if (search->sets_count++ == SETS_MAX)
+		return 0;
+	set = malloc(sizeof(*set) + count * sizeof(*nodes));
+	if (!set)
+		return -ENOMEM;
+	memcpy(set->nodes, nodes, count * sizeof(*nodes));
+	set->count = count;
+	set->next = search->sets;
+	search->sets = set;
 	return 0;
 }
 
-/* Whether `from` still waits, since the same moment, and for `to`. */
-static bool still_waits(struct snapshot *snapshot, uint32_t from, uint32_t to)
-{
-	const struct seen_task *task = &snapshot->tasks[from];
-	struct target *target = snapshot->target;
-	const struct layout *layout = &target->layout;
-	struct step step = { .task = from };
-	uint32_t next;
+/* ---- a second look ---- */
 
-	if (target_u8(target, task->address, layout->task_state) != layout->state_suspended ||
-	    target_u64(target, task->address, layout->task_id) != task->id ||
-	    (int64_t)target_u64(target, task->address, layout->task_waiting_since) != task->since ||
-	    target_faulted(target))
-		return false;
-	while ((next = next_task(snapshot, &step)) != NO_TASK)
-		if (next == to)
+/* Whether it still waits, since the same moment. */
+static bool still_waits(struct target *target, const struct seen_task *task)
+{
+	const struct layout *layout = &target->layout;
+
+	return target_u8(target, task->address, layout->task_state) == layout->state_suspended &&
+	       target_u64(target, task->address, layout->task_id) == task->id &&
+	       (int64_t)target_u64(target, task->address, layout->task_waiting_since) ==
+		       task->since &&
+	       !target_faulted(target);
+}
+
+static int compare(const void *left, const void *right)
+{
+	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+/* `tasks` ascend. 1: read anew they are still stuck together. */
+static int are_stuck(struct snapshot *snapshot, const uint32_t tasks[], uint32_t count)
+{
+	uint32_t *nodes = calloc(count, sizeof(*nodes));
+	struct graph graph;
+	int status;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!still_waits(snapshot->target, &snapshot->tasks[tasks[i]]) || !nodes) {
+			free(nodes);
+			return nodes ? 0 : -ENOMEM;
+		}
+		nodes[i] = i;
+	}
+	status = waits_graph(&graph, snapshot, tasks, count);
+	if (status == 0)
+		status = graph_reduce(&graph, nodes, count) == count;
+	graph_drop(&graph);
+	free(nodes);
+	return status;
+}
+
+static int still_stuck(struct search *search, const uint32_t nodes[], uint32_t count)
+{
+	uint32_t *tasks = calloc(count, sizeof(*tasks));
+	int status;
+
+	if (!tasks)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		tasks[i] = search->graph.nodes[nodes[i]].task;
+	qsort(tasks, count, sizeof(*tasks), compare);
+	target_forget(search->snapshot->target);
+	status = are_stuck(search->snapshot, tasks, count);
+	free(tasks);
+	return status;
+}
+
+/* ---- what is found ---- */
+
+/* Report `nodes`, in this order, of a part of `part_count`. */
+static int report(struct search *search, const uint32_t nodes[], uint32_t count,
+		  uint32_t part_count)
+{
+	struct deadlock deadlock = { .count = DEADLOCK_TASKS_MAX };
+	int status = still_stuck(search, nodes, count);
+
+	if (status <= 0)
+		return status;
+	if (count < DEADLOCK_TASKS_MAX)
+		deadlock.count = count;
+	for (uint32_t i = 0; i < deadlock.count; i++)
+		deadlock.tasks[i] = search->graph.nodes[nodes[i]].task;
+	deadlock.more = part_count - deadlock.count;
+	search->deadlocks++;
+	search->found(search->snapshot, &deadlock, search->arg);
+	return 0;
+}
+
+/*
+ * A part that is stuck by itself: the shortest circle from its first task, if that is stuck by
+ * itself as well, or else all of it.
+ */
+static int take_part(struct search *search, uint32_t nodes[], uint32_t count)
+{
+	uint32_t *way = calloc((size_t)count * 2, sizeof(*way));
+	uint32_t *rest = way ? way + count : NULL;
+	int64_t length;
+	int status;
+
+	if (!way)
+		return -ENOMEM;
+	qsort(nodes, count, sizeof(*nodes), compare);
+	length = graph_circle(&search->graph, nodes, count, way);
+	memcpy(rest, way, count * sizeof(*way));
+	if (length > 0 && length <= DEADLOCK_TASKS_MAX &&
+	    graph_reduce(&search->graph, rest, (uint32_t)length) == length)
+		status = report(search, way, (uint32_t)length, count);
+	else
+		status = length < 0 ? (int)length : report(search, nodes, count, count);
+	free(way);
+	return status;
+}
+
+static bool is_circle_of_one(const struct graph *graph, uint32_t index)
+{
+	const struct node *node = &graph->nodes[index];
+
+	for (uint32_t i = graph->goals[node->first_goal].first_edge;
+	     i < graph->goals[node[1].first_goal].first_edge; i++)
+		if (graph->edges[i] == index)
 			return true;
 	return false;
 }
 
-/* The steps from the one of `first` on are a circle. */
-static int close_circle(struct search *search, uint32_t first, deadlock_fn found, void *arg)
+/* A strongly connected part of a set: what lies outside of it may come now. */
+static int cut_part(struct search *search, uint32_t nodes[], uint32_t count)
 {
-	uint32_t circle[DEADLOCK_TASKS_MAX];
-	uint32_t begin = search->count;
-	unsigned count = 0;
+	uint32_t kept;
 
-	while (begin > 0 && search->steps[begin - 1].task != first)
-		begin--;
-	begin--;
-	if (search->count - begin > DEADLOCK_TASKS_MAX)
+	if (count == 1 && !is_circle_of_one(&search->graph, nodes[0]))
 		return 0;
-	for (uint32_t i = begin; i < search->count; i++)
-		circle[count++] = search->steps[i].task;
-	target_forget(search->snapshot->target);
-	for (unsigned i = 0; i < count; i++)
-		if (!still_waits(search->snapshot, circle[i], circle[(i + 1) % count]))
-			return 0;
-	found(search->snapshot, circle, count, arg);
-	return 1;
+	kept = graph_reduce(&search->graph, nodes, count);
+	if (kept == count)
+		return take_part(search, nodes, count);
+	return kept ? push_set(search, nodes, kept) : 0;
+}
+
+static int cut_set(struct search *search, struct set *set)
+{
+	uint32_t *ends = calloc(set->count, sizeof(*ends));
+	int64_t parts = ends ? graph_components(&search->graph, set->nodes, set->count, ends)
+			     : -ENOMEM;
+	int status = parts < 0 ? (int)parts : 0;
+
+	/* The part that was found last is the outermost, whose first task comes first. */
+	for (int64_t i = parts; status == 0 && i-- > 0 && search->deadlocks < DEADLOCKS_MAX;) {
+		uint32_t first = i ? ends[i - 1] : 0;
+
+		status = cut_part(search, set->nodes + first, ends[i] - first);
+	}
+	free(ends);
+	return status;
+}
+
+/* All that are stuck, together or because of each other, as one set. */
+static int push_stuck(struct search *search)
+{
+	uint32_t count = search->graph.nodes_count;
+	uint32_t *nodes = calloc((size_t)count + 1, sizeof(*nodes));
+	int status = 0;
+
+	if (!nodes)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		nodes[i] = i;
+	count = graph_reduce(&search->graph, nodes, count);
+	if (count)
+		status = push_set(search, nodes, count);
+	free(nodes);
+	return status;
 }
 
 int deadlocks_find(struct snapshot *snapshot, deadlock_fn found, void *arg)
 {
-	struct search search = { .snapshot = snapshot };
-	int status = 0, circles = 0;
+	struct search search = { .snapshot = snapshot, .found = found, .arg = arg };
+	int status = waits_graph(&search.graph, snapshot, NULL, 0);
 
-	for (uint32_t i = 0; i < snapshot->tasks_count; i++)
-		snapshot->tasks[i].color_ = UNSEEN;
-	for (uint32_t i = 0; i < snapshot->tasks_count && circles < DEADLOCKS_MAX; i++) {
-		if (snapshot->tasks[i].color_ == UNSEEN && is_stuck_on_all(&snapshot->tasks[i]))
-			status = push(&search, i);
-		while (status == 0 && search.count && circles < DEADLOCKS_MAX) {
-			struct step *step = &search.steps[search.count - 1];
-			uint32_t next = next_task(snapshot, step);
+	if (status == 0)
+		status = push_stuck(&search);
+	while (search.sets) {
+		struct set *set = search.sets;
 
-			if (next == NO_TASK) {
-				snapshot->tasks[step->task].color_ = DONE;
-				search.count--;
-			} else if (snapshot->tasks[next].color_ == FOLLOWED) {
-				circles += close_circle(&search, next, found, arg);
-			} else if (snapshot->tasks[next].color_ == UNSEEN) {
-				status = push(&search, next);
-			}
-		}
+		search.sets = set->next;
+		if (status == 0)
+			status = cut_set(&search, set);
+		free(set);
 	}
-	free(search.steps);
-	return status < 0 ? status : circles;
+	graph_drop(&search.graph);
+	return status < 0 ? status : search.deadlocks;
+}
+
+/* ---- as a sentence ---- */
+
+static bool leads_to(const struct snapshot *snapshot, const struct wait *wait, uint32_t to)
+{
+	return wait->holder == to || (wait->scope && snapshot->tasks[to].owner == wait->scope);
 }
 
 /* Which of its waits is the one for `to`. */
@@ -177,28 +244,76 @@ static void find_wait(struct snapshot *snapshot, uint32_t from, uint32_t to, str
 	uint32_t at = 0;
 
 	about_future(snapshot, future, kind, wait);
-	while (wait->holder != to && next_future(snapshot->target, task, &at, &future, &kind))
+	while (!leads_to(snapshot, wait, to) &&
+	       waits_next_future(snapshot->target, task, &at, &future, &kind))
 		about_future(snapshot, future, kind, wait);
 }
 
-void say_deadlock(struct snapshot *snapshot, const uint32_t tasks[], unsigned count,
-		  struct text *text)
+/* Any of its futures would do, and each leads back. */
+static void say_alternatives(struct snapshot *snapshot, const struct seen_task *task,
+			     struct text *text)
+{
+	const char *between = "";
+	struct wait wait;
+	uint64_t future;
+	uint32_t at = 0;
+	uint8_t kind;
+
+	while (waits_next_future(snapshot->target, task, &at, &future, &kind)) {
+		about_future(snapshot, future, kind, &wait);
+		text_add(text, "%s", between);
+		say_wait(snapshot, task, &wait, text);
+		between = " or ";
+	}
+}
+
+static void say_its_wait(struct snapshot *snapshot, uint32_t from, uint32_t next, struct text *text)
+{
+	const struct seen_task *task = &snapshot->tasks[from];
+	struct wait wait;
+
+	text_add(text, " waits in ");
+	say_frame(places_at(snapshot->places, task->spot), text);
+	text_add(text, " for ");
+	if (task->needed < task->pending) {
+		say_alternatives(snapshot, task, text);
+		return;
+	}
+	find_wait(snapshot, from, next, &wait);
+	say_wait(snapshot, task, &wait, text);
+	if (wait.scope) {
+		text_add(text, ", one of them ");
+		say_task(snapshot, next, task->reactor, text);
+	}
+}
+
+/* Whether the sentence about `from` has just ended with the name of `next`. */
+static bool ends_with(struct snapshot *snapshot, uint32_t from, uint32_t next)
+{
+	const struct seen_task *task = &snapshot->tasks[from];
+	struct wait wait;
+
+	if (task->needed < task->pending)
+		return false;
+	find_wait(snapshot, from, next, &wait);
+	return leads_to(snapshot, &wait, next);
+}
+
+void say_deadlock(struct snapshot *snapshot, const struct deadlock *deadlock, struct text *text)
 {
 	text_add(text, "deadlock: ");
-	say_task(snapshot, tasks[0], UINT32_MAX, text);
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t next = tasks[(i + 1) % count];
-		const struct seen_task *task = &snapshot->tasks[tasks[i]];
-		struct wait wait;
+	for (unsigned i = 0; i < deadlock->count; i++) {
+		uint32_t task = deadlock->tasks[i];
 
-		find_wait(snapshot, tasks[i], next, &wait);
-		text_add(text, "%s waits in ", i ? ", which" : "");
-		say_frame(places_at(snapshot->places, task->spot), text);
-		text_add(text, " for ");
-		say_wait(snapshot, task, &wait, text);
-		if (wait.scope) {
-			text_add(text, ", one of them ");
-			say_task(snapshot, next, task->reactor, text);
+		if (i > 0 && ends_with(snapshot, deadlock->tasks[i - 1], task)) {
+			text_add(text, ", which");
+		} else {
+			text_add(text, "%s", i ? "; " : "");
+			say_task(snapshot, task, UINT32_MAX, text);
 		}
+		say_its_wait(snapshot, task, deadlock->tasks[(i + 1) % deadlock->count], text);
 	}
+	if (deadlock->more)
+		text_add(text, "; %" PRIu32 " more task%s stuck with them", deadlock->more,
+			 deadlock->more == 1 ? " is" : "s are");
 }

@@ -159,12 +159,18 @@ static void put_stack(struct json *json, struct snapshot *snapshot, const struct
 static void put_limits(struct json *json, struct snapshot *snapshot, const struct seen_task *task)
 {
 	int64_t now = snapshot_now(snapshot, &snapshot->reactors[task->reactor]);
-	int64_t deadline = about_deadline(snapshot->target, task);
-	uint64_t used_bytes, bytes;
+	uint64_t used_bytes, bytes, site;
+	int64_t deadline = about_deadline(snapshot->target, task, &site);
+	char group[TARGET_TEXT_BYTES];
 	struct text reason = { 0 };
 
-	if (deadline != INT64_MAX)
+	if (deadline != INT64_MAX) {
 		put_number(json, "deadline_ns", ns_between(now, deadline));
+		put_site(json, "deadline_set", snapshot->target, site);
+	}
+	put_site(json, "shield", snapshot->target, about_shield(snapshot->target, task));
+	if (about_group(snapshot, task, group))
+		put_string(json, "group", group);
 	if (task->is_cancelled) {
 		about_cancel(snapshot->target, task, &reason);
 		put_string(json, "cancelled", reason.data);
@@ -192,6 +198,8 @@ static void put_task(struct json *json, struct snapshot *snapshot, uint32_t inde
 	if (task->parent != NO_TASK)
 		put_number(json, "parent", (int64_t)snapshot->tasks[task->parent].id);
 	put_site(json, "spawned", snapshot->target, task->site);
+	put_site(json, "scope", snapshot->target,
+		 target_u64(snapshot->target, task->owner, snapshot->target->layout.scope_site));
 	if (task->state == SEEN_WAITS)
 		put_wait(json, snapshot, task);
 	put_limits(json, snapshot, task);
@@ -199,6 +207,23 @@ static void put_task(struct json *json, struct snapshot *snapshot, uint32_t inde
 		put_stack(json, snapshot, task);
 	close_value(json, '}');
 	target_faulted(snapshot->target);
+}
+
+static void put_groups(struct json *json, struct target *target, const struct seen_reactor *reactor)
+{
+	char name[TARGET_TEXT_BYTES];
+
+	open_value(json, "groups", '[');
+	for (unsigned i = 0; i < reactor->groups_count; i++) {
+		target_text(target, reactor->groups[i].name, name, sizeof(name));
+		open_value(json, NULL, '{');
+		put_string(json, "name", name);
+		put_number(json, "shares", reactor->groups[i].shares);
+		put_number(json, "tasks", (int64_t)reactor->groups[i].tasks);
+		put_number(json, "cpu_ns", (int64_t)reactor->groups[i].cpu_ns);
+		close_value(json, '}');
+	}
+	close_value(json, ']');
 }
 
 static void put_reactor(struct json *json, struct snapshot *snapshot,
@@ -214,6 +239,11 @@ static void put_reactor(struct json *json, struct snapshot *snapshot,
 	put_bool(json, "is_stopping", reactor->is_stopping);
 	put_number(json, "turns", (int64_t)reactor->turns);
 	put_number(json, "switches", (int64_t)reactor->switches);
+	put_number(json, "enters", (int64_t)reactor->enters);
+	put_number(json, "completions", (int64_t)reactor->completions);
+	if (reactor->cpu_ns >= 0)
+		put_number(json, "cpu_ns", reactor->cpu_ns);
+	put_groups(json, snapshot->target, reactor);
 	put_bool(json, "is_incomplete", reactor->is_incomplete || reactor->more);
 	open_value(json, "tasks", '[');
 	for (uint32_t i = reactor->first; i < reactor->end; i++)
@@ -222,19 +252,19 @@ static void put_reactor(struct json *json, struct snapshot *snapshot,
 	close_value(json, '}');
 }
 
-static void put_deadlock(struct snapshot *snapshot, const uint32_t tasks[], unsigned count,
-			 void *arg)
+static void put_deadlock(struct snapshot *snapshot, const struct deadlock *deadlock, void *arg)
 {
 	struct json *json = arg;
 	struct text text = { 0 };
 
-	say_deadlock(snapshot, tasks, count, &text);
+	say_deadlock(snapshot, deadlock, &text);
 	open_value(json, NULL, '{');
 	put_string(json, "text", text.data);
 	open_value(json, "tasks", '[');
-	for (unsigned i = 0; i < count; i++)
-		put_task_name(json, NULL, snapshot, tasks[i]);
+	for (unsigned i = 0; i < deadlock->count; i++)
+		put_task_name(json, NULL, snapshot, deadlock->tasks[i]);
 	close_value(json, ']');
+	put_number(json, "more", deadlock->more);
 	close_value(json, '}');
 }
 

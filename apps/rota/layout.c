@@ -51,7 +51,8 @@ void layout_take(struct layout *layout, const struct layout_entry *entry)
 	if (!memchr(entry->name, '\0', sizeof(entry->name)) || entry->value > VALUE_MAX)
 		return;
 	if (take_kind(layout->kinds, "kind.", entry) ||
-	    take_kind(layout->operations, "operation.", entry))
+	    take_kind(layout->operations, "operation.", entry) ||
+	    take_kind(layout->file_actions, "file_action.", entry))
 		return;
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(names); i++)
 		if (!strcmp(entry->name, names[i].name))

@@ -41,9 +41,10 @@ struct layout {
 #define NAME(member, name, is_required) uint64_t member;
 #include "apps/rota/layout.def"
 #undef NAME
-	/* by number: "mutex", "timer" …; "send", "poll" …; "" where there is no name */
+	/* by number: "mutex", "timer" …; "send", "poll" …; "read" …; "" where there is no name */
 	char kinds[LAYOUT_KINDS_MAX][LAYOUT_NAME_BYTES];
 	char operations[LAYOUT_KINDS_MAX][LAYOUT_NAME_BYTES];
+	char file_actions[LAYOUT_KINDS_MAX][LAYOUT_NAME_BYTES];
 };
 
 /* All absent. */

@@ -7,6 +7,9 @@
 
 #include "apps/rota/about.h"
 
+/* Of a select. */
+#define CASES_SHOWN 4
+
 void say_task(struct snapshot *snapshot, uint32_t index, uint32_t reactor, struct text *text)
 {
 	const struct seen_task *task = &snapshot->tasks[index];
@@ -68,15 +71,48 @@ static void say_descriptor(struct target *target, int fd, struct text *text)
 		text_add(text, " (%s)", descriptor.data);
 }
 
+static const char *name_of(char names[][LAYOUT_NAME_BYTES], uint8_t kind)
+{
+	return kind < LAYOUT_KINDS_MAX ? names[kind] : "";
+}
+
+/* "file read", and of what: a descriptor, or else a path. */
+static void say_file(struct target *target, const struct wait *wait, struct text *text)
+{
+	const struct layout *layout = &target->layout;
+	uint64_t file = wait->object - layout->file_op_op;
+	char path[TARGET_TEXT_BYTES];
+
+	text_add(text, " %s",
+		 name_of(target->layout.file_actions,
+			 target_u8(target, file, layout->file_op_action)));
+	if (wait->fd < 0 &&
+	    target_text(target, target_u64(target, file, layout->file_op_path), path, sizeof(path)))
+		text_add(text, " of %s", path);
+}
+
 static void say_operation(struct target *target, const struct wait *wait, struct text *text)
 {
 	uint8_t kind = target_u8(target, wait->object, target->layout.op_kind);
+	const char *name = name_of(target->layout.operations, kind);
 
-	if (kind < LAYOUT_KINDS_MAX && target->layout.operations[kind][0])
-		text_add(text, "%s", target->layout.operations[kind]);
+	if (*name)
+		text_add(text, "%s", name);
 	else
 		text_add(text, "operation %u", kind);
+	if (!strcmp(name, "file") && target->layout.file_op_op != LAYOUT_ABSENT)
+		say_file(target, wait, text);
 	say_descriptor(target, wait->fd, text);
+}
+
+static void say_offload(struct snapshot *snapshot, const struct wait *wait, struct text *text)
+{
+	if (wait->call) {
+		/* Places are of return addresses: behind the call. */
+		say_frame(&places_find(snapshot->places, wait->call + 1)->frames[0], text);
+		text_add(text, " in ");
+	}
+	text_add(text, "the offload pool");
 }
 
 static void say_call(struct snapshot *snapshot, const struct seen_task *task,
@@ -100,6 +136,32 @@ static void say_holder(struct snapshot *snapshot, const struct seen_task *task,
 	say_task(snapshot, wait->holder, task->reactor, text);
 }
 
+static void say_channel(struct target *target, uint64_t at, const char *what, struct text *text)
+{
+	text_add(text, "channel 0x%" PRIx64 " to %s (%" PRIu32 " of %" PRIu32 " in it)", at, what,
+		 target_u32(target, at, target->layout.channel_count),
+		 target_u32(target, at, target->layout.channel_capacity));
+}
+
+static void say_select(struct target *target, const struct wait *wait, struct text *text)
+{
+	const struct layout *layout = &target->layout;
+	uint64_t at = wait->object;
+
+	text_add(text, "one of %" PRIu64 " channels", wait->cases);
+	if (layout->case_bytes == LAYOUT_ABSENT)
+		return;
+	for (uint64_t i = 0; i < wait->cases && i < CASES_SHOWN; i++, at += layout->case_bytes) {
+		uint32_t kind = target_u32(target, at, layout->case_kind);
+
+		text_add(text, i ? ", " : ": ");
+		say_channel(target, target_u64(target, at, layout->case_channel),
+			    kind == (uint32_t)layout->select_send ? "send" : "receive", text);
+	}
+	if (wait->cases > CASES_SHOWN)
+		text_add(text, " ...");
+}
+
 /* Objects of <rota/sync.h> and <rota/channel.h>: what they are, and how they stand. */
 static void say_object(struct snapshot *snapshot, const struct seen_task *task,
 		       const struct wait *wait, struct text *text)
@@ -111,7 +173,9 @@ static void say_object(struct snapshot *snapshot, const struct seen_task *task,
 	if (!strncmp(wait->kind, "rwlock", 6))
 		text_add(text, "rwlock 0x%" PRIx64 " to %s", at, wait->kind + 7);
 	else if (!strncmp(wait->kind, "channel", 7))
-		text_add(text, "channel 0x%" PRIx64 " to %s", at, wait->kind + 8);
+		say_channel(target, at, wait->kind + 8, text);
+	else if (!strcmp(wait->kind, "select"))
+		say_select(target, wait, text);
 	else
 		text_add(text, "%s 0x%" PRIx64, wait->kind, at);
 	say_holder(snapshot, task, wait, strcmp(wait->kind, "once") ? " held by" : " done by",
@@ -128,10 +192,6 @@ static void say_object(struct snapshot *snapshot, const struct seen_task *task,
 		text_add(text, " (%" PRIu64 " of %" PRIu64 " there)",
 			 target_u64(target, at, layout->barrier_arrived),
 			 target_u64(target, at, layout->barrier_parties));
-	else if (!strncmp(wait->kind, "channel", 7))
-		text_add(text, " (%" PRIu32 " of %" PRIu32 " in it)",
-			 target_u32(target, at, layout->channel_count),
-			 target_u32(target, at, layout->channel_capacity));
 }
 
 void say_wait(struct snapshot *snapshot, const struct seen_task *task, const struct wait *wait,
@@ -147,7 +207,7 @@ void say_wait(struct snapshot *snapshot, const struct seen_task *task, const str
 	} else if (!strcmp(wait->kind, "io")) {
 		say_operation(target, wait, text);
 	} else if (!strcmp(wait->kind, "offload")) {
-		text_add(text, "the offload pool");
+		say_offload(snapshot, wait, text);
 	} else if (!strcmp(wait->kind, "call")) {
 		say_call(snapshot, task, wait, text);
 	} else if (!strcmp(wait->kind, "task")) {
@@ -179,7 +239,9 @@ static void say_waiting(struct snapshot *snapshot, const struct seen_task *task,
 	text_add(text, " for ");
 	about_future(snapshot, task->future, task->kind, &wait);
 	say_wait(snapshot, task, &wait, text);
-	if (task->pending > 1)
+	if (task->pending == 2)
+		text_add(text, task->needed < 2 ? " or one other" : " and one other");
+	else if (task->pending > 2)
 		text_add(text,
 			 task->needed < task->pending ? " or one of %u others" : " and %u others",
 			 task->pending - 1);

@@ -69,13 +69,12 @@ void show_stack(struct snapshot *snapshot, const struct seen_task *task, int ind
 	target_faulted(snapshot->target);
 }
 
-static void show_deadlock(struct snapshot *snapshot, const uint32_t tasks[], unsigned count,
-			  void *arg)
+static void show_deadlock(struct snapshot *snapshot, const struct deadlock *deadlock, void *arg)
 {
 	struct text text = { 0 };
 
 	(void)arg;
-	say_deadlock(snapshot, tasks, count, &text);
+	say_deadlock(snapshot, deadlock, &text);
 	printf("%s\n", text.data);
 }
 

@@ -150,6 +150,7 @@ static bool look_at_task(struct walk *walk, const struct level *level, uint64_t 
 		.scope = target_u64(target, address, layout->task_scope),
 		.result = target_u64(target, address, layout->task_result),
 		.arg = target_u64(target, address, layout->task_arg),
+		.group = target_u64(target, address, layout->task_group),
 		.cpu_ns = target_u64(target, address, layout->task_cpu_ns),
 		.since = (int64_t)target_u64(target, address, layout->task_waiting_since),
 		.parent = level->parent,
@@ -283,26 +284,6 @@ static void walk_reactor(struct walk *walk)
 	walk->reactor->end = walk->snapshot->tasks_count;
 }
 
-static void look_at_reactor(struct target *target, uint64_t address, struct seen_reactor *reactor)
-{
-	const struct layout *layout = &target->layout;
-
-	*reactor = (struct seen_reactor){
-		.address = address,
-		.index = target_u32(target, address, layout->reactor_index),
-		.current = target_u64(target, address, layout->reactor_current),
-		.now = (int64_t)target_u64(target, address, layout->reactor_now),
-		.turns = target_u64(target, address, layout->reactor_turns),
-		.switches = target_u64(target, address, layout->reactor_switches),
-		.is_open = layout->reactor_is_open == LAYOUT_ABSENT ||
-			   target_u8(target, address, layout->reactor_is_open),
-		.is_stopping = target_u8(target, address, layout->reactor_is_stopping),
-		.is_simulated = target_u8(target, address, layout->reactor_is_simulated),
-		.is_sleeping = target_u32(target, address, layout->reactor_is_sleeping),
-	};
-	reactor->is_incomplete = target_faulted(target);
-}
-
 int snapshot_take(struct snapshot *snapshot, struct target *target, struct places *places)
 {
 	struct walk walk = { .snapshot = snapshot, .target = target, .layout = &target->layout };
@@ -324,7 +305,7 @@ int snapshot_take(struct snapshot *snapshot, struct target *target, struct place
 		if (target_faulted(target) || !address)
 			continue;
 		walk.reactor = &snapshot->reactors[snapshot->reactors_count++];
-		look_at_reactor(target, address, walk.reactor);
+		snapshot_look_at_reactor(target, address, walk.reactor);
 		walk_reactor(&walk);
 	}
 	mark_ends(snapshot);

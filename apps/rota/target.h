@@ -117,6 +117,9 @@ const struct target_mapping *target_mapping_at(const struct target *target, uint
 bool target_thread_on(const struct target *target, uint64_t low, uint64_t high,
 		      struct target_thread *thread);
 
+/* Processor time that a live target's thread has used; -1: not known. */
+int64_t target_thread_cpu_ns(const struct target *target, pid_t tid);
+
 /*
  * What to add to an address in `file` to have it in memory. False if that file cannot be opened, or
  * is none that is loaded like that.

@@ -10,7 +10,7 @@
 
 struct text {
 	size_t length;
-	char data[1024];
+	char data[4096];
 };
 
 __attribute__((format(printf, 2, 3))) void text_add(struct text *text, const char *format, ...);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The registers of the thread that runs on a certain stack. A core file has those of all. A live
- * thread that runs is stopped for the moment that it takes (ptrace(2), PTRACE_SEIZE), and one that
- * cannot be stopped, because it is deep in the kernel, is left alone after a tenth of a second.
+ * Threads: the processor time of one, and the registers of the one that runs on a certain stack. A
+ * core file has those of all. A live thread that runs is stopped for the moment that it takes
+ * (ptrace(2), PTRACE_SEIZE), and one that cannot be stopped, because it is deep in the kernel, is
+ * left alone after a tenth of a second.
  */
 #include <dirent.h>
 #include <elf.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
@@ -132,4 +134,23 @@ bool target_thread_on(const struct target *target, uint64_t low, uint64_t high,
 			return true;
 	}
 	return !target->is_core && find_live(target, low, high, thread);
+}
+
+/* Its first number (Documentation/scheduler/sched-stats.rst); not every kernel has the file. */
+int64_t target_thread_cpu_ns(const struct target *target, pid_t tid)
+{
+	char path[64];
+	int64_t cpu_ns;
+	FILE *file;
+
+	if (target->is_core || tid <= 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)target->pid, (int)tid);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%" SCNd64, &cpu_ns) != 1 || cpu_ns < 0)
+		cpu_ns = -1;
+	fclose(file);
+	return cpu_ns;
 }

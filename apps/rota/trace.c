@@ -64,6 +64,7 @@ static const char *const wait_kinds[] = {
 	[ROTA_WAIT_CHANNEL_RECEIVE] = "a channel's message",
 	[ROTA_WAIT_BROADCAST] = "a broadcast",
 	[ROTA_WAIT_OFFLOAD] = "an offloaded call",
+	[ROTA_WAIT_SELECT] = "one of several channels",
 	[ROTA_RECORD_PARKED] = "sessions to serve",
 };
 
@@ -85,7 +86,7 @@ static const char *const cancel_kinds[] = {
 
 /* Whoever adds a kind names it above. */
 _Static_assert(ROTA_ARRAY_COUNT(operation_kinds) == ROTA_OP_COUNT, "an operation has no name");
-_Static_assert(ROTA_WAIT_KIND_COUNT == ROTA_WAIT_OFFLOAD + 1, "a kind of wait has no name");
+_Static_assert(ROTA_WAIT_KIND_COUNT == ROTA_WAIT_SELECT + 1, "a kind of wait has no name");
 
 #define NAME_OF(names, kind) name_of((names), ROTA_ARRAY_COUNT(names), (kind))
 

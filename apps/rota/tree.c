@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apps/rota/groups.h"
 #include "apps/rota/show.h"
@@ -30,22 +31,38 @@ static void choose(struct snapshot *snapshot, const struct seen_reactor *reactor
 	}
 }
 
+static void say_deadline(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
+{
+	int64_t now = snapshot_now(snapshot, &snapshot->reactors[task->reactor]);
+	uint64_t site;
+	int64_t deadline = about_deadline(snapshot->target, task, &site);
+
+	if (deadline == INT64_MAX)
+		return;
+	text_add(text, "; deadline %s", deadline > now ? "in " : "passed since ");
+	text_add_ns(text, deadline > now ? ns_between(now, deadline) : ns_between(deadline, now));
+	if (site) {
+		text_add(text, " of ");
+		say_site(snapshot->target, site, text);
+	}
+}
+
 static void show_limits(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
 {
-	const struct seen_reactor *reactor = &snapshot->reactors[task->reactor];
-	int64_t deadline = about_deadline(snapshot->target, task);
-	int64_t now = snapshot_now(snapshot, reactor);
-	uint64_t used_bytes, bytes;
+	uint64_t used_bytes, bytes, shield = about_shield(snapshot->target, task);
 	struct text reason = { 0 };
+	char group[TARGET_TEXT_BYTES];
 
-	if (deadline != INT64_MAX) {
-		text_add(text, "; deadline %s", deadline > now ? "in " : "passed since ");
-		text_add_ns(text,
-			    deadline > now ? ns_between(now, deadline) : ns_between(deadline, now));
+	say_deadline(snapshot, task, text);
+	if (shield) {
+		text_add(text, "; shielded by ");
+		say_site(snapshot->target, shield, text);
 	}
 	about_cancel(snapshot->target, task, &reason);
 	if (task->is_cancelled)
 		text_add(text, "; cancelled: %s", reason.data);
+	if (about_group(snapshot, task, group))
+		text_add(text, "; group \"%s\"", group);
 	if (task->cpu_ns) {
 		text_add(text, "; CPU ");
 		text_add_ns(text, (int64_t)task->cpu_ns);
@@ -55,10 +72,15 @@ static void show_limits(struct snapshot *snapshot, const struct seen_task *task,
 			 bytes / 1024);
 }
 
+static int indent_of(const struct seen_task *task)
+{
+	return 2 + 2 * task->depth < INDENT_MAX ? 2 + 2 * task->depth : INDENT_MAX;
+}
+
 static void show_task(struct snapshot *snapshot, uint32_t index, bool stacks)
 {
 	const struct seen_task *task = &snapshot->tasks[index];
-	int indent = 2 + 2 * task->depth < INDENT_MAX ? 2 + 2 * task->depth : INDENT_MAX;
+	int indent = indent_of(task);
 	struct text text = { 0 };
 
 	say_task(snapshot, index, task->reactor, &text);
@@ -70,6 +92,49 @@ static void show_task(struct snapshot *snapshot, uint32_t index, bool stacks)
 	printf("%*s%s\n", indent, "", text.data);
 	if (stacks)
 		show_stack(snapshot, task, indent + 4);
+}
+
+/*
+ * In which of its parent's scopes the tasks that follow are: said where the spawn site does not
+ * tell, because the parent has several open, or opened it elsewhere than where they were spawned.
+ */
+static void show_scope(struct snapshot *snapshot, const struct seen_task *task)
+{
+	const struct seen_task *parent = &snapshot->tasks[task->parent];
+	struct target *target = snapshot->target;
+	uint64_t site = target_u64(target, task->owner, target->layout.scope_site);
+	struct site opened, spawned;
+	struct text text = { 0 };
+
+	if (!about_site(target, site, &opened))
+		return;
+	if (target_u64(target, parent->scope, target->layout.scope_parent) == parent->owner &&
+	    about_site(target, task->site, &spawned) &&
+	    !strcmp(opened.function, spawned.function) && !strcmp(opened.file, spawned.file))
+		return;
+	say_site(target, site, &text);
+	printf("%*sscope of %s%s\n", indent_of(task), "", text.data,
+	       target_u8(target, task->owner, target->layout.scope_is_closing) ? ", closing" : "");
+}
+
+/* The scheduling groups, if there is more than the normal one. */
+static void show_groups(struct snapshot *snapshot, const struct seen_reactor *reactor)
+{
+	char name[TARGET_TEXT_BYTES];
+
+	if (!snapshot_uses_groups(reactor))
+		return;
+	for (unsigned i = 0; i < reactor->groups_count; i++) {
+		const struct seen_group *group = &reactor->groups[i];
+		struct text text = { 0 };
+
+		if (!group->cpu_ns && !group->tasks)
+			continue;
+		target_text(snapshot->target, group->name, name, sizeof(name));
+		text_add_ns(&text, group->cpu_ns < INT64_MAX ? (int64_t)group->cpu_ns : INT64_MAX);
+		printf("  group \"%s\": %" PRIu32 " shares, %" PRIu64 " task%s, CPU %s\n", name,
+		       group->shares, group->tasks, group->tasks == 1 ? "" : "s", text.data);
+	}
 }
 
 static void show_hidden(struct snapshot *snapshot, const struct group *group)
@@ -88,15 +153,25 @@ static void show_hidden(struct snapshot *snapshot, const struct group *group)
 static void show_reactor(struct snapshot *snapshot, const struct seen_reactor *reactor,
 			 const struct show_options *options, struct groups *groups, bool *is_shown)
 {
+	uint64_t scopes[SNAPSHOT_DEPTH_MAX + 2] = { 0 }; /* by depth: whose tasks came last */
 	struct text text = { 0 };
 
 	*groups = (struct groups){ .count = 0 };
 	choose(snapshot, reactor, options->all, groups, is_shown);
 	say_reactor(snapshot, reactor, &text);
 	printf("reactor %" PRIu32 " %s\n", reactor->index, text.data);
-	for (uint32_t i = reactor->first; i < reactor->end; i++)
-		if (is_shown[i])
-			show_task(snapshot, i, options->stacks);
+	show_groups(snapshot, reactor);
+	for (uint32_t i = reactor->first; i < reactor->end; i++) {
+		const struct seen_task *task = &snapshot->tasks[i];
+
+		if (!is_shown[i])
+			continue;
+		if (task->depth && scopes[task->depth] != task->owner)
+			show_scope(snapshot, task);
+		scopes[task->depth] = task->owner;
+		scopes[task->depth + 1] = 0;
+		show_task(snapshot, i, options->stacks);
+	}
 	if (options->all)
 		return;
 	for (uint32_t i = reactor->first; i < reactor->end; i++)

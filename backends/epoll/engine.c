@@ -516,6 +516,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.name = "epoll",
 	.features = 0,
 	.state_bytes = sizeof(struct rota__epoll),
+	.stats_offset = offsetof(struct rota__epoll, stats),
 	.probe = probe,
 	.open = open_engine,
 	.close = close_engine,

@@ -290,6 +290,7 @@ const struct rota_backend_ops rota_backend_sim = {
 	.name = "sim",
 	.features = ROTA_BACKEND_SIMULATED,
 	.state_bytes = sizeof(struct sim_instance),
+	.stats_offset = offsetof(struct sim_instance, stats),
 	.probe = sim_probe,
 	.open = sim_open,
 	.close = sim_close,

@@ -223,6 +223,7 @@ const struct rota_backend_ops rota_backend_uring = {
 	.name = "uring",
 	.features = 0,
 	.state_bytes = sizeof(struct uring_engine),
+	.stats_offset = offsetof(struct uring_engine, stats),
 	.probe = probe,
 	.open = open_engine,
 	.close = close_engine,

@@ -6,6 +6,7 @@
     (gdb) rota tree                 the same, who spawned whom
     (gdb) rota bt TASK [REACTOR]    the stack of a task: its number as ps prints it, or its address
     (gdb) rota bt all
+    (gdb) rota generator EXPRESSION a generator: where it yielded
 
 The idea: a suspended task keeps its stack pointer, frame pointer and resume address in its context.
 While `rota bt` runs, an unwinder tells gdb that the frame outside the thread's innermost one is
@@ -71,42 +72,50 @@ def text(value):
     return value.string(errors="replace") if int(value) else "?"
 
 
-def state(task):
-    """As the enum has it: ready, running, suspended, ended."""
-    for field in gdb.lookup_type("enum task_state").fields():
-        if field.enumval == int(task["state"]):
-            return field.name.rpartition("_")[2].lower()
-    return "?"
+def place(site):
+    """Where something was spawned or made."""
+    return f"{text(site['file'])}:{int(site['line'])} ({text(site['function'])})"
+
+
+def enumerator(name, number):
+    """What the enum calls the number, as words."""
+    return next((field.name.rpartition("_")[2].lower() for field in gdb.lookup_type(name).fields()
+                 if field.enumval == int(number)), "?")
 
 
 def describe(task):
     """One task in a line's part."""
-    site = task["site"]
+    state = enumerator("enum task_state", task["state"])
     waits = ""
-    if state(task) == "suspended" and int(task["waiting"]):
+    if state == "suspended" and int(task["waiting"]):
         kind = int(task["waiting"]["waits"][0]["future"]["kind_"])
         waits = ", " + next((field.name[len("ROTA_WAIT_"):].lower().replace("_", " ")
                              for field in gdb.lookup_type("enum rota_wait_kind").fields()
                              if field.enumval == kind), "?")
-    return (f"{int(task['id'])} \"{text(task['name'])}\" {state(task)}{waits}, spawned at "
-            f"{text(site['file'])}:{int(site['line'])} ({text(site['function'])})")
+    return (f"{int(task['id'])} \"{text(task['name'])}\" {state}{waits}, spawned at "
+            + place(task["site"]))
+
+
+def describe_generator(generator):
+    """The same of a generator."""
+    return f"generator \"{text(generator['name'])}\", made at {place(generator['site'])}"
 
 
 class Unwinder(gdb.unwinder.Unwinder):
-    """While it has a task: the frame outside the innermost is the task's."""
+    """While it has a context: the frame outside the innermost is where that is suspended."""
 
     def __init__(self):
         super().__init__("rota task")
-        self.task = None
+        self.context = None
         self.innermost = 0
 
     def __call__(self, pending):
-        if self.task is None:
+        if self.context is None:
             return None
         pc, sp, fp = REGISTERS[pending.architecture().name()]
         if int(pending.read_register(sp)) != self.innermost:
             return None
-        context = self.task["context"]
+        context = self.context
         info = pending.create_unwind_info(Frame(pending.read_register(sp),
                                                 pending.read_register(pc)))
         pointer = gdb.lookup_type("char").pointer()
@@ -128,21 +137,34 @@ UNWINDER = Unwinder()
 gdb.unwinder.register_unwinder(None, UNWINDER, replace=True)
 
 
-def stack(task):
-    """The lines of a suspended task's stack."""
+def stack(context):
+    """The lines of the stack on which a context is suspended."""
     frame = gdb.newest_frame()
     _, sp, _ = REGISTERS[frame.architecture().name()]
     UNWINDER.innermost = int(frame.read_register(sp))
-    UNWINDER.task = task
+    UNWINDER.context = context
     gdb.invalidate_cached_frames()
     try:
         lines = gdb.execute("backtrace", to_string=True).splitlines()
     finally:
-        UNWINDER.task = None
+        UNWINDER.context = None
         gdb.invalidate_cached_frames()
-    # The thread's own innermost frame is not the task's.
+    # The thread's own innermost frame is not the context's.
     first = next((i for i, line in enumerate(lines) if line.startswith("#1 ")), len(lines))
     return lines[first:]
+
+
+def show_stacks(task):
+    """A suspended task's: those of the generators it is in, each above who drives it."""
+    context = task["context"]
+    generator = task["generator"]
+    while int(generator):
+        print(f"inside {describe_generator(generator)}")
+        print("\n".join(stack(context)))
+        print("driven by")
+        context = generator["driver"]
+        generator = generator["below"]
+    print("\n".join(stack(context)))
 
 
 class Rota(gdb.Command):
@@ -193,15 +215,47 @@ class Backtrace(gdb.Command):
     def show(reactor, task):
         """One task."""
         print(f"reactor {int(reactor['index'])}, task {describe(task)}")
-        if state(task) == "running":
+        if enumerator("enum task_state", task["state"]) == "running":
             print("  it runs: see its reactor's thread with bt")
         elif int(task["context"]["fp"]) == 0:
             print("  it has not begun")
         else:
-            print("\n".join(stack(task)))
+            show_stacks(task)
+
+
+class Generator(gdb.Command):
+    """Print where a generator is: rota generator EXPRESSION, a struct rota_generator *."""
+
+    def __init__(self):
+        super().__init__("rota generator", gdb.COMMAND_STACK)
+
+    def invoke(self, argument, _from_tty):
+        """What gdb calls."""
+        if not argument:
+            raise gdb.GdbError("rota generator EXPRESSION")
+        generator = gdb.parse_and_eval(argument)
+        if generator.type.strip_typedefs() != gdb.lookup_type("struct rota_generator").pointer():
+            raise gdb.GdbError(f"{argument} is no struct rota_generator *")
+        while int(generator):
+            self.show(generator)
+            generator = generator["inner"]
+            if int(generator):
+                print("which delegates to")
+
+    @staticmethod
+    def show(generator):
+        """One generator."""
+        state = enumerator("enum generator_state", generator["state"])
+        print(describe_generator(generator))
+        if state == "suspended":
+            print("\n".join(stack(generator["context"])))
+        else:
+            print({"fresh": "  it has not begun", "ended": "  it has ended"}.get(
+                state, "  it runs: see the task that drives it with rota bt"))
 
 
 Rota()
 Ps()
 Ps("rota tree", True)
 Backtrace()
+Generator()

@@ -236,6 +236,8 @@ struct rota_backend_ops {
 	uint32_t features; /* ROTA_BACKEND_* */
 	/* size of the instance, struct rota_backend first; allocated zeroed, cache-line aligned */
 	size_t state_bytes;
+	/* where in it the engine keeps its counters, for tools that look from outside */
+	size_t stats_offset;
 
 	/*
 	 * Can this engine work here, with these options? Any thread, no instance. Writes one line

@@ -52,6 +52,7 @@ enum rota_wait_kind {
 	ROTA_WAIT_CHANNEL_RECEIVE,
 	ROTA_WAIT_BROADCAST,
 	ROTA_WAIT_OFFLOAD, /* a thread of the offload pool */
+	ROTA_WAIT_SELECT,  /* one of several channels */
 	ROTA_WAIT_KIND_COUNT
 };
 

@@ -53,7 +53,7 @@ struct rota_waiter {
 	int64_t result_;              /* with this */
 	void *value_;                 /* channels: the message to be sent, or where it goes */
 	struct rota_select_ *select_; /* channels: it is one of several; NULL: it is not */
-	uint64_t want_;               /* semaphore: units; others: none */
+	uint64_t want_;               /* semaphore: units; select: cases; others: none */
 };
 
 /* ---- mutex ---- */

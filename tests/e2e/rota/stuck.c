@@ -4,9 +4,14 @@
  * any more. Without an argument: two tasks that hold a mutex each and want the other's, one on each
  * side of a call between two reactors, and tasks that wait for one thing of every kind. "spin": a
  * task that never comes back; "block": one that waits in the kernel; "bustle": tasks that come and
- * go; "cancel": one that is cancelled and does not go; "crowd": a hundred thousand tasks.
+ * go; "cancel": one that is cancelled and does not go; "crowd": a hundred thousand tasks; "share":
+ * three that use the processor, of them two in groups; "any", "any-live": tasks that wait for one
+ * of several, with and without one that can come; "open", "read": one that does that to a file, the
+ * third argument; "offload": one whose function blocks in the pool. The second argument is the
+ * engine, epoll if there is none.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -107,16 +112,42 @@ static int64_t count_up(struct rota_generator *self, void *arg)
 	return rota_generator_yield(self, NULL, NULL);
 }
 
-static int64_t drive_generator(void *arg)
+/* A generator that drives another. */
+static int64_t wrap(struct rota_generator *self, void *arg)
 {
 	struct rota_generator *numbers;
 	void *value;
 	int status = rota_generator_create(count_up, arg, &numbers);
 
+	(void)self;
 	if (status < 0)
 		return status;
 	status = rota_generator_next(numbers, &value);
 	rota_generator_destroy(numbers);
+	return status;
+}
+
+static struct rota_generator *halted; /* for gdb */
+
+static int64_t halt(struct rota_generator *self, void *arg)
+{
+	return rota_generator_yield(self, arg, NULL);
+}
+
+static int64_t drive_generator(void *arg)
+{
+	struct rota_generator *wrapped;
+	void *value;
+	int status = rota_generator_create(halt, arg, &halted);
+
+	if (status == 0)
+		status = rota_generator_next(halted, &value);
+	if (status >= 0)
+		status = rota_generator_create(wrap, arg, &wrapped);
+	if (status < 0)
+		return status;
+	status = rota_generator_next(wrapped, &value);
+	rota_generator_destroy(wrapped);
 	return status;
 }
 
@@ -159,7 +190,7 @@ static int64_t main_task(void *arg)
 	rota_mutex_init(&first, ROTA_LOCAL);
 	rota_mutex_init(&second, ROTA_LOCAL);
 	rota_mutex_init(&across, ROTA_SHARED);
-	rota_scope_open(&scope, ROTA_NEVER);
+	rota_scope_open(&scope, ROTA_NEVER); /* main */
 	rota_spawn_with(&scope, take_first, NULL, &a);
 	rota_spawn_with(&scope, take_second, NULL, &b);
 	rota_spawn(&scope, near_side, NULL);
@@ -172,6 +203,172 @@ static int64_t main_task(void *arg)
 	rota_scope_open(&limit, rota_after_s(3600));
 	rota_spawn(&limit, limited, NULL);
 	return rota_scope_close(&limit) + rota_scope_close(&scope);
+}
+
+/* ---- one of several ---- */
+
+static struct rota_mutex kept;
+
+static int64_t want_kept(void *arg)
+{
+	(void)arg;
+	return rota_mutex_lock(&kept); /* wants */
+}
+
+/* Holds what both want whose ends it waits for one of. */
+static int64_t cornered(void *arg)
+{
+	struct rota_future ends[2];
+	struct rota_spawn_options left = { .name = "left", .result = &ends[0] };
+	struct rota_spawn_options right = { .name = "right", .result = &ends[1] };
+
+	rota_mutex_init(&kept, ROTA_LOCAL);
+	rota_ignore(rota_mutex_lock(&kept), "that is the point");
+	rota_spawn_with(arg, want_kept, NULL, &left);
+	rota_spawn_with(arg, want_kept, NULL, &right);
+	return rota_await_any((struct rota_future *[]){ &ends[0], &ends[1] }, 2); /* cornered */
+}
+
+static struct rota_mutex lent;
+
+static int64_t want_lent(void *arg)
+{
+	(void)arg;
+	return rota_mutex_lock(&lent);
+}
+
+/* Holds what one of them wants, but `other` may end. */
+static int64_t hopeful(void *arg)
+{
+	struct rota_future end, *other = arg;
+	struct rota_spawn_options options = { .name = "wants", .result = &end };
+
+	rota_mutex_init(&lent, ROTA_LOCAL);
+	rota_ignore(rota_mutex_lock(&lent), "that is the point");
+	rota_spawn_with(rota_reactor_scope(reactors[0]), want_lent, NULL, &options);
+	return rota_await_any((struct rota_future *[]){ &end, other }, 2);
+}
+
+static struct rota_mutex chosen;
+
+static int64_t want_chosen(void *arg)
+{
+	(void)arg;
+	return rota_mutex_lock(&chosen);
+}
+
+/* Holds what others want, and may be sent something. */
+static int64_t choose(void *arg)
+{
+	struct rota_channel channels[2];
+	struct rota_channel_options options = { .message_bytes = 0, .capacity = 0 };
+	struct rota_select_case cases[] = {
+		{ .kind = ROTA_SELECT_RECEIVE, .channel = &channels[0] },
+		{ .kind = ROTA_SELECT_SEND, .channel = &channels[1] },
+	};
+
+	rota_channel_init(&channels[0], &options);
+	rota_channel_init(&channels[1], &options);
+	rota_mutex_init(&chosen, ROTA_LOCAL);
+	rota_ignore(rota_mutex_lock(&chosen), "that is the point");
+	rota_spawn(arg, want_chosen, NULL);
+	return rota_select(cases, 2);
+}
+
+/* `is_dead`: what the hopeful one could wait for is stuck itself. */
+static int64_t wait_for_any(bool is_dead)
+{
+	struct rota_scope scope;
+	struct rota_future end;
+	struct rota_spawn_options other = { .name = "other", .result = &end };
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn_with(&scope, is_dead ? cornered : sleep_long, &scope, &other);
+	rota_spawn(&scope, hopeful, &end);
+	rota_spawn(&scope, choose, &scope);
+	rota_spawn(&scope, say_stuck, NULL);
+	return rota_scope_close(&scope);
+}
+
+static int64_t any(void *arg)
+{
+	(void)arg;
+	return wait_for_any(true);
+}
+
+static int64_t any_live(void *arg)
+{
+	(void)arg;
+	return wait_for_any(false);
+}
+
+/* ---- files and blocking functions ---- */
+
+static const char *path;
+
+/* A pipe that nobody writes; with O_CREAT no kernel opens it without a thread that waits. */
+static int64_t open_file(void *arg)
+{
+	struct rota_file file;
+
+	(void)arg;
+	return rota_file_open(&file, path, O_RDONLY | O_CREAT, 0600); /* opens */
+}
+
+/* Opened for both, so that opening it does not wait, but reading it does. */
+static int64_t read_file(void *arg)
+{
+	struct rota_file file;
+	int status = rota_file_open(&file, path, O_RDWR, 0);
+	char byte;
+
+	(void)arg;
+	return status < 0 ? status : rota_file_read_at(&file, &byte, 1, 0); /* reads */
+}
+
+static int64_t block_in_pool(void *arg)
+{
+	char byte;
+
+	return read(*(int *)arg, &byte, 1); /* in the pool */
+}
+
+static int64_t offload(void *arg)
+{
+	int ends[2];
+
+	(void)arg;
+	if (pipe(ends) < 0)
+		return -errno;
+	return rota_offload(ROTA_OFFLOAD_USER, block_in_pool, &ends[0]); /* offloads */
+}
+
+static int64_t beside_say_stuck(rota_task_fn fn)
+{
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_spawn(&scope, fn, NULL);
+	rota_spawn(&scope, say_stuck, NULL);
+	return rota_scope_close(&scope);
+}
+
+static int64_t with_open(void *arg)
+{
+	(void)arg;
+	return beside_say_stuck(open_file);
+}
+
+static int64_t with_read(void *arg)
+{
+	(void)arg;
+	return beside_say_stuck(read_file);
+}
+
+static int64_t with_pool(void *arg)
+{
+	(void)arg;
+	return beside_say_stuck(offload);
 }
 
 /* ---- other ways ---- */
@@ -234,6 +431,37 @@ static int64_t cancel(void *arg)
 	return rota_scope_close(&scope);
 }
 
+static int64_t use_processor(void *arg)
+{
+	while (!arg)
+		rota_ignore(rota_yield(), "nobody cancels");
+	return 0;
+}
+
+/* Opened for others, who spawn into it. */
+static void spawn_into(struct rota_scope *scope)
+{
+	struct rota_spawn_options ninth = { .name = "ninth" }, eager = { .name = "eager" };
+
+	rota_ignore(rota_group_create("ninth part", ROTA_SHARES_NORMAL / 9, &ninth.group),
+		    "then it has none, which is found out");
+	eager.priority = ROTA_PRIORITY_URGENT;
+	rota_spawn_with(scope, use_processor, NULL, &ninth);
+	rota_spawn_with(scope, use_processor, NULL, &eager);
+}
+
+static int64_t share(void *arg)
+{
+	struct rota_scope scope;
+
+	(void)arg;
+	rota_scope_open(&scope, ROTA_NEVER); /* share */
+	spawn_into(&scope);
+	say();
+	rota_ignore(use_processor(NULL), "it never comes to that");
+	return rota_scope_close(&scope);
+}
+
 static int64_t come_and_go(void *arg)
 {
 	struct rota_scope scope;
@@ -258,8 +486,10 @@ static int64_t bustle(void *arg)
 static const struct {
 	const char *name;
 	rota_task_fn fn;
-} ways[] = { { "all", main_task }, { "spin", spin },     { "block", block },
-	     { "crowd", crowd },   { "bustle", bustle }, { "cancel", cancel } };
+} ways[] = { { "all", main_task },  { "spin", spin },      { "block", block },
+	     { "crowd", crowd },    { "bustle", bustle },  { "cancel", cancel },
+	     { "share", share },    { "any", any },        { "any-live", any_live },
+	     { "open", with_open }, { "read", with_read }, { "offload", with_pool } };
 
 static rota_task_fn way = main_task;
 static const struct rota_spawn_options way_options = { .name = "way" };
@@ -280,6 +510,9 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], ways[i].name))
 			way = ways[i].fn;
 
+	if (argc > 2 && !strcmp(argv[2], rota_backend_uring.name))
+		options.engine = &rota_backend_uring;
+	path = argc > 3 ? argv[3] : NULL;
 	for (unsigned i = 0; i < 2; i++) {
 		options.index = i;
 		if (rota_reactor_create(&options, &reactors[i]) < 0)

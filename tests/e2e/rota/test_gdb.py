@@ -78,6 +78,25 @@ class Gdb(unittest.TestCase):
         # What was lent to the task is the thread's again.
         self.assertIn("rota_reactor_run_once", stack[len(own):])
 
+    def expect_generators(self, target):
+        """The innermost generator's stack, its driver's, who is also one, and the task's."""
+        out, complaints = gdb(target, "rota bt 8 0", "echo halted\\n", "rota generator halted")
+        where = r" at (\./)?tests/e2e/rota/stuck.c:"
+        self.assertRegex(out, re.compile(
+            r'inside generator "count_up", made at tests/e2e/rota/stuck.c:\d+ \(wrap\)\n#1 .*'
+            r"#\d+ .*count_up .*" + where + r".*driven by\n"
+            r'inside generator "wrap", made at tests/e2e/rota/stuck.c:\d+ \(drive_generator\)\n#1 '
+            r".*#\d+ .*wrap .*" + where + r".*driven by\n"
+            r"#1 .*#\d+ .*drive_generator .*" + where + r".*halted\n"
+            r'generator "halt", made at tests/e2e/rota/stuck.c:\d+ \(drive_generator\)\n#1 '
+            r".*#\d+ .*halt .*" + where, re.DOTALL), complaints)
+        task = out[out.rindex("driven by"):out.index("halted\n")]
+        self.assertNotIn("count_up", task)
+        self.assertNotIn("run_once", task)
+
+    def test_gdb_shows_generators_and_who_drives_them(self):
+        self.expect_generators(self.target)
+
     def test_gdb_of_a_process_shows_tasks_and_their_stacks(self):
         self.expect_all_of_it(self.target)
 
@@ -88,6 +107,9 @@ class Gdb(unittest.TestCase):
         self.assertIn("rota bt NUMBER", complaints)
         _, complaints = gdb(["/bin/true"], "rota ps")
         self.assertIn("no rota in this program", complaints)
+        _, complaints = gdb(self.target, "rota generator reactors[0]", "rota generator")
+        self.assertIn("reactors[0] is no struct rota_generator *", complaints)
+        self.assertIn("rota generator EXPRESSION", complaints)
 
     def test_gdb_of_a_core_file_shows_the_same(self):
         if "asan" in BUILT or "tsan" in BUILT:
@@ -100,6 +122,7 @@ class Gdb(unittest.TestCase):
         if not cores:
             self.skipTest("no core file is written here")
         self.expect_all_of_it([f"{BUILT}/tests/e2e/rota/stuck", cores[0]])
+        self.expect_generators([f"{BUILT}/tests/e2e/rota/stuck", cores[0]])
 
 
 if __name__ == "__main__":

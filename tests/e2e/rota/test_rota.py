@@ -41,7 +41,8 @@ class Program:
                                         **options)
         self.said = self.process.stdout.readline()
         self.pid = self.process.pid
-        while self.said and not {"spin", "bustle"} & set(arguments) and not self.is_asleep():
+        is_busy = bool({"spin", "bustle", "share"} & set(arguments))
+        while self.said and not is_busy and not self.is_asleep():
             pass
 
     def states(self):
@@ -70,6 +71,18 @@ def line_of(text, name="stuck.c"):
         found = [number for number, line in enumerate(source, 1) if text in line]
     assert len(found) == 1, (text, found)
     return f"{HERE}/{name}:{found[0]}"
+
+
+def expect_one_of_several_is_stuck(test, status, out):
+    """Both of the cornered one's ways lead back to it; the others may go on."""
+    test.assertEqual(status, DEADLOCK, out)
+    wants = (r" on reactor 0 waits in want_kept \(" + line_of("lock(&kept); /* wants")
+             + r'\) for mutex 0x\w+ held by task 2 "other"')
+    test.assertRegex(out, r'\ndeadlock: task 2 "other" on reactor 0 waits in cornered \('
+                     + line_of("/* cornered") + r'\) for the end of task \d "left" or the end '
+                     r'of task \d "right"; task \d "left"' + wants + r'; task \d "right"'
+                     + wants + "\n")
+    test.assertEqual(out.count("deadlock: "), 1, out)
 
 
 class Stuck(unittest.TestCase):
@@ -112,14 +125,26 @@ class Stuck(unittest.TestCase):
                     "0 of 0 in it")
         self.expect('"sleeper"', "a timer, due in 59 min")
         self.expect('"wait_for_end"', 'for the end of task 6 "sleeper"')
-        self.expect('"limited"', "future 0x", "deadline in 59 min")
+        self.expect('"limited"', "future 0x", "deadline in 59 min of main_task "
+                    f"({line_of('open(&limit')})")
         self.expect('"drive_generator"', f"count_up ({line_of('it stands here')})", "timer")
+
+    def test_scopes_are_shown_where_a_task_has_several(self):
+        lines = self.out.splitlines()
+        outer = lines.index(f"    scope of main_task ({line_of('ROTA_NEVER); /* main')})")
+        inner = lines.index(f"    scope of main_task ({line_of('open(&limit')}), closing")
+        a, limited = (next(i for i, line in enumerate(lines) if name in line)
+                      for name in ('task 2 "a"', '"limited"'))
+        self.assertEqual((a, limited), (outer + 1, inner + 1))
+        self.assertEqual(self.out.count("scope of "), 2)
 
     def test_stacks_show_generators_and_who_drives_them(self):
         _, out, _ = rota("tree", "--stacks", self.program.pid)
-        inside = out[out.index('inside generator "count_up"'):]
-        self.assertLess(inside.index("count_up (tests"), inside.index("driven by"))
-        self.assertIn("drive_generator (tests", inside[inside.index("driven by"):])
+        inner = out[out.index('inside generator "count_up"'):]
+        outer = inner[inner.index('inside generator "wrap"'):]
+        self.assertIn("count_up (tests", inner[:-len(outer)])
+        self.assertIn("wrap (tests", outer[:outer.index("driven by")])
+        self.assertIn("drive_generator (tests", outer[outer.index("driven by"):])
 
     def test_json_says_the_same(self):
         status, out, _ = rota("tree", "--json", self.program.pid)
@@ -129,6 +154,13 @@ class Stuck(unittest.TestCase):
         self.assertEqual(tasks["a"]["waits"]["task"], {"reactor": 0, "id": tasks["b"]["id"]})
         self.assertEqual(tasks["a"]["waits"]["kind"], "mutex")
         self.assertEqual(tasks["a"]["parent"], tasks["way"]["id"])
+        self.assertEqual(tasks["a"]["scope"]["function"], "main_task")
+        self.assertNotEqual(tasks["a"]["scope"]["line"], tasks["limited"]["scope"]["line"])
+        self.assertEqual(tasks["limited"]["deadline_set"], tasks["limited"]["scope"])
+        groups = {group["name"]: group for group in seen["reactors"][0]["groups"]}
+        self.assertEqual((groups["normal"]["tasks"], groups["low"]["tasks"]),
+                         (len(seen["reactors"][0]["tasks"]), 0))
+        self.assertGreater(seen["reactors"][0]["cpu_ns"], 0)
         self.assertEqual(len(seen["deadlocks"]), 3)
 
     def test_ps_counts_and_all_lists(self):
@@ -141,7 +173,8 @@ class Stuck(unittest.TestCase):
     def test_top_shows_reactors_and_spawn_sites(self):
         status, out, complaints = rota("top", "--once", "--delay", "0", self.program.pid)
         self.assertEqual((status, complaints), (LOOKED, ""))
-        self.assertRegex(out, r"REACTOR +TURNS/S [^\n]*\n +0 [^\n]*\n +1 ")
+        self.assertRegex(out, r"REACTOR +CPU% +TURNS/S [^\n]*\n +0 [^\n]*\n +1 ")
+        self.assertNotIn("GROUP", out)
         self.assertRegex(out, r"\n[^\n]* 1 [^\n]* main_task \(" + re.escape(HERE))
         self.assertEqual(rota("top", "--delay", "soon", self.program.pid)[0], USAGE)
 
@@ -225,7 +258,66 @@ class Ways(unittest.TestCase):
         self.assertRegex(out, r'task 1 "way" [^\n]* scope, [^\n]*; cancelled: no longer wanted '
                               r'\([^\n]*' + re.escape(line_of('"no longer wanted"'))
                               + r'\), task 1 "way"')
-        self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn ')
+        self.assertRegex(out, r'task 2 "stubborn" [^\n]* waits in stubborn [^\n]*; shielded by '
+                              r"stubborn \(" + line_of("rota_shield(&shield"))
+
+    def test_task_whose_alternatives_all_lead_back_is_a_deadlock(self):
+        with Program("any") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual(complaints, "")
+        expect_one_of_several_is_stuck(self, status, out)
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertRegex(out, r'"choose" [^\n]* for one of 2 channels: channel 0x\w+ to receive '
+                              r'\(0 of 0 in it\), channel 0x\w+ to send \(0 of 0 in it\), for')
+
+    def test_task_with_an_alternative_that_may_come_is_no_deadlock(self):
+        with Program("any-live") as program:
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""), out)
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertNotIn("deadlock", out)
+
+    def expect_wait(self, said, *arguments):
+        """The one task of a program, on the engine it was told, waits for that."""
+        with Program(*arguments) as program:
+            if not program.said and "uring" in arguments:
+                self.skipTest("no io_uring here")
+            status, out, complaints = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        self.assertRegex(out, r'\n +task 2 "fn" [^\n]* waits in ' + said + ", for ")
+
+    def test_file_operation_is_named_with_its_path_or_descriptor(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/pipe"
+            os.mkfifo(path)
+            opens = rf"open_file \({line_of('/* opens')}\) for file open of {path}"
+            for engine in ("epoll", "uring"):
+                with self.subTest(engine=engine):
+                    self.expect_wait(opens, "open", engine, path)
+            # Only io_uring reads a pipe as a file.
+            self.expect_wait(rf"read_file \({line_of('/* reads')}\) for file read on descriptor "
+                             rf"\d+ \({path}\)", "read", "uring", path)
+
+    def test_offloaded_call_is_named_with_its_function(self):
+        for engine in ("epoll", "uring"):
+            with self.subTest(engine=engine):
+                self.expect_wait(rf"offload \({line_of('/* offloads')}\) for block_in_pool "
+                                 rf"\({HERE}/stuck.c:\d+\) in the offload pool",
+                                 "offload", engine)
+
+    def test_groups_are_shown_with_shares_tasks_and_processor_time(self):
+        with Program("share") as program:
+            status, out, complaints = rota("top", "--once", program.pid)
+            _, tree, _ = rota("tree", program.pid)
+        self.assertEqual((status, complaints), (LOOKED, ""))
+        cpu, turns, _, enters = re.search(r"\n +0 +([\d.]+) +(\d+) +(\d+) +(\d+) ", out).groups()
+        self.assertGreater(min(float(cpu), float(turns), float(enters)), 0, out)
+        for name, shares in (("normal", 1000), ("urgent", 10000), ("ninth part", 111)):
+            self.assertRegex(out, rf"\n +0 +[\d.]+ +{shares} +1  {name}\n")
+            self.assertRegex(tree, rf'\n  group "{name}": {shares} shares, 1 task, CPU ')
+        self.assertRegex(out, r"\n +0 +[\d.]+ +3  eager  ")
+        self.assertRegex(tree, r"\n    scope of share \(" + line_of("ROTA_NEVER); /* share")
+                         + r'\)\n    task 2 "ninth" \[spawn_into [^\n]* group "ninth part"')
 
     def test_crowd_is_grouped_and_complete(self):
         if "tsan" in BUILT:
@@ -308,6 +400,13 @@ class Core(unittest.TestCase):
                              + r'\) for mutex 0x\w+ held by task 3 "b", which waits in '
                              r"take_second \(" + re.escape(line_of("lock(&first); /* b")))
             self.assertIn("near_side", out)
+
+    def test_alternatives_are_seen_in_a_core_file_as_well(self):
+        status, out, _ = rota("tree", self.kill(self.path, "any"), self.path)
+        expect_one_of_several_is_stuck(self, status, out)
+        status, out, _ = rota("tree", self.kill(self.path, "any-live"), self.path)
+        self.assertEqual(status, LOOKED, out)
+        self.assertIn(" in it), for ", out)
 
     def test_program_elsewhere_is_asked_for_and_taken(self):
         os.rename(self.path, self.path + ".moved")

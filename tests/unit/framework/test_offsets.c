@@ -130,6 +130,7 @@ static void test_offsets_name_every_kind_of_wait_and_operation(void **state)
 	table = (const struct table *)(base + section_address("/proc/self/exe", ".rota.offsets"));
 	assert_int_equal(count_of(table, "kind."), ROTA_WAIT_KIND_COUNT);
 	assert_int_equal(count_of(table, "operation."), ROTA_OP_COUNT);
+	assert_int_equal(count_of(table, "file_action."), ROTA_FILE_ACTION_COUNT);
 }
 
 int main(void)
