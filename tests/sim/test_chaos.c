@@ -314,7 +314,7 @@ static void make_world(uint64_t seed, FILE *trace)
 	struct rota_sim_chaos chaos = {
 		.host_first = SERVER,
 		.host_last = CLIENT_FIRST + CLIENT_HOSTS - 1,
-		.crash_host = SERVER,
+		.victim = SERVER,
 		.span_ns = 2 * ROTA_NS_PER_S,
 		.longest_ns = 2 * ROTA_NS_PER_S,
 		.counts_max = { [ROTA_SIM_PARTITION] = 3,
