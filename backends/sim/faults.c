@@ -349,7 +349,7 @@ int rota_sim_options_parse(struct rota_sim_options *options, const char *text,
 	while (rota_backend_option_next(&text, &key, &value)) {
 		if (set_option(&parsed, key, value))
 			continue;
-		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "sim: bad option '%.*s%s%.*s'",
+		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "bad option '%.*s%s%.*s'",
 			 (int)rota_min_size(key.bytes, 100), key.data, value.bytes ? "=" : "",
 			 (int)rota_min_size(value.bytes, 100), value.data);
 		return -EINVAL;

@@ -164,7 +164,7 @@ int sim__plan_parse(struct rota_sim_world *world, struct rota_view text,
 
 		if (complaint) {
 			snprintf(message, ROTA_BACKEND_TEXT_BYTES,
-				 "sim: bad plan: at character %zu, '%.*s': %s",
+				 "bad plan: at character %zu, '%.*s': %s",
 				 (size_t)(left.data - text.data) + 1,
 				 (int)rota_min_size(left.bytes, 40), left.data, complaint);
 			return -EINVAL;
@@ -188,7 +188,7 @@ int rota_sim_plan_parse(struct rota_sim_world *world, const char *text,
 	if (status == 0)
 		status = sim__plan_parse(world, view, message);
 	if (status == -ENOMEM)
-		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "sim: no memory for the plan");
+		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "no memory for the plan");
 	return status;
 }
 

@@ -115,7 +115,7 @@ int sim__world_for_open(const char *text, struct rota_sim_world **out,
 	}
 	status = rota_sim_options_parse(options, text, message);
 	if (status < 0) {
-		rota_log(ROTA_LOG_ERROR, "%s", message);
+		rota_log(ROTA_LOG_ERROR, "sim: %s", message);
 		return status;
 	}
 	if (!world) {

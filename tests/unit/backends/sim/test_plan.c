@@ -111,7 +111,7 @@ static void test_plan_is_an_option(void **state)
 	(void)state;
 	assert_int_equal(rota_backend_sim.probe(&config, message), -EINVAL);
 	assert_string_equal(message,
-			    "sim: bad plan: at character 11, 'flod:1@2s': one of partition: reset: "
+			    "bad plan: at character 11, 'flod:1@2s': one of partition: reset: "
 			    "crash: clock: slow: starve: no-memory: disk-error: disk-full: is to "
 			    "stand here");
 	rota_sim_options_init(&options, 1);
