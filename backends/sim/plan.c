@@ -122,6 +122,16 @@ int rota_sim_plan_add(struct rota_sim_world *world, const struct rota_sim_fault 
 	return 0;
 }
 
+unsigned rota_sim_plan_count(const struct rota_sim_world *world, enum rota_sim_fault_kind kind)
+{
+	const struct rota_link *head = &world->plan;
+	unsigned count = 0;
+
+	for (const struct rota_link *link = head->next; link != head; link = link->next)
+		count += ROTA_CONTAINER_OF(link, const struct planned, link)->fault.kind == kind;
+	return count;
+}
+
 void rota_sim_plan_print(const struct rota_sim_world *world, FILE *out)
 {
 	const struct rota_link *head = &world->plan;

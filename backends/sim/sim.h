@@ -259,6 +259,9 @@ ROTA_MUST_USE int rota_sim_plan_add(struct rota_sim_world *world,
 ROTA_MUST_USE int rota_sim_plan_parse(struct rota_sim_world *world, const char *text,
 				      char message[ROTA_BACKEND_TEXT_BYTES]);
 
+/* How many of this kind are planned, whether they have happened or not. */
+unsigned rota_sim_plan_count(const struct rota_sim_world *world, enum rota_sim_fault_kind kind);
+
 /* Write what is planned as text that rota_sim_plan_parse takes; no newline. */
 void rota_sim_plan_print(const struct rota_sim_world *world, FILE *out);
 

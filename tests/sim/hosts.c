@@ -31,6 +31,11 @@ static int run_server(void *arg)
 	return hosts_now->serve(arg);
 }
 
+int t_hosts_boot_server(void)
+{
+	return rota_sim_host_boot(t_hosts.world, T_SERVER, run_server, NULL);
+}
+
 int t_hosts_serve(const struct rota_service *service, struct rota_server_options *options)
 {
 	static const struct rota_backend_ops *const engines[] = { &rota_backend_sim, NULL };
@@ -143,7 +148,7 @@ void t_say_nothing(enum rota_log_level level, const char *line, void *arg)
  */
 static void boot_all(const struct t_hosts *hosts)
 {
-	bool is_up = rota_sim_host_boot(t_hosts.world, T_SERVER, run_server, NULL) == 0;
+	bool is_up = t_hosts_boot_server() == 0;
 
 	for (unsigned i = 0; is_up && i < hosts->clients_count; i++)
 		if (rota_sim_host_boot(t_hosts.world, T_CLIENT + i, run_client, NULL) == 0)

@@ -49,6 +49,9 @@ struct t_outcome {
  */
 struct t_outcome t_hosts_run(const struct t_hosts *hosts, const struct rota_sim_options *options);
 
+/* Start the server's program again, which has ended. Returns 0 or negative errno. */
+int t_hosts_boot_server(void);
+
 /*
  * For `serve`: rota_serve on all addresses with two reactors of the simulator and few, small
  * receive buffers. Sets `options` accordingly.

@@ -98,6 +98,8 @@ static void test_plan_printed_is_the_plan_that_was_read(void **state)
 	(void)state;
 	plan(text);
 	assert_string_equal(text_of(sim.world), text);
+	assert_int_equal(rota_sim_plan_count(sim.world, ROTA_SIM_PARTITION), 2);
+	assert_int_equal(rota_sim_plan_count(sim.world, ROTA_SIM_RESET), 1);
 }
 
 /* Where programs and people say it: --backend sim:plan=… */
