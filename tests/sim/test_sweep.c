@@ -40,9 +40,9 @@ static int ask(struct rota_conn *conn)
 		status = rota_conn_peek(conn, 5, &heard);
 	if (status < 0)
 		return (int)status;
+	T_CHECK(memcmp(heard.data, "hello", rota_min_size((size_t)status, 5)) == 0);
 	if (status < 5)
 		return -EPIPE;
-	T_CHECK(memcmp(heard.data, "hello", 5) == 0);
 	rota_conn_consume(conn, 5);
 	answered++;
 	return 0;
@@ -72,8 +72,11 @@ static int64_t talk(void *arg)
 
 /* ---- the sweeps ---- */
 
-/* Returns the attempts of operations that the run has made. */
-static uint64_t run_once(uint64_t seed, uint64_t fail_attempt)
+/*
+ * Returns the attempts of operations that the run has made. In pieces: what is sent comes in pieces
+ * of a few bytes, several at a time.
+ */
+static uint64_t run_once(uint64_t seed, uint64_t fail_attempt, bool in_pieces)
 {
 	static const struct t_hosts hosts = { .serve = serve, .client = talk, .clients_count = 1 };
 	struct rota_sim_options options;
@@ -83,13 +86,20 @@ static uint64_t run_once(uint64_t seed, uint64_t fail_attempt)
 	options.latency_min_ns = options.latency_max_ns = ROTA_NS_PER_MS;
 	options.steps_max = 1000000;
 	options.fail_attempt = fail_attempt;
+	options.short_io_permille = in_pieces ? 900 : 0;
+	options.delay_max_ns = in_pieces ? ROTA_NS_PER_MS : 0;
 	return t_hosts_run(&hosts, &options).attempts;
 }
 
 static void run_plainly(void *arg)
 {
 	(void)arg;
-	run_once(1, 0);
+	run_once(1, 0, false);
+}
+
+static void run_in_pieces(void *arg)
+{
+	run_once(*(const uint64_t *)arg, 0, true);
 }
 
 static void test_sweep_every_allocation_fails_once_and_every_run_ends(void **state)
@@ -106,6 +116,19 @@ static void test_sweep_every_allocation_fails_once_and_every_run_ends(void **sta
 	assert_true(rounds > 100);
 }
 
+/* Nothing is read behind bytes that could not be kept. */
+static void test_sweep_every_allocation_fails_once_and_input_has_no_gap(void **state)
+{
+	size_t rounds = 0;
+
+	(void)state;
+	t_alloc_install();
+	for (uint64_t seed = 1; seed <= t_rounds(20); seed++)
+		rounds += t_alloc_sweep(run_in_pieces, &seed);
+	t_alloc_remove();
+	print_message("%zu runs\n", rounds);
+}
+
 static void test_sweep_every_operation_fails_once_and_every_run_ends(void **state)
 {
 	uint64_t attempts = 0, k = 1;
@@ -113,7 +136,7 @@ static void test_sweep_every_operation_fails_once_and_every_run_ends(void **stat
 	(void)state;
 	t_alloc_install();
 	for (uint64_t seed = 1; seed <= t_rounds(20); seed++) {
-		for (k = 1; k <= (attempts = run_once(seed, k)); k++)
+		for (k = 1; k <= (attempts = run_once(seed, k, false)); k++)
 			assert_true(k < FAILURES_MAX);
 		/* Nothing has failed in the last one. */
 		assert_int_equal(answered, ROUNDS);
@@ -127,6 +150,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sweep_every_allocation_fails_once_and_every_run_ends),
+		cmocka_unit_test(test_sweep_every_allocation_fails_once_and_input_has_no_gap),
 		cmocka_unit_test(test_sweep_every_operation_fails_once_and_every_run_ends),
 	};
 
