@@ -347,13 +347,13 @@ static void take_input(struct rota_conn *conn, const struct rota_completion *com
 	}
 	net->stats.received_bytes += bytes;
 	net->buffers_held++;
-	if (conn->state == CONN_OPEN) {
-		if (!conn->in_is_borrowed)
-			rota__conn_spill(conn);
+	if (conn->state == CONN_OPEN && !conn->in_is_borrowed)
+		rota__conn_spill(conn);
+	/* If there was no memory for what came before it, it must not be read in its place. */
+	if (conn->state == CONN_OPEN)
 		spill_append(conn, completion->data, bytes);
-	} else {
+	else
 		conn->discarded_bytes += bytes;
-	}
 	net->buffers_held--;
 	conn->reactor->engine->buffer_return(conn->reactor->backend, completion->buffer);
 }

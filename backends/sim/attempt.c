@@ -60,7 +60,8 @@ static bool buffers_are_exhausted(struct sim_instance *instance)
 	 */
 	if (instance->free_count == instance->buffers_count)
 		return false;
-	if (world->starved[instance->host->index] && sim__chance(world, SIM_DECIDE_STARVE, 500))
+	if (sim__is_burdened(world, instance->host->index, ROTA_SIM_STARVE) &&
+	    sim__chance(world, SIM_DECIDE_STARVE, 500))
 		return true;
 	return sim__chance(world, SIM_DECIDE_NO_BUFFERS, world->options.no_buffers_permille);
 }
@@ -198,9 +199,14 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 }
 
 /* Closing cannot fail in a way that anybody may rely on. */
-static bool is_to_fail(struct rota_sim_world *world, const struct rota_op *op)
+static bool is_to_fail(const struct sim_instance *instance, const struct rota_op *op)
 {
-	return op->kind != ROTA_OP_CLOSE && ++world->attempts == world->options.fail_attempt;
+	struct rota_sim_world *world = instance->world;
+
+	if (op->kind == ROTA_OP_CLOSE)
+		return false;
+	return ++world->attempts == world->options.fail_attempt ||
+	       sim__is_out_of_memory(world, instance->host->index);
 }
 
 static void fail(struct sim_instance *instance, struct rota_op *op)
@@ -252,7 +258,7 @@ void sim__ops_attempt(struct sim_instance *instance)
 
 		if (op->flags_ & SIM_OP_CANCELLED)
 			attempt_cancelled(instance, op);
-		else if (is_to_fail(instance->world, op))
+		else if (is_to_fail(instance, op))
 			fail(instance, op);
 		else
 			attempt(instance, op);

@@ -279,10 +279,18 @@ int sim__write_remember(struct sim_inode *inode, struct sim_write *write)
 	return status;
 }
 
+bool sim__disk_fails(const struct sim_files *files, enum sim_decision what, uint32_t permille)
+{
+	if (sim__is_burdened(files->world, files->host, ROTA_SIM_DISK_ERROR))
+		permille = 500;
+	return sim__chance(files->world, what, permille);
+}
+
 int sim__inode_sync(struct sim_files *files, struct sim_inode *inode)
 {
 	struct rota_sim_world *world = files->world;
-	bool fails = sim__chance(world, SIM_DECIDE_SYNC_ERROR, world->options.sync_error_permille);
+	bool fails = sim__disk_fails(files, SIM_DECIDE_SYNC_ERROR,
+				     world->options.sync_error_permille);
 	struct sim_write *write;
 	int status = 0;
 

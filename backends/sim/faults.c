@@ -41,6 +41,7 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_DISK_ERROR] = "draw-disk-error",
 	[SIM_DECIDE_SYNC_ERROR] = "draw-sync-error",
 	[SIM_DECIDE_CRASH] = "draw-crash",
+	[SIM_DECIDE_NO_MEMORY] = "draw-no-memory",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
 	[SIM_DECIDE_LATENCY] = "draw-latency",
 	[SIM_DECIDE_LOSS] = "draw-loss",
@@ -324,6 +325,10 @@ static bool set_option(struct rota_sim_options *options, struct rota_view key,
 		return set_range(value, &options->latency_min_ns, &options->latency_max_ns);
 	if (rota_view_equals(key, rota_view_of_string("work")))
 		return set_range(value, &options->work_min_ns, &options->work_max_ns);
+	if (rota_view_equals(key, rota_view_of_string("plan"))) {
+		options->plan = value; /* looked at by the caller, who says what is wrong */
+		return true;
+	}
 	if (rota_view_equals(key, rota_view_of_string("buffers"))) {
 		if (!parse_pair(value, "x", 1u << 24, pair) || !pair[0] || pair[0] > UINT16_MAX ||
 		    !pair[1])
@@ -344,11 +349,13 @@ int rota_sim_options_parse(struct rota_sim_options *options, const char *text,
 	while (rota_backend_option_next(&text, &key, &value)) {
 		if (set_option(&parsed, key, value))
 			continue;
-		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "sim: bad option '%.*s%s%.*s'",
+		snprintf(message, ROTA_BACKEND_TEXT_BYTES, "bad option '%.*s%s%.*s'",
 			 (int)rota_min_size(key.bytes, 100), key.data, value.bytes ? "=" : "",
 			 (int)rota_min_size(value.bytes, 100), value.data);
 		return -EINVAL;
 	}
+	if (sim__plan_parse(NULL, parsed.plan, message) < 0)
+		return -EINVAL;
 	*options = parsed;
 	return 0;
 }

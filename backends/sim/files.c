@@ -22,13 +22,14 @@
 
 /* ---- life ---- */
 
-struct sim_files *sim__files_create(struct rota_sim_world *world)
+struct sim_files *sim__files_create(struct rota_sim_world *world, unsigned host)
 {
 	struct sim_files *files = rota_calloc(1, sizeof(*files));
 
 	if (!files)
 		return NULL;
 	files->world = world;
+	files->host = host;
 	rota_list_init(&files->inodes);
 	rota_list_init(&files->journal);
 	files->root = sim__inode_create(files, true);
@@ -163,6 +164,16 @@ static int open_inode(struct sim_files *files, struct sim_inode *inode, int flag
 	return ROTA_SIM_FILE_FIRST + slot;
 }
 
+/* What the disk has room for. */
+static uint64_t bytes_left(const struct sim_files *files)
+{
+	uint64_t disk_bytes = files->world->options.disk_bytes;
+
+	if (sim__is_burdened(files->world, files->host, ROTA_SIM_DISK_FULL))
+		return 0;
+	return files->bytes < disk_bytes ? disk_bytes - files->bytes : 0;
+}
+
 static int resize(struct sim_files *files, struct sim_inode *inode, uint64_t bytes)
 {
 	struct rota_buffer *now = &inode->content[SIM_NOW];
@@ -171,8 +182,7 @@ static int resize(struct sim_files *files, struct sim_inode *inode, uint64_t byt
 
 	if (bytes > INT32_MAX)
 		return -EFBIG;
-	if (bytes > now->bytes &&
-	    files->bytes + (bytes - now->bytes) > files->world->options.disk_bytes)
+	if (bytes > now->bytes && bytes - now->bytes > bytes_left(files))
 		return -ENOSPC;
 	write = rota_calloc(1, sizeof(*write));
 	if (!write)
@@ -230,8 +240,8 @@ static int run_close(struct sim_files *files, struct sim_handle *handle)
 
 static bool has_disk_error(const struct sim_files *files)
 {
-	return sim__chance(files->world, SIM_DECIDE_DISK_ERROR,
-			   files->world->options.disk_error_permille);
+	return sim__disk_fails(files, SIM_DECIDE_DISK_ERROR,
+			       files->world->options.disk_error_permille);
 }
 
 static int run_read(struct sim_files *files, const struct sim_handle *handle,
@@ -259,8 +269,7 @@ static int run_read(struct sim_files *files, const struct sim_handle *handle,
 static size_t bytes_that_fit(const struct sim_files *files, const struct rota_buffer *now,
 			     uint64_t offset, size_t bytes)
 {
-	uint64_t disk_bytes = files->world->options.disk_bytes;
-	uint64_t room = files->bytes < disk_bytes ? disk_bytes - files->bytes : 0;
+	uint64_t room = bytes_left(files);
 
 	if (offset + bytes <= now->bytes + room)
 		return bytes;

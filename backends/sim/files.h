@@ -69,6 +69,7 @@ struct sim_handle {
 
 struct sim_files {
 	struct rota_sim_world *world;
+	unsigned host;
 	struct sim_inode *root;
 	struct rota_link inodes;
 	struct rota_link journal;
@@ -79,6 +80,9 @@ struct sim_files {
 };
 
 /* disk.c */
+
+/* Does it, in `permille` of 1000 cases, or in half of them while the plan says so? */
+bool sim__disk_fails(const struct sim_files *files, enum sim_decision what, uint32_t permille);
 
 struct sim_inode *sim__inode_create(struct sim_files *files, bool is_directory);
 /* Nothing is open, under way or anywhere but the root. */

@@ -34,7 +34,7 @@ static struct sim_host *host_create(struct rota_sim_world *world, unsigned index
 	rota_list_init(&host->calls);
 	host->sockets = sim__calloc(world->options.descriptors_max, sizeof(struct sim_socket *));
 	before = sim__memory_nobody();
-	host->files = sim__files_create(world);
+	host->files = sim__files_create(world, index);
 	sim__memory_owner(before);
 	if (!host->sockets || !host->files) {
 		sim__host_free(host);

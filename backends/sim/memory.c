@@ -16,6 +16,9 @@
 
 #define NOBODY UINT32_MAX
 
+/* Of what a host asks for while the plan says that it is short of memory. */
+#define NO_MEMORY_PERMILLE 20
+
 struct block {
 	void *memory; /* NULL: a free place */
 	uint32_t owner;
@@ -24,6 +27,7 @@ struct block {
 /* Open addressing, at most half full. */
 static _Thread_local struct {
 	const struct rota_allocator *behind;
+	struct rota_sim_world *world;
 	struct block *blocks;
 	size_t places; /* a power of two, or 0 */
 	size_t used;
@@ -101,12 +105,24 @@ static void strike(struct block *block)
 
 /* ---- the allocator ---- */
 
+bool sim__is_out_of_memory(struct rota_sim_world *world, uint32_t host)
+{
+	return sim__is_burdened(world, host, ROTA_SIM_NO_MEMORY) &&
+	       sim__chance(world, SIM_DECIDE_NO_MEMORY, NO_MEMORY_PERMILLE);
+}
+
+/* There is none for `whose`, or none to note it in. */
+static bool is_refused(uint32_t whose)
+{
+	return whose != NOBODY && (sim__is_out_of_memory(account.world, whose) || !make_room());
+}
+
 static void *take(size_t bytes)
 {
 	uint32_t whose = rota_alloc_is_shared() ? NOBODY : owner;
 	void *memory;
 
-	if (whose != NOBODY && !make_room())
+	if (is_refused(whose))
 		return NULL;
 	memory = account.behind->allocate(bytes);
 	if (memory && whose != NOBODY)
@@ -126,7 +142,7 @@ static void *resize(void *memory, size_t bytes)
 	uint32_t whose = memory ? (block ? block->owner : NOBODY) : owner;
 	void *moved;
 
-	if (!make_room())
+	if (is_refused(whose))
 		return NULL;
 	moved = account.behind->reallocate(memory, bytes);
 	if (!moved)
@@ -149,8 +165,9 @@ static const struct rota_allocator noting = {
 	.good_bytes = good_bytes,
 };
 
-void sim__memory_begin(void)
+void sim__memory_begin(struct rota_sim_world *world)
 {
+	account.world = world;
 	account.behind = rota_get_allocator();
 	rota_set_allocator(&noting);
 }

@@ -128,7 +128,7 @@ void sim__op_complete(struct sim_instance *instance, const struct rota_completio
 		      (rota_ns)sim__draw(world, SIM_DECIDE_DELAY, (uint64_t)spread + 1);
 	struct rota_op *op = completion->op;
 
-	if (world->slowed[instance->host->index])
+	if (sim__is_burdened(world, instance->host->index, ROTA_SIM_SLOW))
 		due += (rota_ns)sim__draw(world, SIM_DECIDE_SLOW, SLOW_NS_MAX);
 	for (size_t i = 0; i < instance->pending_count; i++)
 		if (instance->pending[i].completion.op == op && instance->pending[i].due > due)

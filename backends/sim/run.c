@@ -335,7 +335,7 @@ int rota_sim_run(struct rota_sim_world *world)
 		return 0;
 	rota_sim_world_use(world);
 	world->is_driven = true;
-	sim__memory_begin();
+	sim__memory_begin(world);
 	status = step_all(world);
 	if (status < 0)
 		tear_down(world, status);

@@ -111,6 +111,8 @@ struct rota_sim_options {
 	uint32_t bandwidth;
 	/* Connections of a host to itself go over a wire as well. */
 	bool wires_loopback;
+	/* A fault plan, as rota_sim_plan_parse takes it. Lent to rota_sim_world_create. */
+	struct rota_view plan;
 	/*
 	 * NULL, or where each event is written as a line. Lends the stream until the world is
 	 * destroyed.
@@ -222,12 +224,15 @@ bool rota_sim_reset(struct rota_sim_world *world, unsigned a, unsigned b);
 /* ---- the fault plan ---- */
 
 enum rota_sim_fault_kind {
-	ROTA_SIM_PARTITION, /* nothing passes from `a` to `b`, nor back unless it is one way */
-	ROTA_SIM_RESET,     /* rota_sim_reset of `a` and `b` */
-	ROTA_SIM_CRASH,     /* rota_sim_host_crash of `a`; `until` is its restart */
-	ROTA_SIM_CLOCK,     /* the wall clock of `a` jumps by `amount_ns` */
-	ROTA_SIM_SLOW,      /* completions on `a` are held back for up to 20 ms more */
-	ROTA_SIM_STARVE,    /* on `a`, receiving finds no buffer in half of all cases */
+	ROTA_SIM_PARTITION,  /* nothing passes from `a` to `b`, nor back unless it is one way */
+	ROTA_SIM_RESET,      /* rota_sim_reset of `a` and `b` */
+	ROTA_SIM_CRASH,      /* rota_sim_host_crash of `a`; `until` is its restart */
+	ROTA_SIM_CLOCK,      /* the wall clock of `a` jumps by `amount_ns` */
+	ROTA_SIM_SLOW,       /* completions on `a` are held back for up to 20 ms more */
+	ROTA_SIM_STARVE,     /* on `a`, receiving finds no buffer in half of all cases */
+	ROTA_SIM_NO_MEMORY,  /* on `a`, one allocation or operation in 50 finds no memory */
+	ROTA_SIM_DISK_ERROR, /* on `a`, half of all reads, writes and syncs of files fail: -EIO */
+	ROTA_SIM_DISK_FULL,  /* on `a`, no file can grow: -ENOSPC */
 	ROTA_SIM_FAULT_COUNT
 };
 
@@ -236,7 +241,7 @@ struct rota_sim_fault {
 	unsigned a, b; /* hosts */
 	bool is_one_way;
 	rota_ns at;
-	rota_ns until; /* ROTA_NEVER: for good */
+	rota_ns until; /* ROTA_NEVER: for good; resets and clocks have no other */
 	int64_t amount_ns;
 };
 
@@ -247,15 +252,24 @@ ROTA_MUST_USE int rota_sim_plan_add(struct rota_sim_world *world,
 /*
  * Plan what `text` says, such as "partition:1-2@1s..1500ms;reset:1-2@2s;crash:1@2s..3s": KIND:HOST,
  * -HOST or >HOST (one way) for those of two, @BEGIN, ..END unless it is for good; a clock's jump is
- * "clock:1@2s+30s" or "-30s". Times are ns, us, ms, s from the world's start. Returns 0, -ENOMEM,
- * or -EINVAL at what is wrong, with what stands before it planned.
+ * "clock:1@2s+30s" or "-30s". Times are ns, us, ms, s from the world's start. Returns 0; -EINVAL,
+ * nothing planned, and one line in `message` that says where and why; or -ENOMEM with some of it
+ * planned.
  */
-ROTA_MUST_USE int rota_sim_plan_parse(struct rota_sim_world *world, const char *text);
+ROTA_MUST_USE int rota_sim_plan_parse(struct rota_sim_world *world, const char *text,
+				      char message[ROTA_BACKEND_TEXT_BYTES]);
+
+/* How many of this kind are planned, whether they have happened or not. */
+unsigned rota_sim_plan_count(const struct rota_sim_world *world, enum rota_sim_fault_kind kind);
+
+/* Write what is planned as text that rota_sim_plan_parse takes; no newline. */
+void rota_sim_plan_print(const struct rota_sim_world *world, FILE *out);
 
 /* How much is to happen. */
 struct rota_sim_chaos {
-	unsigned host_first, host_last;            /* to whom */
-	unsigned crash_host;                       /* but crashes to this one */
+	unsigned host_first, host_last; /* to whom */
+	/* but crashes, and lack of memory and disk: to this one */
+	unsigned victim;
 	rota_ns span_ns;                           /* from now on; > 0 */
 	rota_ns longest_ns;                        /* what lasts, lasts 1 ns to this; > 0 */
 	unsigned counts_max[ROTA_SIM_FAULT_COUNT]; /* of each kind, drawn up to this */

@@ -55,6 +55,7 @@ enum sim_decision {
 	SIM_DECIDE_DISK_ERROR,
 	SIM_DECIDE_SYNC_ERROR,
 	SIM_DECIDE_CRASH,
+	SIM_DECIDE_NO_MEMORY,
 	SIM_DECISION_COUNT
 };
 
@@ -193,8 +194,8 @@ struct rota_sim_world {
 	struct rota_link connections;               /* wires */
 	struct sim_host *hosts[ROTA_SIM_HOSTS_MAX]; /* NULL: nothing has run there */
 	struct rota_link plan;
-	/* how many entries of the plan slow a host down, or starve it */
-	uint8_t slowed[ROTA_SIM_HOSTS_MAX], starved[ROTA_SIM_HOSTS_MAX];
+	/* how many entries of the plan, of each kind that lasts, hold now; partitions: see below */
+	uint8_t burdens[ROTA_SIM_FAULT_COUNT][ROTA_SIM_HOSTS_MAX];
 	struct sim_programs *programs; /* while rota_sim_run; see run.c */
 	unsigned host_now;             /* where engines opened now belong unless they say */
 	/* partitions: how many of them keep what `a` sends from `b` */
@@ -244,11 +245,13 @@ rota_ns sim__timers_next(const struct rota_sim_world *world);
 
 /* memory.c: what is taken in a host's name is noted while programs run */
 
-void sim__memory_begin(void);
+void sim__memory_begin(struct rota_sim_world *world);
 void sim__memory_end(void);
 /* In whose name from now on: a host's, or nobody's. Returns in whose before. */
 uint32_t sim__memory_owner(uint32_t who);
 uint32_t sim__memory_nobody(void);
+/* Is the host to do without memory, here and now? Drawn while the plan says so. */
+bool sim__is_out_of_memory(struct rota_sim_world *world, uint32_t host);
 /* Free all that was taken in this host's name. */
 void sim__memory_free_of(uint32_t who);
 /* For the simulator itself: in nobody's. As rota_calloc and rota_alloc. */
@@ -462,8 +465,8 @@ int32_t sim__work_late(struct sim_instance *instance, struct rota_op *op);
 
 /* files.c: what Linux would do; disk.c: what is left after a crash */
 
-/* An empty disk; NULL: no memory. */
-struct sim_files *sim__files_create(struct rota_sim_world *world);
+/* The empty disk of the host with this number; NULL: no memory. */
+struct sim_files *sim__files_create(struct rota_sim_world *world, unsigned host);
 void sim__files_destroy(struct sim_files *files);
 /* See rota_sim_disk_crash. */
 void sim__files_crash(struct sim_files *files);
@@ -491,10 +494,24 @@ int sim__stage_step(struct rota_sim_world *world, const struct sim_stage *stage)
 
 int sim__drive_reactors(struct rota_reactor *const reactors[], unsigned count);
 
-/* plan.c */
+/* plan.c and plan_text.c */
 
+extern const char *const sim__fault_names[ROTA_SIM_FAULT_COUNT];
+/* Does it befall two hosts? And has it an end? */
+bool sim__fault_has_two(enum rota_sim_fault_kind kind);
+bool sim__fault_lasts(enum rota_sim_fault_kind kind);
+void sim__fault_print(const struct rota_sim_fault *fault, FILE *out);
+/* As rota_sim_plan_parse. `world` NULL: only look whether it is right. */
+int sim__plan_parse(struct rota_sim_world *world, struct rota_view text,
+		    char message[ROTA_BACKEND_TEXT_BYTES]);
 /* The world ends. */
 void sim__plan_free(struct rota_sim_world *world);
+
+static inline bool sim__is_burdened(const struct rota_sim_world *world, unsigned host,
+				    enum rota_sim_fault_kind kind)
+{
+	return world->burdens[kind][host];
+}
 
 /* run.c */
 

@@ -42,7 +42,9 @@ static bool options_make_sense(const struct rota_sim_options *options)
 
 int rota_sim_world_create(const struct rota_sim_options *options, struct rota_sim_world **out)
 {
+	char message[ROTA_BACKEND_TEXT_BYTES]; /* rota_sim_options_parse has told it */
 	struct rota_sim_world *world;
+	int status;
 
 	if (!options_make_sense(options))
 		return -EINVAL;
@@ -55,6 +57,12 @@ int rota_sim_world_create(const struct rota_sim_options *options, struct rota_si
 	rota_list_init(&world->connections);
 	rota_list_init(&world->plan);
 	sim__streams_seed(world);
+	status = sim__plan_parse(world, options->plan, message);
+	world->options.plan = (struct rota_view){ 0 }; /* it was lent */
+	if (status < 0) {
+		rota_ignore(rota_sim_world_destroy(world), "nothing is open in it");
+		return status;
+	}
 	*out = world;
 	return 0;
 }
@@ -107,7 +115,7 @@ int sim__world_for_open(const char *text, struct rota_sim_world **out,
 	}
 	status = rota_sim_options_parse(options, text, message);
 	if (status < 0) {
-		rota_log(ROTA_LOG_ERROR, "%s", message);
+		rota_log(ROTA_LOG_ERROR, "sim: %s", message);
 		return status;
 	}
 	if (!world) {

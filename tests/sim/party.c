@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "tests/sim/hosts.h"
 #include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
 
@@ -18,11 +19,7 @@ static const struct rota_backend_ops *const engines[] = { &rota_backend_sim, NUL
 
 uint32_t t_draw(struct t_client *client, uint32_t bound)
 {
-	uint64_t x = client->random += UINT64_C(0x9e3779b97f4a7c15);
-
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (uint32_t)((x ^ x >> 31) % bound);
+	return t_draw_from(&client->random, bound);
 }
 
 /* ---- conversations ---- */
@@ -54,22 +51,7 @@ bool t_ask(struct t_client *client, struct rota_view question, struct rota_view 
 
 bool t_read_line(struct t_client *client, char *line, size_t line_bytes)
 {
-	struct rota_view heard;
-	const char *end;
-	size_t bytes = 1;
-
-	do {
-		if (rota_conn_peek(client->conn, bytes, &heard) < (int64_t)bytes)
-			return broke_off(client);
-		end = memchr(heard.data, '\n', heard.bytes);
-		bytes = heard.bytes + 1;
-	} while (!end);
-	bytes = (size_t)(end - heard.data) + 1;
-	T_CHECK(bytes >= 2 && bytes <= line_bytes);
-	memcpy(line, heard.data, bytes - 2);
-	line[bytes - 2] = '\0';
-	rota_conn_consume(client->conn, bytes);
-	return true;
+	return t_hear_line(client->conn, line, line_bytes) || broke_off(client);
 }
 
 static bool arrive(struct t_client *client)

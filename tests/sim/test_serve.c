@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "protocols/line/line.h"
+#include "tests/sim/hosts.h"
 #include "tests/sim/party.h"
 #include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
@@ -139,14 +140,10 @@ static void test_serve_by_protocol_many_seeds_serve_drain_and_stop(void **state)
 
 static int64_t handle(struct rota_conn *conn, void *arg)
 {
-	struct rota_view in;
 	int64_t n;
 
-	(void)arg;
 	counts.opened++;
-	while ((n = rota_conn_read(conn, &in)) > 0)
-		if ((n = rota_conn_write(conn, in)) < 0)
-			break;
+	n = t_echo(conn, arg);
 	counts.closed++;
 	return n;
 }

@@ -162,6 +162,11 @@ static bool survive(void (*body)(void *arg), void *arg, size_t first, size_t las
 	return any_failed;
 }
 
+bool t_alloc_fails_alone(void)
+{
+	return atomic_load(&fail_first) == atomic_load(&fail_last);
+}
+
 size_t t_alloc_sweep(void (*body)(void *arg), void *arg)
 {
 	size_t rounds = 0;

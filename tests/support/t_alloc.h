@@ -55,4 +55,7 @@ size_t t_alloc_live(void);
  */
 size_t t_alloc_sweep(void (*body)(void *arg), void *arg);
 
+/* For the body: of what is to fail, only one allocation does. */
+bool t_alloc_fails_alone(void);
+
 #endif /* T_ALLOC_H */

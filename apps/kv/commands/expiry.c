@@ -68,13 +68,21 @@ bool kv_expiry_option_resolve(struct kv_call *call, const struct kv_expiry_optio
 
 /* ---- GETEX, PERSIST ---- */
 
-/* Under the lock: the value has been replied, now change when it expires. */
-static void change_expiry(struct kv_call *call, int64_t at_ms)
+/* Under the lock: change when it expires, which may fail, and reply its value. */
+static void expire_and_reply(struct kv_call *call, const struct kv_entry *entry, int64_t at_ms)
 {
-	if (at_ms != KV_NO_EXPIRY && at_ms <= call->access.now_ms)
+	int status;
+
+	if (at_ms != KV_NO_EXPIRY && at_ms <= call->access.now_ms) {
+		kv_reply_entry(call, entry);
 		kv_delete(&call->access, call->key);
-	else if (kv_expiry_set(&call->access, call->key, at_ms) < 0)
-		rota_session_finish(call->session); /* no memory, and the reply is written */
+		return;
+	}
+	status = kv_expiry_set(&call->access, call->key, at_ms);
+	if (status < 0)
+		kv_reply_status(call, status);
+	else
+		kv_reply_entry(call, kv_find(&call->access, call->key)); /* it may have moved */
 }
 
 int kv_run_getex(struct kv_call *call)
@@ -93,13 +101,10 @@ int kv_run_getex(struct kv_call *call)
 	if (kv_call_lock(call) < 0)
 		return -EAGAIN;
 	entry = kv_read(&call->access, call->key);
-	if (!entry || kv_entry_type(entry) != KV_TYPE_STRING) {
+	if (!entry || kv_entry_type(entry) != KV_TYPE_STRING || (!expiry.argument && !persist))
 		kv_reply_entry(call, entry);
-	} else if (!expiry.argument || kv_expiry_option_resolve(call, &expiry, &at_ms)) {
-		kv_reply_entry(call, entry);
-		if (expiry.argument || persist)
-			change_expiry(call, at_ms);
-	}
+	else if (!expiry.argument || kv_expiry_option_resolve(call, &expiry, &at_ms))
+		expire_and_reply(call, entry, at_ms);
 	kv_call_unlock(call);
 	return 0;
 }

@@ -145,6 +145,78 @@ static bool parse_set_options(struct kv_call *call, unsigned *flags,
 	return true;
 }
 
+/*
+ * The old value, kept for a reply that can be written only once the new one is stored: until then
+ * it may turn out that there is no memory for that.
+ */
+struct old_value {
+	struct rota_view bytes;
+	struct rota_blob *blob; /* a reference, or NULL */
+	char *copy;             /* NULL: in `small` */
+	char small[256];
+};
+
+/* Returns 0 or -ENOMEM. */
+static int old_value_keep(struct old_value *old, const struct kv_entry *entry)
+{
+	struct rota_view value;
+	char *room = old->small;
+
+	old->blob = kv_entry_blob(entry);
+	old->copy = NULL;
+	if (old->blob) {
+		rota_blob_ref(old->blob);
+		old->bytes = rota_view_of(old->blob->data, entry->value_bytes);
+		return 0;
+	}
+	value = kv_entry_value(entry);
+	if (value.bytes > sizeof(old->small))
+		room = old->copy = rota_alloc(value.bytes);
+	if (!room)
+		return -ENOMEM;
+	if (value.bytes)
+		memcpy(room, value.data, value.bytes);
+	old->bytes = rota_view_of(room, value.bytes);
+	return 0;
+}
+
+static void old_value_drop(struct old_value *old)
+{
+	if (old->blob)
+		rota_blob_unref(old->blob);
+	rota_free(old->copy);
+}
+
+static void old_value_reply(struct kv_call *call, const struct old_value *old)
+{
+	if (old->blob)
+		rota_resp_write_bulk_blob(call->output, old->blob, 0, old->bytes.bytes);
+	else
+		rota_resp_write_bulk(call->output, old->bytes);
+}
+
+/* Under the lock: set, and reply what was there before. */
+static void exchange_and_reply(struct kv_call *call, const struct kv_entry *entry,
+			       struct value *value, int64_t at_ms)
+{
+	struct old_value old;
+	int status = entry ? old_value_keep(&old, entry) : 0;
+
+	if (status < 0) {
+		kv_reply_status(call, status);
+		return;
+	}
+	status = value_store(call, call->key, value, at_ms);
+	if (status < 0)
+		kv_reply_status(call, status);
+	else if (entry)
+		old_value_reply(call, &old);
+	else
+		kv_reply_null(call);
+	if (entry)
+		old_value_drop(&old);
+}
+
 /* Under the lock: decide, set, reply. */
 static void set_and_reply(struct kv_call *call, unsigned flags, struct value *value, int64_t at_ms)
 {
@@ -162,20 +234,17 @@ static void set_and_reply(struct kv_call *call, unsigned flags, struct value *va
 		entry = kv_find(&call->access, call->key);
 	}
 	is_allowed = !(flags & SET_NX && entry) && !(flags & SET_XX && !entry);
-	if (flags & SET_GET)
-		kv_reply_entry(call, entry);
-	else if (!is_allowed)
-		kv_reply_null(call);
-	if (!is_allowed)
-		return;
-	status = value_store(call, call->key, value,
-			     flags & SET_KEEP_EXPIRY ? KV_KEEP_EXPIRY : at_ms);
-	if (flags & SET_GET) {
-		/* The old value has been replied: what is left is to end the connection. */
-		if (status < 0)
-			rota_session_finish(call->session);
+	if (!is_allowed) {
+		kv_reply_entry(call, flags & SET_GET ? entry : NULL);
 		return;
 	}
+	if (flags & SET_KEEP_EXPIRY)
+		at_ms = KV_KEEP_EXPIRY;
+	if (flags & SET_GET) {
+		exchange_and_reply(call, entry, value, at_ms);
+		return;
+	}
+	status = value_store(call, call->key, value, at_ms);
 	if (ROTA_LIKELY(status == 0))
 		kv_reply_ok(call);
 	else

@@ -2,7 +2,8 @@
 /*
  * Commands whose locks are refused: whatever the store's refuse_lock says, every command that has
  * keys gives the reply it gives when nothing is refused. Two servers get the same requests, at
- * random from a seed, one by one and in batches; one of them refuses.
+ * random from a seed, one by one and in batches; one of them refuses. And commands that find no
+ * memory: each is done, or says so and has changed nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 
 #include "apps/kv/command.h"
 #include "apps/kv/kv.h"
+#include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
 #include "tests/support/t_session.h"
 
@@ -89,6 +91,10 @@ static void open_world(struct world *world, uint64_t seed, uint32_t permille)
 static void close_world(struct world *world)
 {
 	t_session_close(&world->session);
+	kv_settings_unref(world->server.locals->settings);
+	free(world->server.locals); /* it is aligned, and not from rota_alloc */
+	world->server.locals = NULL;
+	world->server.locals_count = 0;
 	kv_server_fini(&world->server);
 	kv_config_fini(&world->config);
 }
@@ -223,16 +229,16 @@ static void append_request(struct rota_buffer *request, const char *template, ui
 
 /* ---- comparing ---- */
 
-static void same_replies(struct world *calm, struct world *refusing,
-			 const struct rota_buffer *request, const char *template)
+/* `reply` is what the other world has said. */
+static void same_replies(struct world *calm, const struct rota_buffer *request,
+			 const char *template, const char *reply, size_t reply_bytes)
 {
-	const char *expected, *reply;
+	const char *expected;
 	size_t expected_bytes = ask(calm, request, &expected);
-	size_t bytes = ask(refusing, request, &reply);
-	bool is_same = bytes == expected_bytes && !memcmp(reply, expected, bytes);
+	bool is_same = reply_bytes == expected_bytes && !memcmp(reply, expected, reply_bytes);
 
 	if (!is_same)
-		fprintf(stderr, "%s: \"%.200s\", and when locks are refused \"%.200s\"\n", template,
+		fprintf(stderr, "%s: \"%.200s\", and in the other world \"%.200s\"\n", template,
 			expected, reply);
 	T_CHECK(is_same);
 }
@@ -301,6 +307,8 @@ static int64_t compare_worlds(void *arg)
 	for (unsigned i = 0; i < 2000; i++) {
 		const char *template = templates[draw(&random) % ROTA_ARRAY_COUNT(templates)];
 		uint64_t more = draw(&random) % 4 ? 0 : draw(&random) % 20;
+		const char *reply;
+		size_t reply_bytes;
 
 		request.bytes = 0;
 		append_request(&request, template, &random);
@@ -314,7 +322,8 @@ static int64_t compare_worlds(void *arg)
 			if (!is_loose(next))
 				append_request(&request, next, &random);
 		}
-		same_replies(&calm, &refusing, &request, template);
+		reply_bytes = ask(&refusing, &request, &reply);
+		same_replies(&calm, &request, template, reply, reply_bytes);
 	}
 	T_EQUAL(keys_by_scan(&calm, calm_seen), keys_by_scan(&refusing, seen));
 	T_CHECK(!memcmp(calm_seen, seen, sizeof(seen)));
@@ -341,6 +350,64 @@ static void test_execute_refused_locks_change_no_reply(void **state)
 	}
 }
 
+/* ---- without memory ---- */
+
+/* What comes and goes is not to fail: it is not the commands'. */
+static void make_room(struct world *world)
+{
+	T_EQUAL(rota_buffer_reserve(&world->session.input, 1u << 20), 0);
+	T_EQUAL(rota_buffer_reserve(&world->session.output.bytes, 1u << 20), 0);
+}
+
+/* Returns how many were refused. */
+static int64_t compare_with_a_poor_one(void *arg)
+{
+	static const char refusal[] = "-OOM no memory for this command\r\n";
+	const struct round *round = arg;
+	struct rota_buffer request = { 0 };
+	uint64_t random = round->seed;
+	struct world calm, poor;
+	int64_t refused = 0;
+
+	open_world(&calm, round->seed, 0);
+	open_world(&poor, round->seed, 0);
+	make_room(&poor);
+	for (unsigned i = 0; i < 2000; i++) {
+		const char *template = templates[draw(&random) % ROTA_ARRAY_COUNT(templates)];
+		const char *reply;
+		size_t reply_bytes;
+
+		if (is_loose(template))
+			continue;
+		request.bytes = 0;
+		append_request(&request, template, &random);
+		t_alloc_fail_at(1 + draw(&random) % 3);
+		reply_bytes = ask(&poor, &request, &reply);
+		t_alloc_fail_at(0);
+		T_CHECK(!poor.session.is_finishing);
+		if (strcmp(reply, refusal) != 0)
+			same_replies(&calm, &request, template, reply, reply_bytes);
+		else
+			refused++;
+	}
+	rota_buffer_fini(&request);
+	close_world(&poor);
+	close_world(&calm);
+	return refused;
+}
+
+static void test_execute_without_memory_each_is_done_or_says_that_it_is_not(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= t_rounds(20); seed++) {
+		struct round round = { .seed = seed };
+
+		t_alloc_install();
+		assert_true(t_run(compare_with_a_poor_one, &round) > 100);
+		t_alloc_remove();
+	}
+}
+
 /* A command that is added with keys must be among the templates. */
 static void test_execute_every_command_with_keys_is_tested(void **state)
 {
@@ -364,6 +431,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_execute_refused_locks_change_no_reply),
+		cmocka_unit_test(test_execute_without_memory_each_is_done_or_says_that_it_is_not),
 		cmocka_unit_test(test_execute_every_command_with_keys_is_tested),
 	};
 

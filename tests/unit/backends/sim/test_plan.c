@@ -29,19 +29,100 @@ static int teardown(void **state)
 	return 0;
 }
 
+static void plan(const char *text)
+{
+	char message[ROTA_BACKEND_TEXT_BYTES] = "";
+
+	if (rota_sim_plan_parse(sim.world, text, message) < 0)
+		fail_msg("%s", message);
+}
+
+/* What is planned; until the next call. */
+static const char *text_of(const struct rota_sim_world *world)
+{
+	static char text[4096];
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	assert_non_null(out);
+	text[0] = '\0';
+	rota_sim_plan_print(world, out);
+	fclose(out);
+	return text;
+}
+
 static void test_plan_text_that_is_wrong_is_refused(void **state)
 {
-	static const char *const wrong[] = {
-		"partition",           "partition:1-2",      "partition:1@1s", "partition:1-1@1s",
-		"partition:1-16@1s",   "reset:1-2@1",        "reset:1-2@1s;;", "crash:1@3s..2s",
-		"crash:1@1s restart",  "clock:1@1s",         "clock:1@1s*5s",  "flood:1@1s",
-		"slow:1@99999999999s", "partition:1-2@1s..",
+	static const struct {
+		const char *text;
+		const char *where; /* the message has it */
+	} wrong[] = {
+		{ "partition", "character 1, 'partition': one of partition: reset:" },
+		{ "flood:1@1s", "character 1, 'flood:1@1s': one of" },
+		{ "slow:1@1s;flood:1@1s", "character 11, 'flood:1@1s': one of" },
+		{ "crash:16@1s", "character 7, '16@1s': a host from 0 to 15" },
+		{ "partition:1@1s", "character 12, '@1s': - or > and another host" },
+		{ "reset:1>2@1s", "character 8, '>2@1s': - and another host" },
+		{ "partition:1-16@1s", "character 13, '16@1s': another host, from 0" },
+		{ "partition:1-1@1s", "character 14, '@1s': it is to be another host" },
+		{ "partition:1-2", "character 14, '': @ and a time" },
+		{ "reset:1-2@1", "character 11, '1': @ and a time" },
+		{ "slow:1@99999999999s", "character 8, '99999999999s': @ and a time" },
+		{ "partition:1-2@1s..", "character 19, '': a time such as" },
+		{ "crash:1@3s..2s", "character 11, '..2s': it is not to end before" },
+		{ "reset:1-2@1s..2s", "character 13, '..2s': ; or the end" },
+		{ "crash:1@1s restart", "character 11, ' restart': ; or the end" },
+		{ "reset:1-2@1s;;", "character 14, ';': one of" },
+		{ "clock:1@1s", "character 11, '': + or - and a time" },
+		{ "clock:1@1s*5s", "character 11, '*5s': + or - and a time" },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ROTA_ARRAY_COUNT(wrong); i++)
-		assert_int_equal(rota_sim_plan_parse(sim.world, wrong[i]), -EINVAL);
-	assert_int_equal(rota_sim_plan_parse(sim.world, ""), 0);
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(wrong); i++) {
+		char message[ROTA_BACKEND_TEXT_BYTES];
+
+		assert_int_equal(rota_sim_plan_parse(sim.world, wrong[i].text, message), -EINVAL);
+		if (!strstr(message, wrong[i].where))
+			fail_msg("%s: %s", wrong[i].text, message);
+	}
+	assert_string_equal(text_of(sim.world), ""); /* of a wrong text, nothing is planned */
+	plan("");
+}
+
+static void test_plan_printed_is_the_plan_that_was_read(void **state)
+{
+	static const char text[] = "partition:1-2@1s..3s;partition:0>1@1500ms;reset:1-2@2s;"
+				   "crash:1@2s..2000000007ns;clock:2@0s+30us;clock:2@1s-2s;"
+				   "slow:15@7ns..7ns;starve:1@3s;no-memory:1@1us..4s;"
+				   "disk-error:1@1s..2s;disk-full:1@1s..2s";
+
+	(void)state;
+	plan(text);
+	assert_string_equal(text_of(sim.world), text);
+	assert_int_equal(rota_sim_plan_count(sim.world, ROTA_SIM_PARTITION), 2);
+	assert_int_equal(rota_sim_plan_count(sim.world, ROTA_SIM_RESET), 1);
+}
+
+/* Where programs and people say it: --backend sim:plan=… */
+static void test_plan_is_an_option(void **state)
+{
+	char message[ROTA_BACKEND_TEXT_BYTES];
+	struct rota_backend_config config = { .options = "rough,plan=slow:1@1s;flod:1@2s" };
+	struct rota_sim_options options;
+	struct rota_sim_world *world;
+
+	(void)state;
+	assert_int_equal(rota_backend_sim.probe(&config, message), -EINVAL);
+	assert_string_equal(message,
+			    "bad plan: at character 11, 'flod:1@2s': one of partition: reset: "
+			    "crash: clock: slow: starve: no-memory: disk-error: disk-full: is to "
+			    "stand here");
+	rota_sim_options_init(&options, 1);
+	assert_int_equal(rota_sim_options_parse(&options, "plan=slow:1@1s..2s,seed=3", message), 0);
+	assert_int_equal(rota_sim_world_create(&options, &world), 0);
+	assert_string_equal(text_of(world), "slow:1@1s..2s");
+	assert_int_equal(rota_sim_world_destroy(world), 0);
+	options.plan = rota_view_of_string("slow:1@");
+	assert_int_equal(rota_sim_world_create(&options, &world), -EINVAL);
 }
 
 static bool connects(unsigned from, unsigned to)
@@ -67,8 +148,7 @@ static bool connects(unsigned from, unsigned to)
 static void test_plan_partition_begins_and_ends_when_it_says(void **state)
 {
 	(void)state;
-	assert_int_equal(rota_sim_plan_parse(sim.world, "partition:1-2@1s..3s;partition:0>1@2s"),
-			 0);
+	plan("partition:1-2@1s..3s;partition:0>1@2s");
 	assert_true(connects(1, 2));
 	rota_sim_advance(sim.world, ROTA_NS_PER_S);
 	assert_false(connects(1, 2));
@@ -86,7 +166,7 @@ static void test_plan_clock_jumps_on_one_host(void **state)
 	int64_t before = engines[1]->ops->wall_ns(engines[1]);
 
 	(void)state;
-	assert_int_equal(rota_sim_plan_parse(sim.world, "clock:1@1s-30s;clock:2@1s+10s"), 0);
+	plan("clock:1@1s-30s;clock:2@1s+10s");
 	rota_sim_advance(sim.world, 2 * ROTA_NS_PER_S);
 	assert_int_equal(engines[0]->ops->wall_ns(engines[0]) - before, 2 * ROTA_NS_PER_S);
 	assert_int_equal(engines[1]->ops->wall_ns(engines[1]) - before, -28 * ROTA_NS_PER_S);
@@ -102,8 +182,7 @@ static void test_plan_reset_and_slowness_and_hunger_happen(void **state)
 	int a = t_connect(engines[1], &address), b = t_accept(engines[2], listener);
 
 	(void)state;
-	assert_int_equal(
-		rota_sim_plan_parse(sim.world, "slow:1@1s..2s;starve:2@3s..4s;reset:1-2@5s"), 0);
+	plan("slow:1@1s..2s;starve:2@3s..4s;reset:1-2@5s");
 	rota_sim_advance(sim.world, ROTA_NS_PER_S);
 	before = rota_sim_now(sim.world);
 	assert_int_equal(t_send(engines[1], a, "x", 1), 1);
@@ -126,15 +205,32 @@ static void test_plan_reset_and_slowness_and_hunger_happen(void **state)
 	t_close(engines[2], listener);
 }
 
+/* ---- drawn ---- */
+
+static void check_that_text_says_all(const struct rota_sim_world *drawn)
+{
+	char *text = strdup(text_of(drawn));
+	struct rota_sim_options options;
+	struct rota_sim_world *world;
+
+	assert_non_null(text);
+	rota_sim_options_init(&options, 1);
+	options.plan = rota_view_of_string(text);
+	assert_int_equal(rota_sim_world_create(&options, &world), 0);
+	assert_string_equal(text_of(world), text);
+	assert_int_equal(rota_sim_world_destroy(world), 0);
+	free(text);
+}
+
 static char *plan_of(uint64_t seed, size_t *bytes)
 {
 	struct rota_sim_chaos chaos = {
 		.host_first = 1,
 		.host_last = 3,
-		.crash_host = 1,
+		.victim = 1,
 		.span_ns = 10 * ROTA_NS_PER_S,
 		.longest_ns = ROTA_NS_PER_S,
-		.counts_max = { 3, 3, 2, 1, 2, 2 },
+		.counts_max = { 3, 3, 2, 1, 2, 2, 2, 2, 2 },
 	};
 	struct rota_sim_options options;
 	struct rota_sim_world *world;
@@ -144,6 +240,7 @@ static char *plan_of(uint64_t seed, size_t *bytes)
 	options.trace = open_memstream(&text, bytes);
 	assert_int_equal(rota_sim_world_create(&options, &world), 0);
 	assert_int_equal(rota_sim_plan_draw(world, &chaos), 0);
+	check_that_text_says_all(world);
 	assert_int_equal(rota_sim_world_destroy(world), 0);
 	fclose(options.trace);
 	return text;
@@ -179,6 +276,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plan_clock_jumps_on_one_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan_reset_and_slowness_and_hunger_happen,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan_printed_is_the_plan_that_was_read, setup,
+						teardown),
+		cmocka_unit_test(test_plan_is_an_option),
 		cmocka_unit_test(test_plan_drawn_from_a_seed_is_the_same_each_time),
 	};
 

@@ -12,116 +12,66 @@
 #include <rota/rota.h>
 
 #include "backends/sim/sim.h"
+#include "tests/sim/hosts.h"
 #include "tests/support/t_alloc.h"
 #include "tests/support/t_core.h"
 
-#define PORT 7
+#define ROUNDS 10
 
-static const struct rota_backend_ops *const engines[] = { &rota_backend_sim, NULL };
-
-static struct {
-	struct rota_sim_world *world;
-	struct rota_server *server;
-	unsigned clients_left;
-	unsigned answered;
-} run;
-
-/* ---- the server's program ---- */
-
-static int64_t echo(struct rota_conn *conn, void *arg)
-{
-	struct rota_view in;
-	int64_t n;
-
-	(void)arg;
-	while ((n = rota_conn_read(conn, &in)) > 0)
-		if ((n = rota_conn_write(conn, in)) < 0)
-			break;
-	return n;
-}
-
-static void ready(struct rota_server *server, void *arg)
-{
-	(void)arg;
-	run.server = server;
-}
+static unsigned answered;
 
 static int serve(void *arg)
 {
-	struct rota_service service = { .name = "echo", .port = PORT, .handler = echo };
-	struct rota_server_options options;
-
 	(void)arg;
-	rota_server_options_init(&options, engines);
-	options.backend = "sim";
-	options.reactors = 2;
-	options.binds[0] = "*";
-	options.binds_count = 1;
-	options.quiet = true;
-	options.on_ready = ready;
-	return rota_serve(&service, &options);
+	return t_hosts_serve_handler(t_echo);
 }
 
-/* ---- a client's ---- */
+/* It may come up before the server does. */
+static struct rota_conn *arrive(void)
+{
+	struct rota_conn *conn;
+
+	while (!(conn = t_arrive(T_PORT)))
+		T_EQUAL(rota_sleep_ms(1), 0);
+	return conn;
+}
 
 static int64_t talk(void *arg)
 {
-	struct rota_address address = rota_sim_host_address(1, PORT);
-	struct rota_conn *conn;
+	struct rota_conn *conn = arrive();
 	struct rota_view heard;
 
 	(void)arg;
-	/* It may come up before the server does. */
-	while (rota_connect(&address, NULL, &conn) < 0)
-		T_EQUAL(rota_sleep_ms(1), 0);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < ROUNDS; i++) {
 		T_EQUAL(rota_conn_write(conn, rota_view_of_string("hello")), 5);
 		T_EQUAL(rota_conn_peek(conn, 5, &heard), 5);
 		T_CHECK(memcmp(heard.data, "hello", 5) == 0);
 		rota_conn_consume(conn, 5);
-		run.answered++;
+		answered++;
 	}
 	rota_conn_close(conn);
-	return 0;
-}
-
-static int call(void *arg)
-{
-	struct rota_reactor_options options = { .engine = &rota_backend_sim };
-
-	(void)arg;
-	for (int i = 0; i < 2; i++) /* one after another */
-		T_EQUAL(rota_run(&options, talk, NULL), 0);
-	if (--run.clients_left == 0)
-		rota_server_stop(run.server);
 	return 3;
 }
 
 static uint64_t run_seed(uint64_t seed)
 {
+	static const struct t_hosts hosts = { .serve = serve, .client = talk, .clients_count = 2 };
 	struct rota_sim_options options;
-	uint64_t hash;
+	struct t_outcome outcome;
 
 	rota_sim_options_rough(&options, seed);
 	options.latency_min_ns = ROTA_NS_PER_MS;
 	options.latency_max_ns = 3 * ROTA_NS_PER_MS;
 	options.loss_permille = 20;
 	options.steps_max = 1000000;
-	memset(&run, 0, sizeof(run));
-	run.clients_left = 2;
-	assert_int_equal(rota_sim_world_create(&options, &run.world), 0);
-	assert_int_equal(rota_sim_host_result(run.world, 1), -ESRCH);
-	assert_int_equal(rota_sim_host_boot(run.world, 1, serve, NULL), 0);
-	assert_int_equal(rota_sim_host_boot(run.world, 2, call, NULL), 0);
-	assert_int_equal(rota_sim_host_boot(run.world, 3, call, NULL), 0);
-	assert_int_equal(rota_sim_host_result(run.world, 1), -EBUSY);
-	assert_int_equal(rota_sim_run(run.world), 0);
-	assert_int_equal(rota_sim_host_result(run.world, 1), 0);
-	assert_int_equal(rota_sim_host_result(run.world, 2), 3);
-	assert_int_equal(run.answered, 40);
-	hash = rota_sim_trace_hash(run.world);
-	assert_int_equal(rota_sim_world_destroy(run.world), 0);
-	return hash;
+	answered = 0;
+	outcome = t_hosts_run(&hosts, &options);
+	assert_int_equal(outcome.status, 0);
+	assert_int_equal(outcome.results[T_SERVER], 0);
+	assert_int_equal(outcome.results[T_CLIENT], 3);
+	assert_int_equal(outcome.results[T_CLIENT + 1], 3);
+	assert_int_equal(answered, 2 * ROUNDS);
+	return outcome.hash;
 }
 
 static void test_run_server_and_clients_on_hosts_many_seeds(void **state)
@@ -140,11 +90,19 @@ static int64_t wait_for_nobody(void *arg)
 	return rota_await(&future);
 }
 
+static int64_t pass_by(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* One run after another. */
 static int get_stuck(void *arg)
 {
 	struct rota_reactor_options options = { .engine = &rota_backend_sim };
 
 	(void)arg;
+	T_EQUAL(rota_run(&options, pass_by, NULL), 0);
 	return (int)rota_run(&options, wait_for_nobody, NULL);
 }
 
@@ -156,7 +114,9 @@ static void test_run_deadlock_is_reported_and_every_program_ends(void **state)
 	(void)state;
 	rota_sim_options_init(&options, 1);
 	assert_int_equal(rota_sim_world_create(&options, &world), 0);
+	assert_int_equal(rota_sim_host_result(world, 1), -ESRCH);
 	assert_int_equal(rota_sim_host_boot(world, 1, get_stuck, NULL), 0);
+	assert_int_equal(rota_sim_host_result(world, 1), -EBUSY);
 	assert_int_equal(rota_sim_host_boot(world, 2, get_stuck, NULL), 0);
 	t_log_keep();
 	assert_int_equal(rota_sim_run(world), -EDEADLK);
@@ -170,7 +130,7 @@ static void test_run_deadlock_is_reported_and_every_program_ends(void **state)
 /* ---- crash and restart ---- */
 
 static struct {
-	unsigned boots, unwound, reset;
+	unsigned unwound, reset;
 } life;
 
 static int64_t count_on(struct rota_generator *self, void *arg)
@@ -217,80 +177,55 @@ static int64_t hold(struct rota_conn *conn, void *arg)
 
 static int serve_and_hold(void *arg)
 {
-	struct rota_service service = { .name = "hold", .port = PORT, .handler = hold };
-	struct rota_server_options options;
-
 	(void)arg;
-	life.boots++;
-	run.server = NULL;
-	rota_server_options_init(&options, engines);
-	options.backend = "sim";
-	options.reactors = 2;
-	options.binds[0] = "*";
-	options.binds_count = 1;
-	options.quiet = true;
-	options.on_ready = ready;
-	return rota_serve(&service, &options);
+	return t_hosts_serve_handler(hold);
 }
 
 /* Sends into the void until the restarted host says that it knows of nothing. */
 static int64_t outlive(void *arg)
 {
-	struct rota_address address = rota_sim_host_address(1, PORT);
-	struct rota_conn *conn;
+	struct rota_sim_world *world = t_hosts.world;
+	struct rota_conn *conn = arrive();
 	struct rota_view in;
 
 	(void)arg;
-	while (rota_connect(&address, NULL, &conn) < 0)
-		T_EQUAL(rota_sleep_ms(1), 0);
 	T_EQUAL(rota_conn_write(conn, rota_view_of_string("before")), 6);
 	T_EQUAL(rota_sleep_ms(20), 0);
-	rota_sim_host_crash(run.world, 1, rota_sim_now(run.world) + 5 * ROTA_NS_PER_S);
+	rota_sim_host_crash(world, T_SERVER, rota_sim_now(world) + 5 * ROTA_NS_PER_S);
 	T_EQUAL(rota_sleep_ms(1), 0);
-	T_CHECK(rota_sim_host_is_down(run.world, 1));
+	T_CHECK(rota_sim_host_is_down(world, T_SERVER));
 	T_EQUAL(rota_conn_write(conn, rota_view_of_string("after")), 5);
 	life.reset += rota_conn_read(conn, &in) == -ECONNRESET;
-	T_CHECK(!rota_sim_host_is_down(run.world, 1));
+	T_CHECK(!rota_sim_host_is_down(world, T_SERVER));
 	rota_conn_close(conn);
-	while (rota_connect(&address, NULL, &conn) < 0)
-		T_EQUAL(rota_sleep_ms(1), 0);
-	rota_conn_close(conn);
-	return 0;
-}
-
-static int outlive_all(void *arg)
-{
-	struct rota_reactor_options options = { .engine = &rota_backend_sim };
-
-	(void)arg;
-	T_EQUAL(rota_run(&options, outlive, NULL), 0);
-	rota_server_stop(run.server);
+	rota_conn_close(arrive());
 	return 0;
 }
 
 static uint64_t crash_seed(uint64_t seed)
 {
+	static const struct t_hosts hosts = {
+		.serve = serve_and_hold,
+		.client = outlive,
+		.clients_count = 1,
+	};
 	struct rota_sim_options options;
-	uint64_t hash;
+	struct t_outcome outcome;
 
 	rota_sim_options_rough(&options, seed);
 	options.latency_min_ns = ROTA_NS_PER_MS;
 	options.latency_max_ns = 3 * ROTA_NS_PER_MS;
 	options.steps_max = 1000000;
-	memset(&run, 0, sizeof(run));
 	memset(&life, 0, sizeof(life));
-	assert_int_equal(rota_sim_world_create(&options, &run.world), 0);
-	assert_int_equal(rota_sim_host_boot(run.world, 1, serve_and_hold, NULL), 0);
-	assert_int_equal(rota_sim_host_boot(run.world, 2, outlive_all, NULL), 0);
-	assert_int_equal(rota_sim_run(run.world), 0);
-	assert_int_equal(rota_sim_host_result(run.world, 1), 0);
-	assert_int_equal(life.boots, 2);
+	outcome = t_hosts_run(&hosts, &options);
+	assert_int_equal(outcome.status, 0);
+	assert_int_equal(outcome.results[T_SERVER], 0);
+	assert_int_equal(outcome.results[T_CLIENT], 0);
+	assert_int_equal(t_hosts.boots, 2);
 	assert_int_equal(life.reset, 1);
 	/* That of the second connection; the first one's was cut off. */
 	assert_true(life.unwound <= 1);
-	hash = rota_sim_trace_hash(run.world);
-	assert_int_equal(rota_sim_world_destroy(run.world), 0);
-	return hash;
+	return outcome.hash;
 }
 
 static void test_run_crashed_host_runs_no_clean_up_and_keeps_nothing(void **state)
