@@ -52,6 +52,27 @@ void rota__detect_before_suspending(const struct rota_task *task)
 	abort();
 }
 
+/* ---- objects that are not there, or not here ---- */
+
+void rota__die_of_use_after_end(const char *what, const char *call)
+{
+	char who[256];
+
+	rota__describe_caller(who, sizeof(who));
+	rota_log(ROTA_LOG_ERROR, "%s calls %s() on %s that is gone", who, call, what);
+	abort();
+}
+
+void rota__die_of_use_elsewhere(const struct rota_reactor *home, const char *what, const char *call)
+{
+	char who[256];
+
+	rota__describe_caller(who, sizeof(who));
+	rota_log(ROTA_LOG_ERROR, "%s calls %s() on %s of reactor %u, from outside of it", who, call,
+		 what, home->index);
+	abort();
+}
+
 /* ---- blocking calls ---- */
 
 /*
