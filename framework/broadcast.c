@@ -37,6 +37,7 @@ int rota_broadcast_send(struct rota_broadcast *broadcast, const void *message)
 {
 	int status = -ROTA_ECLOSING;
 
+	rota__line_check(&broadcast->line_, __func__);
 	rota__line_lock(&broadcast->line_);
 	if (!broadcast->is_closed_) {
 		if (broadcast->message_bytes_)
@@ -52,6 +53,7 @@ int rota_broadcast_send(struct rota_broadcast *broadcast, const void *message)
 
 void rota_broadcast_close(struct rota_broadcast *broadcast)
 {
+	rota__line_check(&broadcast->line_, __func__);
 	rota__line_lock(&broadcast->line_);
 	broadcast->is_closed_ = true;
 	rota__line_grant_all(&broadcast->line_, 0);
@@ -60,6 +62,7 @@ void rota_broadcast_close(struct rota_broadcast *broadcast)
 
 void rota_subscribe(struct rota_broadcast *broadcast, struct rota_subscription *subscription)
 {
+	rota__line_check(&broadcast->line_, __func__);
 	rota__line_lock(&broadcast->line_);
 	*subscription = (struct rota_subscription){ .broadcast_ = broadcast,
 						    .next_ = broadcast->sent_ };
@@ -90,6 +93,7 @@ int rota_subscription_receive(struct rota_subscription *subscription, void *mess
 	struct rota_broadcast *broadcast = subscription->broadcast_;
 	int status = rota__task_status(rota__task());
 
+	rota__line_check(&subscription->broadcast_->line_, __func__);
 	while (status == 0) {
 		struct rota_waiter waiter;
 		int taken;

@@ -48,6 +48,9 @@ void rota_channel_fini(struct rota_channel *channel)
 {
 	ROTA_ASSERT(rota_list_is_empty(&channel->receivers_));
 	rota__line_fini(&channel->senders_);
+	/* Whoever uses it still finds it closed and empty, as long as its memory is there. */
+	channel->is_closed_ = true;
+	channel->count_ = 0;
 }
 
 static void lock(struct rota_channel *channel)
@@ -174,6 +177,7 @@ int rota_channel_try_send(struct rota_channel *channel, const void *message)
 {
 	int status;
 
+	rota__line_check(&channel->senders_, __func__);
 	lock(channel);
 	status = send_now(channel, message);
 	unlock(channel);
@@ -184,6 +188,7 @@ int rota_channel_try_receive(struct rota_channel *channel, void *message)
 {
 	int status;
 
+	rota__line_check(&channel->senders_, __func__);
 	lock(channel);
 	status = receive_now(channel, message);
 	unlock(channel);
@@ -207,6 +212,7 @@ int rota_channel_send(struct rota_channel *channel, const void *message)
 {
 	int status = rota__task_status(rota__task());
 
+	rota__line_check(&channel->senders_, __func__);
 	if (ROTA_UNLIKELY(status < 0))
 		return status;
 	lock(channel);
@@ -222,6 +228,7 @@ int rota_channel_receive(struct rota_channel *channel, void *message)
 {
 	int status = rota__task_status(rota__task());
 
+	rota__line_check(&channel->senders_, __func__);
 	if (ROTA_UNLIKELY(status < 0))
 		return status;
 	lock(channel);
@@ -236,6 +243,7 @@ void rota_channel_close(struct rota_channel *channel)
 {
 	struct rota_waiter *waiter;
 
+	rota__line_check(&channel->senders_, __func__);
 	lock(channel);
 	channel->is_closed_ = true;
 	while ((waiter = claim_first(&channel->senders_.waiters_)))
@@ -249,6 +257,7 @@ uint32_t rota_channel_count(struct rota_channel *channel)
 {
 	uint32_t count;
 
+	rota__line_check(&channel->senders_, __func__);
 	lock(channel);
 	count = channel->count_;
 	unlock(channel);
@@ -263,13 +272,15 @@ struct channels {
 	unsigned count;
 };
 
-static void collect(struct channels *channels, const struct rota_select_case *cases, unsigned count)
+static void collect(struct channels *channels, const struct rota_select_case *cases, unsigned count,
+		    const char *call)
 {
 	channels->count = 0;
 	for (unsigned i = 0; i < count; i++) {
 		struct rota_channel *channel = cases[i].channel;
 		unsigned at = channels->count;
 
+		rota__line_check(&channel->senders_, call);
 		while (at > 0 && channels->list[at - 1] > channel)
 			at--;
 		if (at > 0 && channels->list[at - 1] == channel)
@@ -369,7 +380,7 @@ int rota_select(struct rota_select_case *cases, unsigned count)
 	ROTA_ASSERT(count <= ROTA_SELECT_MAX);
 	if (status < 0)
 		return status;
-	collect(&channels, cases, count);
+	collect(&channels, cases, count, __func__);
 	lock_all(&channels);
 	status = try_cases(cases, count);
 	if (status == -EAGAIN)
@@ -385,7 +396,7 @@ int rota_try_select(struct rota_select_case *cases, unsigned count)
 
 	ROTA_ASSERT(count > 0);
 	ROTA_ASSERT(count <= ROTA_SELECT_MAX);
-	collect(&channels, cases, count);
+	collect(&channels, cases, count, __func__);
 	lock_all(&channels);
 	status = try_cases(cases, count);
 	unlock_all(&channels);

@@ -574,6 +574,37 @@ static void send_completed(struct rota_op *op, const struct rota_completion *com
 
 /* ---- the end ---- */
 
+/* A guess: more than a test closes before it uses one of them. */
+#define GONE_KEPT 64
+
+static void forget_oldest(struct net *net)
+{
+	struct rota_link *link = rota_list_pop_front(&net->gone);
+
+	rota_free(ROTA_CONTAINER_OF(link, struct rota_conn, link));
+	net->gone_count--;
+}
+
+void rota__conn_forget_gone(struct net *net)
+{
+	while (net->gone_count)
+		forget_oldest(net);
+}
+
+static void give_memory_back(struct rota_conn *conn)
+{
+	struct net *net = conn->reactor->net;
+
+	if (!ROTA_DEBUG) {
+		rota_free(conn);
+		return;
+	}
+	conn->state = CONN_GONE;
+	rota_list_push_back(&net->gone, &conn->link);
+	if (++net->gone_count > GONE_KEPT)
+		forget_oldest(net);
+}
+
 static void close_completed(struct rota_op *op, const struct rota_completion *completion)
 {
 	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, send);
@@ -594,6 +625,6 @@ static void close_completed(struct rota_op *op, const struct rota_completion *co
 	__atomic_fetch_sub(&net->load, 1, __ATOMIC_RELAXED);
 	if (conn->listener)
 		rota__listener_unref(conn->listener);
-	rota_free(conn);
+	give_memory_back(conn);
 	rota__net_descriptor_freed(net);
 }

@@ -140,22 +140,23 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 	return 0;
 }
 
+static void abandon(struct rota_generator *generator)
+{
+	rota_list_remove(&generator->home_link);
+	/* Whoever drives it still is told so (run), until somebody else has its stack. */
+	generator->home = NULL;
+	generator->state = SUSPENDED;
+	rota__context_retire(&generator->context);
+	rota__stack_release(&here.stacks, generator);
+}
+
 void rota_generator_destroy(struct rota_generator *generator)
 {
 	if (!generator)
 		return;
 	rota_ignore(rota_generator_close(generator), "it has ended, that is all that is wanted");
 	ROTA_ASSERT(!generator->outer); /* somebody delegates to it */
-	rota_list_remove(&generator->home_link);
-	rota__context_retire(&generator->context);
-	rota__stack_release(&here.stacks, generator);
-}
-
-static void abandon(struct rota_generator *generator)
-{
-	rota_list_remove(&generator->home_link);
-	rota__context_retire(&generator->context);
-	rota__stack_release(&here.stacks, generator);
+	abandon(generator);
 }
 
 void rota_generator_abandon(struct rota_generator *generator)
@@ -219,7 +220,8 @@ ROTA_CONTEXT_INLINE_ void run(struct rota_generator *generator)
 	struct rota_generator **running = task ? &task->generator : &here.running;
 	struct rota_context *context = current_context(task);
 
-	ROTA_ASSERT(generator->home == &here); /* driven on the thread that made it */
+	/* driven on the thread that made it, and not after it was destroyed */
+	ROTA_ASSERT(generator->home == &here);
 	ROTA_ASSERT(generator->state != RUNNING);
 	generator->state = RUNNING;
 	generator->below = *running;

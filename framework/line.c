@@ -22,6 +22,7 @@ void rota__line_init(struct rota_line *line, enum rota_reach reach)
 void rota__line_fini(struct rota_line *line)
 {
 	ROTA_ASSERT(rota__line_is_empty(line)); /* somebody still waits */
+	line->is_ended_ = true;
 }
 
 void rota__line_lock_shared(struct rota_line *line)
@@ -38,14 +39,15 @@ void rota__line_lock_shared(struct rota_line *line)
 		}
 }
 
-void rota__line_check_home(struct rota_line *line)
+void rota__line_check_use(struct rota_line *line, const char *call)
 {
-	struct rota_reactor *here = rota__current_reactor;
-
+	if (line->is_ended_)
+		rota__die_of_use_after_end("an object", call);
+	if (line->is_shared_)
+		return;
 	if (!line->home_)
-		line->home_ = here;
-	/* a local object is used by the tasks of one reactor; ROTA_SHARED is for several */
-	ROTA_ASSERT(line->home_ == here);
+		line->home_ = rota__current_reactor;
+	rota__check_home(line->home_, "a local object", call);
 }
 
 static void grant_arrived(struct rota_message *message)

@@ -23,17 +23,24 @@ void rota__line_init(struct rota_line *line, enum rota_reach reach);
 /* Nobody is in line (asserted). */
 void rota__line_fini(struct rota_line *line);
 
-void rota__line_lock_shared(struct rota_line *line);
+/*
+ * In debug builds: public function `call` is about to use an object. Is it there still, and if it
+ * is a local one, here? The first use says where that is.
+ */
+void rota__line_check_use(struct rota_line *line, const char *call);
 
-/* A local object is used by one reactor only; the first use says which. */
-void rota__line_check_home(struct rota_line *line);
+static inline void rota__line_check(struct rota_line *line, const char *call)
+{
+	if (ROTA_DEBUG)
+		rota__line_check_use(line, call);
+}
+
+void rota__line_lock_shared(struct rota_line *line);
 
 static inline void rota__line_lock(struct rota_line *line)
 {
 	if (line->is_shared_)
 		rota__line_lock_shared(line);
-	else if (ROTA_DEBUG)
-		rota__line_check_home(line);
 }
 
 static inline void rota__line_unlock(struct rota_line *line)

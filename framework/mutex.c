@@ -35,6 +35,7 @@ int rota_mutex_try_lock(struct rota_mutex *mutex)
 	struct rota_task *task = rota__task();
 	int status = -EAGAIN;
 
+	rota__line_check(&mutex->line_, __func__);
 	rota__line_lock(&mutex->line_);
 	if (!mutex->owner_) {
 		mutex->owner_ = task;
@@ -100,6 +101,7 @@ int rota_mutex_lock(struct rota_mutex *mutex)
 {
 	struct rota_task *task = rota__task();
 
+	rota__line_check(&mutex->line_, __func__);
 	if (ROTA_UNLIKELY(ROTA_DEBUG || mutex->line_.is_shared_ || mutex->owner_ ||
 			  task->reactor->cancelled_scopes))
 		return lock_slowly(mutex, task);
@@ -111,6 +113,7 @@ void rota_mutex_unlock(struct rota_mutex *mutex)
 {
 	struct rota_task *task = rota__task();
 
+	rota__line_check(&mutex->line_, __func__);
 	if (ROTA_UNLIKELY(ROTA_DEBUG || mutex->line_.is_shared_ || mutex->owner_ != task ||
 			  !rota__line_is_empty(&mutex->line_)))
 		unlock_slowly(mutex, task);
@@ -137,6 +140,7 @@ int rota_condition_wait(struct rota_condition *condition, struct rota_mutex *mut
 	struct rota_waiter waiter;
 	int status = rota__task_status(task);
 
+	rota__line_check(&condition->line_, __func__);
 	ROTA_ASSERT(mutex->owner_ == task);
 	if (status < 0)
 		return status;
@@ -161,6 +165,7 @@ void rota_condition_notify(struct rota_condition *condition, uint64_t count)
 {
 	struct rota_waiter *waiter;
 
+	rota__line_check(&condition->line_, __func__);
 	rota__line_lock(&condition->line_);
 	while (count-- && (waiter = rota__line_first(&condition->line_)))
 		rota__line_grant(waiter, 0);
@@ -269,21 +274,25 @@ static int try_lock_rwlock(struct rota_rwlock *lock, bool is_write)
 
 int rota_rwlock_lock_read(struct rota_rwlock *lock)
 {
+	rota__line_check(&lock->line_, __func__);
 	return lock_rwlock(lock, false);
 }
 
 int rota_rwlock_lock_write(struct rota_rwlock *lock)
 {
+	rota__line_check(&lock->line_, __func__);
 	return lock_rwlock(lock, true);
 }
 
 int rota_rwlock_try_lock_read(struct rota_rwlock *lock)
 {
+	rota__line_check(&lock->line_, __func__);
 	return try_lock_rwlock(lock, false);
 }
 
 int rota_rwlock_try_lock_write(struct rota_rwlock *lock)
 {
+	rota__line_check(&lock->line_, __func__);
 	return try_lock_rwlock(lock, true);
 }
 
@@ -291,6 +300,7 @@ void rota_rwlock_unlock_read(struct rota_rwlock *lock)
 {
 	struct rota_task *task = rota__task();
 
+	rota__line_check(&lock->line_, __func__);
 	rota__line_lock(&lock->line_);
 	ROTA_ASSERT(lock->readers_ > 0);
 	lock->readers_--;
@@ -303,6 +313,7 @@ void rota_rwlock_unlock_write(struct rota_rwlock *lock)
 {
 	struct rota_task *task = rota__task();
 
+	rota__line_check(&lock->line_, __func__);
 	rota__line_lock(&lock->line_);
 	ROTA_ASSERT(lock->writer_ == task); /* only who holds a lock unlocks it */
 	lock->writer_ = NULL;

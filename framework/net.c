@@ -64,6 +64,7 @@ struct net *rota__net(struct rota_reactor *reactor)
 		return NULL;
 	net->reactor = reactor;
 	rota_list_init(&net->conns);
+	rota_list_init(&net->gone);
 	rota_list_init(&net->listeners);
 	rota_list_init(&net->starved);
 	reactor->engine->stats(reactor->backend, &stats);
@@ -143,6 +144,7 @@ void rota__net_destroy(struct rota_reactor *reactor)
 		return;
 	ROTA_ASSERT(net->buffers_held == 0);
 	rota__output_free_spares(net);
+	rota__conn_forget_gone(net);
 	reactor->net = NULL;
 	rota__free_isolated(net);
 }
@@ -264,6 +266,7 @@ static void listener_advance(struct rota_listener *listener)
 
 void rota_listener_close(struct rota_listener *listener)
 {
+	rota__check_home(listener->net->reactor, "a listener", __func__);
 	if (listener->is_closing)
 		return;
 	listener->is_closing = true;
@@ -285,6 +288,7 @@ int rota_listener_address(const struct rota_listener *listener, struct rota_addr
 {
 	struct rota_reactor *reactor = listener->net->reactor;
 
+	rota__check_home(reactor, "a listener", __func__);
 	return reactor->engine->address(reactor->backend, listener->fd, false, out);
 }
 
@@ -487,6 +491,7 @@ int rota_connect(const struct rota_address *address, const struct rota_conn_limi
 
 void rota_conn_close(struct rota_conn *conn)
 {
+	rota__check_held(conn, __func__);
 	ROTA_ASSERT(!conn->listener); /* a listener's connections end with their handler */
 	ROTA_ASSERT(!rota__stream(conn)->reader);
 	ROTA_ASSERT(!rota__stream(conn)->writer);
@@ -554,16 +559,19 @@ void rota__net_drain(struct rota_reactor *reactor)
 
 int rota_conn_address(const struct rota_conn *conn, bool peer, struct rota_address *out)
 {
+	rota__check_conn(conn, __func__);
 	return conn->reactor->engine->address(conn->reactor->backend, conn->send.fd, peer, out);
 }
 
 uint64_t rota_conn_id(const struct rota_conn *conn)
 {
+	rota__check_conn(conn, __func__);
 	return conn->id;
 }
 
 int rota_conn_fd(const struct rota_conn *conn)
 {
+	rota__check_conn(conn, __func__);
 	return conn->send.fd;
 }
 
@@ -571,6 +579,7 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 {
 	size_t bytes = sizeof(*conn) + conn->spill.capacity;
 
+	rota__check_conn(conn, __func__);
 	for (const struct chunk *chunk = conn->output.first; chunk; chunk = chunk->next)
 		bytes += sizeof(*chunk) + chunk->capacity;
 	if (conn->children)
@@ -583,6 +592,7 @@ size_t rota_conn_memory_bytes(const struct rota_conn *conn)
 
 size_t rota_conn_input_bytes(const struct rota_conn *conn)
 {
+	rota__check_conn(conn, __func__);
 	return rota__conn_input_bytes(conn);
 }
 

@@ -86,6 +86,7 @@ enum conn_state {
 	CONN_FINISHING,
 	CONN_LINGERING,
 	CONN_CLOSING,
+	CONN_GONE, /* in debug builds: kept for a while, so that a use is seen */
 };
 
 /*
@@ -152,7 +153,8 @@ struct rota_conn {
 	bool is_stream : 1; /* task style, not a session */
 	/* seen by a poll, after we had shut ours; what they sent may be unread */
 	bool peer_is_shut : 1;
-	bool is_held; /* by whoever called rota_connect, until rota_conn_close */
+	/* task style: somebody may use it, until rota_conn_close or the handler's end */
+	bool is_held;
 	_Alignas(16) char session_state[];
 };
 
@@ -210,6 +212,8 @@ struct net {
 	struct gather *spare_gathers;
 	unsigned spare_gathers_count;
 	struct rota_link conns;
+	struct rota_link gone; /* connections, in debug builds */
+	unsigned gone_count;
 	struct rota_link listeners;
 	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
 	struct rota_link starved; /* connections in line for a receive buffer, by wait_link */
@@ -226,6 +230,27 @@ struct net {
 
 /* The reactor's net, made on first use; NULL: no memory. */
 struct net *rota__net(struct rota_reactor *reactor);
+
+/*
+ * In debug builds: public function `call` is about to use `conn`, in whatever state it is. In the
+ * others its memory may be somebody else's by now, and nobody can tell.
+ */
+static inline void rota__check_conn(const struct rota_conn *conn, const char *call)
+{
+	if (!ROTA_DEBUG)
+		return;
+	rota__check_home(conn->reactor, "a connection", call);
+	if (ROTA_UNLIKELY(conn->state == CONN_GONE))
+		rota__die_of_use_after_end("a connection", call);
+}
+
+/* The same for reading and writing in task style. Always: until its output has gone it is there. */
+static inline void rota__check_held(const struct rota_conn *conn, const char *call)
+{
+	rota__check_conn(conn, call);
+	if (ROTA_UNLIKELY(!conn->is_held))
+		rota__die_of_use_after_end("a connection", call);
+}
 
 /* conn.c: A connection on socket `fd`, which it takes unless there is no memory (NULL). Without a
  * listener, `limits` are copied; otherwise they are the listener's. */
@@ -279,6 +304,8 @@ static inline void rota__conn_want_flush(struct rota_conn *conn)
 }
 
 void rota__conn_flush(struct rota_conn *conn);
+/* Give up those that are gone. */
+void rota__conn_forget_gone(struct net *net);
 /* The unconsumed input, and consuming it. */
 static inline struct rota_view rota__conn_input(const struct rota_conn *conn)
 {

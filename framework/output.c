@@ -65,6 +65,13 @@ void rota_output_destroy(struct rota_output *output)
 
 /* ---- writing ---- */
 
+/* A connection's: is it there, and here? */
+static inline void check(const struct rota_output *output, const char *call)
+{
+	if (output->conn)
+		rota__check_conn(output->conn, call);
+}
+
 static void fail(struct rota_output *output, int error)
 {
 	output->error = error;
@@ -185,6 +192,7 @@ static ROTA_NOINLINE void write_parts(struct rota_output *output, const char *fr
 
 void rota_output_write(struct rota_output *output, const void *data, size_t bytes)
 {
+	check(output, __func__);
 	if (!bytes)
 		return;
 	if (bytes > output->room && ROTA_UNLIKELY(!begin(output, bytes))) {
@@ -210,6 +218,7 @@ static ROTA_NOINLINE bool make_room(struct rota_output *output, size_t bytes)
 
 char *rota_output_reserve(struct rota_output *output, size_t bytes)
 {
+	check(output, __func__);
 	if (bytes >= output->room && ROTA_UNLIKELY(!begin(output, bytes)) &&
 	    !make_room(output, bytes))
 		return discarded;
@@ -218,6 +227,7 @@ char *rota_output_reserve(struct rota_output *output, size_t bytes)
 
 void rota_output_commit(struct rota_output *output, size_t bytes)
 {
+	check(output, __func__);
 	if (output->error || !bytes)
 		return;
 	ROTA_ASSERT(bytes <= output->room);
@@ -229,6 +239,7 @@ void rota_output_blob(struct rota_output *output, struct rota_blob *blob, size_t
 {
 	struct chunk *chunk;
 
+	check(output, __func__);
 	ROTA_ASSERT(offset <= blob->bytes);
 	ROTA_ASSERT(bytes <= blob->bytes - offset);
 	if (!bytes || !admit(output, bytes))
@@ -249,11 +260,13 @@ void rota_output_blob(struct rota_output *output, struct rota_blob *blob, size_t
 
 size_t rota_output_pending_bytes(const struct rota_output *output)
 {
+	check(output, __func__);
 	return output->pending_bytes;
 }
 
 bool rota_output_failed(const struct rota_output *output)
 {
+	check(output, __func__);
 	return output->error != 0;
 }
 

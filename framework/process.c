@@ -180,6 +180,7 @@ int rota_process_open(struct rota_process *process, const struct rota_process_op
 			.pidfd_ = (int)syscall(SYS_pidfd_open, pid, 0),
 			.is_open_ = true,
 			.leads_group_ = options->leads_group,
+			.home_ = rota__reactor(),
 			.grace_ns_ = options->grace_ns ? options->grace_ns : GRACE_DEFAULT_NS,
 		};
 	rota__reactor()->processes_open += status == 0;
@@ -218,6 +219,7 @@ int rota_process_wait(struct rota_process *process)
 	int64_t look_ns = LOOK_FIRST_NS;
 	int status = rota_check_cancelled();
 
+	rota__check_home(process->home_, "a process", __func__);
 	while (status >= 0 && !reap(process)) {
 		if (process->pidfd_ >= 0) {
 			status = rota_poll_fd(process->pidfd_, POLLIN);
@@ -231,6 +233,7 @@ int rota_process_wait(struct rota_process *process)
 
 int rota_process_signal(struct rota_process *process, int number)
 {
+	rota__check_home(process->home_, "a process", __func__);
 	/* Not taken yet, so the number is still its own. */
 	if (reap(process))
 		return -ESRCH;
@@ -260,6 +263,7 @@ void rota_process_close(struct rota_process *process)
 {
 	if (!process->is_open_)
 		return;
+	rota__check_home(process->home_, "a process", __func__);
 	process->is_open_ = false;
 	close_end(&process->input);
 	close_end(&process->output);
@@ -337,6 +341,7 @@ int rota_process_communicate(struct rota_process *process, struct rota_view inpu
 	struct rota_scope scope;
 	int64_t status;
 
+	rota__check_home(process->home_, "a process", __func__);
 	rota_scope_open(&scope, ROTA_NEVER);
 	if (process->input >= 0)
 		rota_spawn(&scope, give_input, &talk);

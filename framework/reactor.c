@@ -207,8 +207,7 @@ rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
 	return rota__wheel_next(&reactor->wheel);
 }
 
-/* What runs on this thread, inside a turn or a generator. */
-static void describe_caller(char *out, size_t out_bytes)
+void rota__describe_caller(char *out, size_t out_bytes)
 {
 	const struct rota_generator *generator = rota__generator_running();
 	struct rota_task *task = rota__current_reactor ? rota__current_reactor->current : NULL;
@@ -217,6 +216,8 @@ static void describe_caller(char *out, size_t out_bytes)
 		rota__describe_place("task", task->name, task->site, out, out_bytes);
 	else if (rota__current_reactor)
 		snprintf(out, out_bytes, "a callback of reactor %u", rota__current_reactor->index);
+	else if (!generator)
+		snprintf(out, out_bytes, "a thread outside of reactors");
 	else
 		rota__describe_place("generator", rota_generator_name(generator),
 				     rota_generator_site(generator), out, out_bytes);
@@ -228,7 +229,7 @@ void rota__assert_outside_turns(const struct rota_reactor *reactor)
 
 	if (ROTA_LIKELY(!rota__current_reactor && !rota__generator_running()))
 		return;
-	describe_caller(text, sizeof(text));
+	rota__describe_caller(text, sizeof(text));
 	rota_log(ROTA_LOG_ERROR,
 		 "%s drives reactor %u: only what runs on the thread's own stack may", text,
 		 reactor->index);
@@ -509,13 +510,25 @@ int64_t rota_run(const struct rota_reactor_options *options, rota_task_fn fn, vo
 
 /* ---- timers ---- */
 
+/* An armed timer hangs on the wheel of one reactor. */
+static void check_timer(struct rota_timer *timer, const char *call)
+{
+	if (!ROTA_DEBUG)
+		return;
+	if (rota_timer_is_armed(timer))
+		rota__check_home(rota__reactors[timer->home_], "a timer", call);
+	timer->home_ = (uint16_t)rota__reactor()->slot;
+}
+
 void rota_timer_arm(struct rota_timer *timer, rota_ns deadline)
 {
+	check_timer(timer, __func__);
 	rota__wheel_arm(&rota__reactor()->wheel, timer, deadline);
 }
 
 void rota_timer_disarm(struct rota_timer *timer)
 {
+	check_timer(timer, __func__);
 	rota__wheel_disarm(&rota__reactor()->wheel, timer);
 }
 

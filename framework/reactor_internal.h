@@ -203,8 +203,27 @@ static inline void rota__task_push_ready(struct rota_reactor *reactor, struct ro
 	reactor->ready_tail = task;
 }
 
-/* detectors.c: in debug builds, `task` is about to suspend. */
+/* ---- detectors.c ---- */
+
+/* In debug builds: `task` is about to suspend. */
 void rota__detect_before_suspending(const struct rota_task *task);
+
+/*
+ * The caller of public function `call` has used `what` after its end, or elsewhere: says so, dies.
+ */
+ROTA_NORETURN void rota__die_of_use_after_end(const char *what, const char *call);
+ROTA_NORETURN void rota__die_of_use_elsewhere(const struct rota_reactor *home, const char *what,
+					      const char *call);
+
+/* In debug builds: `call` is about to use `what`, which belongs to reactor `home`. */
+static inline void rota__check_home(const struct rota_reactor *home, const char *what,
+				    const char *call)
+{
+	if (ROTA_DEBUG && ROTA_UNLIKELY(home != rota__current_reactor))
+		rota__die_of_use_elsewhere(home, what, call);
+}
+
+/* ---- suspending ---- */
 
 /*
  * Leave the current task until somebody makes it ready. Inline, down to the functions that tasks
@@ -321,6 +340,9 @@ rota_ns rota__reactor_wait_until(struct rota_reactor *reactor, rota_ns deadline)
  */
 void rota__describe_place(const char *kind, const char *name, const struct rota_site *site,
 			  char *out, size_t out_bytes);
+
+/* What runs on this thread: a task, callback or generator, as above. */
+void rota__describe_caller(char *out, size_t out_bytes);
 
 /* ---- mailbox.c ---- */
 

@@ -323,34 +323,37 @@ void rota__session_fini(struct rota_conn *conn)
 
 /* ---- what protocols call ---- */
 
-static struct rota_conn *conn_of(const struct rota_session *session)
+static struct rota_conn *conn_of(const struct rota_session *session, const char *call)
 {
-	return (struct rota_conn *)session;
+	struct rota_conn *conn = (struct rota_conn *)session;
+
+	rota__check_conn(conn, call);
+	return conn;
 }
 
 void *rota_session_state(struct rota_session *session)
 {
-	return conn_of(session)->session_state;
+	return conn_of(session, __func__)->session_state;
 }
 
 struct rota_output *rota_session_output(struct rota_session *session)
 {
-	return &conn_of(session)->output;
+	return &conn_of(session, __func__)->output;
 }
 
 void *rota_session_arg(struct rota_session *session)
 {
-	return conn_of(session)->listener->options.arg;
+	return conn_of(session, __func__)->listener->options.arg;
 }
 
 struct rota_conn *rota_session_conn(struct rota_session *session)
 {
-	return conn_of(session);
+	return conn_of(session, __func__);
 }
 
 struct rota_scope *rota_session_scope(struct rota_session *session)
 {
-	struct rota_conn *conn = conn_of(session);
+	struct rota_conn *conn = conn_of(session, __func__);
 
 	ROTA_ASSERT(rota__conn_is_served(conn));
 	if (!conn->children)
@@ -360,28 +363,29 @@ struct rota_scope *rota_session_scope(struct rota_session *session)
 
 void rota_session_need(struct rota_session *session, size_t bytes)
 {
-	conn_of(session)->need_bytes = bytes;
+	conn_of(session, __func__)->need_bytes = bytes;
 }
 
 bool rota_session_is_full(const struct rota_session *session)
 {
-	const struct rota_conn *conn = conn_of(session);
+	const struct rota_conn *conn = conn_of(session, __func__);
 
 	return conn->output.pending_bytes > conn->limits->output_high_bytes;
 }
 
 void rota_session_finish(struct rota_session *session)
 {
-	rota__conn_finish(conn_of(session));
+	rota__conn_finish(conn_of(session, __func__));
 }
 
 void rota_session_abort(struct rota_session *session, const char *why)
 {
-	rota__conn_abort(conn_of(session), -ECANCELED, ROTA_CANCEL_BY_HAND, why);
+	rota__conn_abort(conn_of(session, __func__), -ECANCELED, ROTA_CANCEL_BY_HAND, why);
 }
 
 struct rota_session *rota_conn_session(struct rota_conn *conn)
 {
+	rota__check_conn(conn, __func__);
 	return conn->is_stream ? NULL : (struct rota_session *)conn;
 }
 

@@ -34,6 +34,7 @@ static int64_t handler_main(void *arg)
 	result = options->handler(conn, options->arg);
 	rota_ignore(rota_scope_close(&scope), "the handler's own result decides");
 	conn->task = NULL;
+	conn->is_held = false;
 	/*
 	 * A dead connection says why itself; any other failure is the handler's and should be seen.
 	 */
@@ -50,8 +51,11 @@ int rota__stream_start(struct rota_conn *conn)
 	struct rota_spawn_options spawn = { .name = options->name,
 					    .group = conn->listener->crew->group };
 
-	return rota__task_create(conn->reactor, &conn->reactor->root, handler_main, conn, &spawn,
-				 ROTA_SITE("connection"), &conn->task);
+	int status = rota__task_create(conn->reactor, &conn->reactor->root, handler_main, conn,
+				       &spawn, ROTA_SITE("connection"), &conn->task);
+
+	conn->is_held = status == 0;
+	return status;
 }
 
 void rota__stream_fini(struct rota_conn *conn)
@@ -153,12 +157,14 @@ static int hold_all(struct rota_conn *conn)
 	return 0;
 }
 
-int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_view *view)
+/* For public function `call`. */
+static ROTA_SUSPENDS int64_t peek(struct rota_conn *conn, size_t bytes_min, struct rota_view *view,
+				  const char *call)
 {
 	struct stream *stream = rota__stream(conn);
 	int status = rota_check_cancelled();
 
-	ROTA_ASSERT(conn->is_stream);
+	rota__check_held(conn, call);
 	if (status < 0)
 		return status;
 	if (bytes_min > conn->limits->input_max_bytes)
@@ -188,10 +194,16 @@ int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_vie
 	return (int64_t)view->bytes;
 }
 
+int64_t rota_conn_peek(struct rota_conn *conn, size_t bytes_min, struct rota_view *view)
+{
+	return peek(conn, bytes_min, view, __func__);
+}
+
 void rota_conn_consume(struct rota_conn *conn, size_t bytes)
 {
 	struct stream *stream = rota__stream(conn);
 
+	rota__check_held(conn, __func__);
 	if (conn->in_is_borrowed) {
 		rota__conn_consume(conn, bytes);
 	} else {
@@ -203,7 +215,7 @@ void rota_conn_consume(struct rota_conn *conn, size_t bytes)
 
 int64_t rota_conn_read(struct rota_conn *conn, struct rota_view *view)
 {
-	int64_t bytes = rota_conn_peek(conn, 1, view);
+	int64_t bytes = peek(conn, 1, view, __func__);
 
 	if (bytes > 0)
 		rota_conn_consume(conn, (size_t)bytes);
@@ -214,11 +226,12 @@ int64_t rota_conn_read(struct rota_conn *conn, struct rota_view *view)
 
 struct rota_output *rota_conn_output(struct rota_conn *conn)
 {
+	rota__check_held(conn, __func__);
 	return &conn->output;
 }
 
 /* Wait until at most `bytes` are pending. */
-static int drain_to(struct rota_conn *conn, size_t bytes)
+static ROTA_SUSPENDS int drain_to(struct rota_conn *conn, size_t bytes)
 {
 	struct stream *stream = rota__stream(conn);
 
@@ -237,6 +250,7 @@ int64_t rota_conn_write(struct rota_conn *conn, struct rota_view view)
 {
 	int status = rota_check_cancelled();
 
+	rota__check_held(conn, __func__);
 	if (status < 0)
 		return status;
 	if (conn->error || conn->is_shut)
@@ -256,13 +270,17 @@ int rota_conn_flush(struct rota_conn *conn)
 {
 	int status = rota_check_cancelled();
 
+	rota__check_held(conn, __func__);
 	return status < 0 ? status : drain_to(conn, 0);
 }
 
 int rota_conn_shutdown_write(struct rota_conn *conn)
 {
-	int status = rota_conn_flush(conn);
+	int status = rota_check_cancelled();
 
+	rota__check_held(conn, __func__);
+	if (status == 0)
+		status = drain_to(conn, 0);
 	if (status < 0 || conn->is_shut)
 		return status;
 	conn->is_shut = true;

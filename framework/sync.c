@@ -57,6 +57,7 @@ int rota_semaphore_acquire(struct rota_semaphore *semaphore, uint64_t units)
 	int status = rota__task_status(rota__task());
 	struct rota_waiter waiter;
 
+	rota__line_check(&semaphore->line_, __func__);
 	if (status < 0)
 		return status;
 	rota__line_lock(&semaphore->line_);
@@ -73,6 +74,7 @@ int rota_semaphore_try_acquire(struct rota_semaphore *semaphore, uint64_t units)
 {
 	bool is_taken;
 
+	rota__line_check(&semaphore->line_, __func__);
 	rota__line_lock(&semaphore->line_);
 	is_taken = take_units(semaphore, units);
 	rota__line_unlock(&semaphore->line_);
@@ -81,6 +83,7 @@ int rota_semaphore_try_acquire(struct rota_semaphore *semaphore, uint64_t units)
 
 void rota_semaphore_release(struct rota_semaphore *semaphore, uint64_t units)
 {
+	rota__line_check(&semaphore->line_, __func__);
 	rota__line_lock(&semaphore->line_);
 	ROTA_ASSERT(semaphore->free_ <= UINT64_MAX - units);
 	semaphore->free_ += units;
@@ -103,6 +106,7 @@ void rota_event_fini(struct rota_event *event)
 
 void rota_event_set(struct rota_event *event)
 {
+	rota__line_check(&event->line_, __func__);
 	rota__line_lock(&event->line_);
 	event->is_set_ = true;
 	rota__line_grant_all(&event->line_, 0);
@@ -111,6 +115,7 @@ void rota_event_set(struct rota_event *event)
 
 void rota_event_clear(struct rota_event *event)
 {
+	rota__line_check(&event->line_, __func__);
 	rota__line_lock(&event->line_);
 	event->is_set_ = false;
 	rota__line_unlock(&event->line_);
@@ -120,6 +125,7 @@ bool rota_event_is_set(struct rota_event *event)
 {
 	bool is_set;
 
+	rota__line_check(&event->line_, __func__);
 	rota__line_lock(&event->line_);
 	is_set = event->is_set_;
 	rota__line_unlock(&event->line_);
@@ -131,6 +137,7 @@ int rota_event_wait(struct rota_event *event)
 	int status = rota__task_status(rota__task());
 	struct rota_waiter waiter;
 
+	rota__line_check(&event->line_, __func__);
 	if (status < 0)
 		return status;
 	rota__line_lock(&event->line_);
@@ -157,6 +164,7 @@ void rota_latch_fini(struct rota_latch *latch)
 
 void rota_latch_count_down(struct rota_latch *latch, uint64_t count)
 {
+	rota__line_check(&latch->line_, __func__);
 	rota__line_lock(&latch->line_);
 	ROTA_ASSERT(count <= latch->left_);
 	latch->left_ -= count;
@@ -170,6 +178,7 @@ int rota_latch_wait(struct rota_latch *latch)
 	int status = rota__task_status(rota__task());
 	struct rota_waiter waiter;
 
+	rota__line_check(&latch->line_, __func__);
 	if (status < 0)
 		return status;
 	rota__line_lock(&latch->line_);
@@ -214,6 +223,7 @@ int64_t rota_barrier_wait(struct rota_barrier *barrier)
 	int status = rota__task_status(rota__task());
 	struct rota_waiter waiter, *first;
 
+	rota__line_check(&barrier->line_, __func__);
 	if (status < 0)
 		return status;
 	rota__line_lock(&barrier->line_);
@@ -270,6 +280,7 @@ int64_t rota_once_run(struct rota_once *once, rota_task_fn fn, void *arg)
 	int64_t status = rota__task_status(task);
 	struct rota_waiter waiter;
 
+	rota__line_check(&once->line_, __func__);
 	if (status < 0)
 		return status;
 	rota__line_lock(&once->line_);

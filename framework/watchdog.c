@@ -289,21 +289,28 @@ static void look_at(struct watch *watch)
 
 /* ---- the report ---- */
 
-static void log_frame(unsigned number, const void *address)
+void rota__describe_code(const void *address, char *out, size_t out_bytes)
 {
-	/* A return address may belong to the next function already: look at the call itself. */
-	const char *at = (const char *)address - (number > 0);
 	const char *file;
 	Dl_info info;
 
-	if (!dladdr(at, &info) || !info.dli_fname) {
-		rota_log(ROTA_LOG_WARNING, "  #%u %p", number, address);
+	if (!dladdr(address, &info) || !info.dli_fname) {
+		snprintf(out, out_bytes, "%p", address);
 		return;
 	}
 	file = strrchr(info.dli_fname, '/');
-	rota_log(ROTA_LOG_WARNING, "  #%u %s (%s+0x%zx)", number,
-		 info.dli_sname ? info.dli_sname : "?", file ? file + 1 : info.dli_fname,
-		 (size_t)(at - (const char *)info.dli_fbase));
+	snprintf(out, out_bytes, "%s (%s+0x%zx)", info.dli_sname ? info.dli_sname : "?",
+		 file ? file + 1 : info.dli_fname,
+		 (size_t)((const char *)address - (const char *)info.dli_fbase));
+}
+
+static void log_frame(unsigned number, const void *address)
+{
+	char text[512];
+
+	/* A return address may belong to the next function already: look at the call itself. */
+	rota__describe_code((const char *)address - (number > 0), text, sizeof(text));
+	rota_log(ROTA_LOG_WARNING, "  #%u %s", number, text);
 }
 
 static void report(struct watch *watch, rota_ns stalled_ns, rota_ns cpu_ns)

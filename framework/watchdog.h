@@ -55,4 +55,10 @@ void rota__watch_begin(struct rota_reactor *reactor);
 /* The reverse, on the same thread. Harmless if it is not watched. */
 void rota__watch_end(struct rota_reactor *reactor);
 
+/*
+ * Write `FUNCTION (MODULE+0xOFFSET)` of a place in the program to `out`: the offset is for
+ * addr2line, the function is known if it is exported. Any thread.
+ */
+void rota__describe_code(const void *address, char *out, size_t out_bytes);
+
 #endif /* ROTA_FRAMEWORK_WATCHDOG_H */

@@ -315,6 +315,65 @@ static void half_closed_connections_still_answer(struct t_net *net)
 	rota_conn_close(conn);
 }
 
+/* More than a paused reader takes at once, and less than sockets hold that nobody reads. */
+enum { FIRST_PART = 3000, LAST_PART = 20000 };
+
+static _Atomic uint32_t may_finish, has_finished;
+
+static int64_t finish_while_nobody_reads(struct rota_conn *conn)
+{
+	static const char bytes[LAST_PART];
+
+	CHECK_EQUAL(rota_conn_write(conn, rota_view_of(bytes, FIRST_PART)), FIRST_PART);
+	t_until(&may_finish, 1);
+	CHECK_EQUAL(rota_conn_write(conn, rota_view_of(bytes, LAST_PART)), LAST_PART);
+	CHECK_EQUAL(rota_conn_shutdown_write(conn), 0);
+	has_finished = 1;
+	return t_drain(conn);
+}
+
+/* Until it only watches for the peer leaving, or no longer. */
+static void until_watching(const struct rota_conn *conn, bool watches)
+{
+	while ((conn->receive_is_poll && !conn->is_deaf) != watches)
+		if (!CHECK_EQUAL(rota_sleep_until(rota_after_ns(50000)), 0))
+			return;
+}
+
+/*
+ * Both sides shut theirs while the reader is paused above its mark: the kernel calls that a
+ * hang-up, and what the peer sent before is still in the socket.
+ */
+static void finish_behind_a_paused_reader(struct t_net *net, bool peer_is_first)
+{
+	struct rota_conn_limits limits = { .input_high_bytes = 1000 };
+	struct rota_conn *conn;
+
+	may_finish = has_finished = 0;
+	serve(net, finish_while_nobody_reads);
+	conn = t_connect_limited(net, &limits);
+	until_watching(conn, true);
+	if (peer_is_first) {
+		may_finish = 1;
+		t_until(&has_finished, 1);
+	}
+	CHECK_EQUAL(rota_conn_shutdown_write(conn), 0);
+	may_finish = 1;
+	until_watching(conn, false); /* the hang-up has been seen */
+	CHECK_EQUAL(conn->error, 0);
+	CHECK_EQUAL(t_drain(conn), FIRST_PART + LAST_PART);
+	HEAR_END(conn);
+	rota_conn_close(conn);
+	t_until(&seen.ended, 1);
+	CHECK_EQUAL(seen.result, 0);
+}
+
+static void what_both_sides_sent_before_they_shut_is_read(struct t_net *net)
+{
+	finish_behind_a_paused_reader(net, false);
+	finish_behind_a_paused_reader(net, true);
+}
+
 static int64_t shout(struct rota_conn *conn)
 {
 	static char bytes[300000];
@@ -709,6 +768,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(a_writer_suspends_above_the_mark_and_can_be_cancelled),
 	SCENARIO(writing_beyond_the_limit_fails),
 	SCENARIO(half_closed_connections_still_answer),
+	SCENARIO(what_both_sides_sent_before_they_shut_is_read),
 	SCENARIO(what_was_written_before_the_close_arrives),
 	SCENARIO(a_dead_connection_stays_until_it_is_closed),
 	SCENARIO(nobody_listens),

@@ -96,16 +96,19 @@ static int64_t write_blobs(struct rota_session *session, size_t bytes)
 /* The address sanitizer's, where it is linked. */
 extern void *__asan_region_is_poisoned(void *begin, size_t bytes) __attribute__((weak));
 
-/* None of the bytes can be read as they were. That they are freed is no find of the other one's. */
+/*
+ * It shows something else. A byte may be as it was: what is freed has an allocator's links in it.
+ * That it is freed is no find of the thread sanitizer's.
+ */
 static __attribute__((no_sanitize("thread"))) bool is_dead(struct rota_view view, const char *was)
 {
 	if (__asan_region_is_poisoned &&
 	    __asan_region_is_poisoned((void *)(uintptr_t)view.data, view.bytes))
 		return true;
 	for (size_t i = 0; i < view.bytes; i++)
-		if (view.data[i] == was[i])
-			return false;
-	return true;
+		if (view.data[i] != was[i])
+			return true;
+	return false;
 }
 
 /* A task of the session's: answers when released, whoever has come and gone meanwhile. */

@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-/* Caller's memory. Its calls may run at the same time, from tasks of one reactor. */
+/* Caller's memory. Its calls may run at the same time, from tasks of any reactor. */
 struct rota_file {
 	int fd_; /* private */
 };

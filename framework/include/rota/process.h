@@ -28,6 +28,8 @@
 extern "C" {
 #endif
 
+struct rota_reactor;
+
 /* What one of the child's three standard streams is. */
 enum rota_process_stream {
 	ROTA_PROCESS_INHERIT, /* ours */
@@ -67,6 +69,7 @@ struct rota_process {
 	bool has_ended_;
 	bool leads_group_;
 	rota_ns grace_ns_;
+	struct rota_reactor *home_;
 };
 
 /*

@@ -180,6 +180,7 @@ struct rota_reactor_stats {
 	uint64_t quota_ends;      /* passes stopped because the turn's quota was used up */
 	uint64_t longest_turn_ns; /* up to the engine, without the wait */
 	uint64_t stalls;          /* turns longer than stall_ns, also those not in the log */
+	uint64_t blocking_calls;  /* in debug builds: that put a task's thread to sleep */
 	struct rota_backend_stats engine;
 };
 

@@ -40,6 +40,7 @@ struct rota_line {
 	struct rota_reactor *home_; /* local: the reactor it belongs to; NULL: not used yet */
 	uint32_t lock_;             /* atomic; shared: held for a few instructions */
 	bool is_shared_;
+	bool is_ended_; /* …_fini has been called */
 };
 
 /* Private to the framework: one in a line. In the waiter's frame; lent until its future is done. */

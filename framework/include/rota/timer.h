@@ -26,6 +26,7 @@ struct rota_timer {
 	/* private */
 	struct rota_link link_;
 	uint16_t slot_; /* where on the wheel; 0: not armed */
+	uint16_t home_; /* while armed, in debug builds: by which reactor */
 };
 
 /* A timer that calls `fire`; not armed. */
@@ -36,6 +37,7 @@ static inline void rota_timer_init(struct rota_timer *timer, void (*fire)(struct
 	timer->link_.next = NULL;
 	timer->link_.prev = NULL;
 	timer->slot_ = 0;
+	timer->home_ = 0;
 }
 
 /*

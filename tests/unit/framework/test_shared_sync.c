@@ -491,7 +491,7 @@ static void test_shared_local_object_on_a_second_reactor_is_caught_in_debug_buil
 	if (!ROTA_DEBUG)
 		skip();
 	rota_mutex_init(&not_shared, ROTA_LOCAL);
-	t_expect_death(use_on_all, "line->home_ == here");
+	t_expect_death(use_on_all, "calls rota_mutex_lock() on a local object of reactor");
 }
 
 int main(void)
