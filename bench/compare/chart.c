@@ -9,7 +9,7 @@
 #include "bench/compare/chart.h"
 #include "bench/compare/html.h"
 
-#define TICKS_WANTED 5
+#define TICKS_WANTED 6
 #define DECADES_OF_FIVES 2.5 /* wider logarithmic scales have ticks at 1, 10, 100 only */
 
 double chart_at(const struct chart_scale *scale, double value)
@@ -36,6 +36,20 @@ void chart_tick(struct chart_axis *axis, double at, const char *label)
 	snprintf(tick->label, sizeof(tick->label), "%s", label);
 }
 
+/* "5.00 ms" is "5 ms". */
+static void trim_zeros(char *label)
+{
+	size_t digits = strspn(label, "0123456789.");
+	size_t kept = digits;
+
+	if (!memchr(label, '.', digits))
+		return;
+	while (label[kept - 1] == '0')
+		kept--;
+	kept -= label[kept - 1] == '.';
+	memmove(label + kept, label + digits, strlen(label + digits) + 1);
+}
+
 static void put_tick(struct chart_axis *axis, double at, void (*put)(FILE *to, double value))
 {
 	char label[sizeof(axis->ticks->label)] = "";
@@ -46,7 +60,8 @@ static void put_tick(struct chart_axis *axis, double at, void (*put)(FILE *to, d
 		fclose(to);
 	}
 	label[sizeof(label) - 1] = '\0';
-	chart_tick(axis, at, label);
+	trim_zeros(label);
+	chart_tick(axis, at, at == 0 ? "0" : label);
 }
 
 /* 1, 2 or 5 times a power of ten. */
@@ -84,8 +99,7 @@ void chart_ticks(struct chart_axis *axis, void (*put)(FILE *to, double value))
 
 /* ---- writing ---- */
 
-static void put_labels(FILE *to, const struct chart_axis *axis, const char *class,
-		       const char *side)
+static void put_labels(FILE *to, const struct chart_axis *axis, const char *class, const char *side)
 {
 	fprintf(to, "<div class=\"%s\">", class);
 	for (size_t i = 0; i < axis->ticks_count; i++)
@@ -98,8 +112,7 @@ static void put_grid(FILE *to, const struct chart *chart)
 {
 	fputs("<path class=\"grid\" d=\"", to);
 	for (size_t i = 0; i < chart->y.ticks_count; i++)
-		fprintf(to, "M0 %.2fH100",
-			100 - chart_at(&chart->y.scale, chart->y.ticks[i].at));
+		fprintf(to, "M0 %.2fH100", 100 - chart_at(&chart->y.scale, chart->y.ticks[i].at));
 	for (size_t i = 0; i < chart->x.ticks_count; i++)
 		fprintf(to, "M%.2f 0V100", chart_at(&chart->x.scale, chart->x.ticks[i].at));
 	fputs("\"/>", to);

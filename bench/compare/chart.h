@@ -47,7 +47,7 @@ struct chart_point {
 
 struct chart_series {
 	const char *title;
-	unsigned slot; /* colour and dashes, 0 … CHART_SERIES_MAX - 1 */
+	unsigned slot;                    /* colour and dashes, 0 … CHART_SERIES_MAX - 1 */
 	const struct chart_point *points; /* borrowed, x ascending */
 	size_t count;
 };

@@ -26,10 +26,10 @@ static size_t choose_variants(const json_t *result, const json_t *chosen[CHART_S
 	size_t count = 0, i;
 
 	for (unsigned guests = 0; guests < 2; guests++)
-		json_array_foreach (variants, i, variant)
-			if (count < CHART_SERIES_MAX &&
-			    (guests ? variant_is_guest(variant) : variant_is_default(variant)))
-				chosen[count++] = variant;
+		json_array_foreach(variants, i, variant) if (count < CHART_SERIES_MAX &&
+							     (guests ? variant_is_guest(variant)
+								     : variant_is_default(variant)))
+			chosen[count++] = variant;
 	return count;
 }
 
@@ -41,7 +41,7 @@ static double samples_in(const json_t *histogram)
 	double sum = 0;
 	size_t i;
 
-	json_array_foreach (histogram, i, bucket)
+	json_array_foreach(histogram, i, bucket)
 		sum += json_number_value(json_array_get(bucket, 1));
 	return sum;
 }
@@ -62,7 +62,8 @@ static size_t trace(const json_t *histogram, struct chart_point points[POINTS_MA
 
 	if (all <= SAMPLES_BEYOND)
 		return 0;
-	json_array_foreach (histogram, i, bucket) {
+	json_array_foreach(histogram, i, bucket)
+	{
 		double ns = json_number_value(json_array_get(bucket, 0)), x;
 
 		seen += json_number_value(json_array_get(bucket, 1));
@@ -82,8 +83,8 @@ static void add_percentile_ticks(struct chart_axis *axis)
 	static const struct {
 		double nines;
 		const char *label;
-	} ticks[] = { { 0.30103, "p50" }, { 1, "p90" },	    { 2, "p99" },
-		      { 3, "p99.9" },	  { 4, "p99.99" }, { 5, "p99.999" } };
+	} ticks[] = { { 0.30103, "p50" }, { 1, "p90" },    { 2, "p99" },
+		      { 3, "p99.9" },     { 4, "p99.99" }, { 5, "p99.999" } };
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(ticks); i++)
 		if (ticks[i].nines <= axis->scale.high)
@@ -146,19 +147,21 @@ void curves_latency(FILE *to, const json_t *result, const json_t *point)
 
 /* ---- against connections ---- */
 
-static bool same_number(const json_t *left, const json_t *right, const char *key)
+static bool is_same(const json_t *left, const json_t *right, const char *key)
 {
-	return json_equal(json_object_get(left, key), json_object_get(right, key));
+	const json_t *of_left = json_object_get(left, key), *of_right = json_object_get(right, key);
+
+	return of_left == of_right || json_equal(of_left, of_right);
 }
 
 /* Do the two differ in nothing but their connections? */
 static bool is_of_set(const json_t *point, const json_t *other)
 {
 	static const char *const keys[] = { "workload", "depth", "payload",   "reactors",
-					    "rate",	"idle",	 "reference", "unit" };
+					    "rate",     "idle",  "reference", "unit" };
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(keys); i++)
-		if (!same_number(point, other, keys[i]))
+		if (!is_same(point, other, keys[i]))
 			return false;
 	return true;
 }
@@ -180,7 +183,8 @@ static size_t gather_set(const json_t *result, const json_t *first,
 	double connections;
 	size_t count = 0, seen = 0, i;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		if (!is_of_set(first, point))
 			continue;
 		if (!seen++ && point != first)
@@ -265,11 +269,8 @@ static void put_set_table(FILE *to, const struct chart *chart, const json_t *con
 			fputs("\">", to);
 			if (k < series->count) {
 				put(to, series->points[k].y);
-				fputs(" <small>", to);
-				put(to, series->points[k].low);
-				fputs(" to ", to);
-				put(to, series->points[k].high);
-				fputs("</small>", to);
+				putc(' ', to);
+				html_range(to, series->points[k].low, series->points[k].high, put);
 			} else {
 				fputs("–", to);
 			}
@@ -337,7 +338,8 @@ void curves_by_connections(FILE *to, const json_t *result, const char *workload)
 	const json_t *set[CONNECTIONS_MAX], *point;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		size_t count;
 
 		if (strcmp(result_text(point, "workload"), workload) != 0)

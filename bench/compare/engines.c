@@ -31,8 +31,8 @@ static json_t *describe_feature(const struct rota_backend_feature *feature, bool
 {
 	json_t *why = say_why_off(feature, usable);
 
-	return json_pack("{s:s, s:b, s:o, s:o, s:b, s:b}", "name", feature->name, "on", !why,
-			 "why", why ? why : json_null(), "kernel",
+	return json_pack("{s:s, s:b, s:o, s:o, s:b, s:b}", "name", feature->name, "on", !why, "why",
+			 why ? why : json_null(), "kernel",
 			 json_sprintf("%u.%u", feature->kernel_major, feature->kernel_minor),
 			 "works", feature->error == 0, "required", feature->is_required);
 }

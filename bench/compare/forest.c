@@ -13,6 +13,7 @@
 
 #define LEAST_SPAN 1.08 /* of the scale to each side of 1 */
 #define MOST_SPAN 8.0   /* an outlier beyond is cut at the edge */
+#define TICK_ROOM 22    /* per cent of the scale that a label needs, on paper and on phones */
 
 void forest_init(struct forest *forest)
 {
@@ -41,8 +42,8 @@ void forest_measure(struct forest *forest, const struct forest_row *row)
 /* Round ratios, as many as there is room for. */
 static void put_ticks(struct chart_axis *axis)
 {
-	static const double ratios[] = { 0.125, 0.25, 0.5, 0.6, 0.7,  0.8, 0.9, 0.95, 1,
-					 1.05,  1.1,  1.2, 1.4, 1.7, 2,	  3,   4,    6 };
+	static const double ratios[] = { 0.125, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1,
+					 1.05,  1.1,  1.2, 1.4, 1.7, 2,   3,   4,    6 };
 	double last = -100;
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(ratios); i++) {
@@ -53,7 +54,7 @@ static void put_ticks(struct chart_axis *axis)
 		if (ratios[i] < axis->scale.low || ratios[i] > axis->scale.high)
 			continue;
 		/* 1 is always there, so nothing else may be too near to it. */
-		if (ratios[i] != 1 && (at - last < 14 || fabs(at - one) < 14))
+		if (ratios[i] != 1 && (at - last < TICK_ROOM || fabs(at - one) < TICK_ROOM))
 			continue;
 		snprintf(label, sizeof(label), "%g", ratios[i]);
 		chart_tick(axis, ratios[i], label);
@@ -61,11 +62,9 @@ static void put_ticks(struct chart_axis *axis)
 	}
 }
 
-bool forest_begin(FILE *to, struct forest *forest, const char *title, const char *cpu_heading,
+void forest_begin(FILE *to, struct forest *forest, const char *title, const char *cpu_heading,
 		  const char *p99_heading)
 {
-	if (!forest->has_any)
-		return false;
 	put_ticks(&forest->axis);
 	forest->cpu_heading = cpu_heading;
 	forest->p99_heading = p99_heading;
@@ -87,15 +86,22 @@ bool forest_begin(FILE *to, struct forest *forest, const char *title, const char
 		fputs("</th>", to);
 	}
 	fputs("</tr></thead>\n<tbody>", to);
-	return true;
 }
 
-void forest_heading(FILE *to, const struct forest *forest, const char *text)
+void forest_heading(struct forest *forest, const char *text)
 {
+	forest->group = text;
+}
+
+static void put_group(FILE *to, struct forest *forest)
+{
+	if (!forest->group)
+		return;
 	fprintf(to, "<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"%d\">",
 		forest->has_p99 ? 4 : 3);
-	html_text(to, text);
+	html_text(to, forest->group);
 	fputs("</th></tr>\n", to);
+	forest->group = NULL;
 }
 
 static void put_plot(FILE *to, const struct forest *forest, const struct interval *ratio,
@@ -140,13 +146,14 @@ static void put_call(FILE *to, const char *heading, const json_t *comparison, co
 	fprintf(to, "</span> <small>%.2f to %.2f</small></td>", ratio.low, ratio.high);
 }
 
-void forest_row(FILE *to, const struct forest *forest, const struct forest_row *row)
+void forest_row(FILE *to, struct forest *forest, const struct forest_row *row)
 {
 	const json_t *cpu = comparison_of(row, "cpu_ns");
 	struct interval ratio;
 
 	if (!result_interval(cpu, "ratio", &ratio) || ratio.low <= 0)
 		return;
+	put_group(to, forest);
 	fputs("<tr><th scope=\"row\">", to);
 	if (row->anchor)
 		fprintf(to, "<a href=\"#p%zu\">", row->anchor);
@@ -159,8 +166,7 @@ void forest_row(FILE *to, const struct forest *forest, const struct forest_row *
 	fputs("</tr>\n", to);
 }
 
-void forest_end(FILE *to, const struct forest *forest)
+void forest_end(FILE *to)
 {
-	(void)forest;
 	fputs("</tbody></table>\n", to);
 }

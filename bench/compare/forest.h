@@ -18,6 +18,7 @@ struct forest {
 	struct chart_axis axis;
 	bool has_any;
 	bool has_p99;
+	const char *group; /* a heading to be written with its first row; NULL: none */
 	const char *cpu_heading;
 	const char *p99_heading;
 };
@@ -34,12 +35,13 @@ struct forest_row {
 void forest_init(struct forest *forest);
 void forest_measure(struct forest *forest, const struct forest_row *row);
 
-/* Returns false, having written nothing, when no row has anything to show. */
-bool forest_begin(FILE *to, struct forest *forest, const char *title, const char *cpu_heading,
+/* Only when a row had something to show (has_any). */
+void forest_begin(FILE *to, struct forest *forest, const char *title, const char *cpu_heading,
 		  const char *p99_heading);
-void forest_heading(FILE *to, const struct forest *forest, const char *text);
+/* A heading over the rows that follow, if any do. `text` is borrowed until then. */
+void forest_heading(struct forest *forest, const char *text);
 /* Writes nothing for a row that was not compared. */
-void forest_row(FILE *to, const struct forest *forest, const struct forest_row *row);
-void forest_end(FILE *to, const struct forest *forest);
+void forest_row(FILE *to, struct forest *forest, const struct forest_row *row);
+void forest_end(FILE *to);
 
 #endif /* ROTA_BENCH_COMPARE_FOREST_H */

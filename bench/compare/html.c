@@ -16,6 +16,10 @@ void html_text(FILE *to, const char *text)
 		case '&':
 			fputs("&amp;", to);
 			break;
+		case ' ':
+			/* A number stays with its per cent. */
+			fputs(text[1] == '%' ? "&nbsp;" : " ", to);
+			break;
 		case '<':
 			fputs("&lt;", to);
 			break;
@@ -102,6 +106,32 @@ void html_plain(FILE *to, double number)
 	put_digits(to, number);
 }
 
+/* The figure as text, at most `bytes` of it. Returns where its unit begins. */
+static size_t format_figure(double figure, html_figure_fn put, char *text, size_t bytes)
+{
+	FILE *to;
+
+	memset(text, 0, bytes);
+	to = fmemopen(text, bytes - 1, "w");
+	if (to) {
+		put(to, figure);
+		fclose(to);
+	}
+	return strspn(text, "0123456789.-+e");
+}
+
+void html_range(FILE *to, double low, double high, html_figure_fn put)
+{
+	char first[48], last[48];
+	size_t first_unit = format_figure(low, put, first, sizeof(first));
+	size_t last_unit = format_figure(high, put, last, sizeof(last));
+
+	/* "5.15 to 5.48 µs" */
+	if (!strcmp(first + first_unit, last + last_unit))
+		first[first_unit] = '\0';
+	fprintf(to, "<small>%s to %s</small>", first, last);
+}
+
 void html_cell(FILE *to, const char *heading, const json_t *of_variant, const char *figure,
 	       html_figure_fn put, bool with_interval)
 {
@@ -113,11 +143,8 @@ void html_cell(FILE *to, const char *heading, const json_t *of_variant, const ch
 	if (result_figure(of_variant, figure, &interval)) {
 		put(to, interval.middle);
 		if (with_interval) {
-			fputs(" <small>", to);
-			put(to, interval.low);
-			fputs(" to ", to);
-			put(to, interval.high);
-			fputs("</small>", to);
+			putc(' ', to);
+			html_range(to, interval.low, interval.high, put);
 		}
 	} else {
 		fputs("–", to);

@@ -24,6 +24,9 @@ void html_plain(FILE *to, double number);
 
 typedef void (*html_figure_fn)(FILE *to, double figure);
 
+/* Both ends of an interval, small, the unit once if it is the same. */
+void html_range(FILE *to, double low, double high, html_figure_fn put);
+
 /* A table's cell, named for narrow screens; `put` NULL or no such figure: "–". */
 void html_cell(FILE *to, const char *heading, const json_t *of_variant, const char *figure,
 	       html_figure_fn put, bool with_interval);

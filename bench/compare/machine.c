@@ -41,8 +41,7 @@ static bool read_file(const char *root, const char *path, char text[FILE_BYTES])
 	fd = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return false;
-	while (used < FILE_BYTES - 1 &&
-	       (count = read(fd, text + used, FILE_BYTES - 1 - used)) > 0)
+	while (used < FILE_BYTES - 1 && (count = read(fd, text + used, FILE_BYTES - 1 - used)) > 0)
 		used += (size_t)count;
 	close(fd);
 	text[used] = '\0';
@@ -268,10 +267,8 @@ static const char *name_hypervisor(const char *text)
 static json_t *describe_hypervisor(const char *root)
 {
 	static const char *const files[] = {
-		"/sys/class/dmi/id/product_name",
-		"/sys/class/dmi/id/sys_vendor",
-		"/sys/class/dmi/id/bios_vendor",
-		"/proc/device-tree/hypervisor/compatible",
+		"/sys/class/dmi/id/product_name", "/sys/class/dmi/id/sys_vendor",
+		"/sys/class/dmi/id/bios_vendor",  "/proc/device-tree/hypervisor/compatible",
 		"/sys/hypervisor/type",
 	};
 	char text[FILE_BYTES], signature[CPUID_SIGNATURE_BYTES], *flags;
@@ -283,7 +280,10 @@ static json_t *describe_hypervisor(const char *root)
 	is_x86 = read_file(root, "/proc/cpuinfo", text) && find_value(text, "flags", &flags);
 	if (is_x86)
 		is_guest = strstr(flags, " hypervisor") != NULL;
-	/* Firmware of a host may name its vendor's clouds: not without the flag, where there is one. */
+	/*
+	 * Firmware of a host may name its vendor's clouds: not without the flag, where there is
+	 * one.
+	 */
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(files) && (is_guest || !is_x86); i++)
 		if (read_line(root, files[i], text) && name_hypervisor(text))
 			return json_string(name_hypervisor(text));
@@ -298,8 +298,11 @@ static json_t *describe_container(const char *root)
 	static const struct {
 		const char *mark, *name;
 	} cgroups[] = {
-		{ "kubepods", "Kubernetes" },	{ "/docker", "docker" }, { "/lxc", "lxc" },
-		{ "libpod", "podman" },		{ "containerd", "containerd" },
+		{ "kubepods", "Kubernetes" },
+		{ "/docker", "docker" },
+		{ "/lxc", "lxc" },
+		{ "libpod", "podman" },
+		{ "containerd", "containerd" },
 		{ "machine.slice/", "nspawn" },
 	};
 	char text[FILE_BYTES], *name;
@@ -353,9 +356,8 @@ static json_t *describe_mitigations(const char *root)
 		return NULL;
 	all = json_object();
 	while ((entry = readdir(files)) != NULL) {
-		if (entry->d_name[0] == '.' ||
-		    snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >=
-			    (int)sizeof(path))
+		if (entry->d_name[0] == '.' || snprintf(path, sizeof(path), "%s/%s", folder,
+							entry->d_name) >= (int)sizeof(path))
 			continue;
 		put(all, entry->d_name, line_of(root, path));
 	}
@@ -366,10 +368,14 @@ static json_t *describe_mitigations(const char *root)
 static json_t *describe_sysctls(const char *root)
 {
 	static const char *const names[] = {
-		"kernel.io_uring_disabled",	"kernel.io_uring_group",
-		"net.core.busy_poll",		"net.core.somaxconn",
-		"net.ipv4.tcp_congestion_control", "net.ipv4.tcp_rmem",
-		"net.ipv4.tcp_wmem",		"vm.max_map_count",
+		"kernel.io_uring_disabled",
+		"kernel.io_uring_group",
+		"net.core.busy_poll",
+		"net.core.somaxconn",
+		"net.ipv4.tcp_congestion_control",
+		"net.ipv4.tcp_rmem",
+		"net.ipv4.tcp_wmem",
+		"vm.max_map_count",
 	};
 	json_t *all = json_object();
 	char path[PATH_BYTES];

@@ -60,7 +60,8 @@ static bool is_workload(const json_t *result, const char *text, size_t length)
 	const json_t *point;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		const char *name = result_text(point, "workload");
 
 		if (strlen(name) == length && !strncmp(name, text, length))
@@ -76,7 +77,8 @@ static void put_verdict(FILE *to, const json_t *result)
 	bool in_list = false;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "verdict"), i, sentence) {
+	json_array_foreach(json_object_get(result, "verdict"), i, sentence)
+	{
 		const char *text = json_string_value(sentence);
 		const char *colon = text ? strchr(text, ':') : NULL;
 		bool named = colon && is_workload(result, text, (size_t)(colon - text));
@@ -126,9 +128,13 @@ static void put_bytes(FILE *to, const json_t *value)
 
 static void put_limit(FILE *to, const json_t *limit, void (*put)(FILE *to, const json_t *value))
 {
-	put(to, json_object_get(limit, "soft"));
-	fputs(", at most ", to);
-	put(to, json_object_get(limit, "hard"));
+	const json_t *soft = json_object_get(limit, "soft"), *hard = json_object_get(limit, "hard");
+
+	put(to, soft);
+	if (soft && hard && !json_equal(soft, hard)) {
+		fputs(", at most ", to);
+		put(to, hard);
+	}
 }
 
 static void put_row(FILE *to, const char *name, const json_t *value)
@@ -191,8 +197,7 @@ static void put_pairs(FILE *to, const json_t *object)
 
 	fputs("<dl class=\"facts\">\n", to);
 	/* jansson's iterator takes a pointer it does not write through */
-	json_object_foreach ((json_t *)(uintptr_t)object, key, value)
-		put_row(to, key, value);
+	json_object_foreach((json_t *)(uintptr_t)object, key, value) put_row(to, key, value);
 	fputs("</dl>\n", to);
 }
 
@@ -204,14 +209,14 @@ static void put_more_of_machine(FILE *to, const json_t *result)
 	unsigned active = 0, open = 0;
 	json_t *value;
 
-	json_object_foreach ((json_t *)(uintptr_t)mitigations, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)mitigations, key, value)
+	{
 		const char *text = json_string_value(value);
 
 		active += text && !strncmp(text, "Mitigation", 10);
 		open += text && !strncmp(text, "Vulnerable", 10);
 	}
-	fprintf(to,
-		"<details><summary>Mitigations: %zu known, %u active, %u open</summary>\n",
+	fprintf(to, "<details><summary>Mitigations: %zu known, %u active, %u open</summary>\n",
 		json_object_size(mitigations), active, open);
 	put_pairs(to, mitigations);
 	fputs("</details>\n<details><summary>Kernel settings</summary>\n", to);
@@ -241,7 +246,8 @@ static void put_engines(FILE *to, const json_t *result)
 	const json_t *engine, *feature;
 	size_t i, j;
 
-	json_array_foreach (json_object_get(result, "engines"), i, engine) {
+	json_array_foreach(json_object_get(result, "engines"), i, engine)
+	{
 		const json_t *features = json_object_get(engine, "features");
 		const char *name = result_text(engine, "name");
 
@@ -262,8 +268,7 @@ static void put_engines(FILE *to, const json_t *result)
 		      "scope=\"col\">State</th><th scope=\"col\">Since Linux</th><th "
 		      "scope=\"col\">Why off</th></tr></thead>\n<tbody>",
 		      to);
-		json_array_foreach (features, j, feature)
-			put_feature(to, feature);
+		json_array_foreach(features, j, feature) put_feature(to, feature);
 		fputs("</tbody></table>\n", to);
 	}
 }
@@ -275,7 +280,8 @@ static void put_variants(FILE *to, const json_t *result)
 	const json_t *variant;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "variants"), i, variant) {
+	json_array_foreach(json_object_get(result, "variants"), i, variant)
+	{
 		fputs("<tr><th scope=\"row\">", to);
 		html_text(to, result_text(variant, "name"));
 		fputs("</th><td data-label=\"What it is\">", to);

@@ -23,47 +23,88 @@ static bool is_first(const json_t *result, const json_t *point)
 	const json_t *other;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "points"), i, other)
-		if (!strcmp(workload_of(other), workload_of(point)))
-			return other == point;
+	json_array_foreach(
+		json_object_get(result, "points"), i,
+		other) if (!strcmp(workload_of(other), workload_of(point))) return other == point;
 	return false;
 }
 
 /* ---- the overview ---- */
 
-void page_put_overview(FILE *to, const json_t *result)
+/* NULL when the points have more than one. */
+static const char *only_reference(const json_t *result)
 {
-	const json_t *points = json_object_get(result, "points"), *variants, *point, *variant;
-	struct forest forest;
+	const json_t *point;
+	const char *only = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
+		const char *reference = result_text(point, "reference");
+
+		if (only && strcmp(only, reference) != 0)
+			return NULL;
+		only = reference;
+	}
+	return only;
+}
+
+static void put_overview_caption(FILE *to, const json_t *result)
+{
+	const json_t *reference = result_variant(result, only_reference(result));
+
+	html_format(to, "CPU per request, as a multiple of %s's",
+		    reference ? variant_title(reference) : "the reference");
+	fputs(" <small>left of 1 is cheaper; bars are intervals; filled marks are decided, hollow "
+	      "ones are not, grey ones are equal</small>",
+	      to);
+}
+
+/* Without `to`: only measure. */
+static void put_overview_rows(FILE *to, struct forest *forest, const json_t *result)
+{
+	const json_t *points = json_object_get(result, "points"), *point, *variant;
 	size_t i, j;
 
-	variants = json_object_get(result, "variants");
-	forest_init(&forest);
-	for (unsigned pass = 0; pass < 2; pass++) {
-		if (pass == 1 && !forest_begin(to, &forest, "Load", "CPU per request", "p99"))
-			return;
-		json_array_foreach (points, i, point) {
-			if (pass == 1 && is_first(result, point))
-				forest_heading(to, &forest, workload_of(point));
-			json_array_foreach (variants, j, variant) {
-				struct forest_row row = {
-					.title = point_load(point),
-					.anchor = i + 1,
-					.variant = variant,
-					.reference = result_text(point, "reference"),
-					.point = point,
-				};
+	json_array_foreach(points, i, point)
+	{
+		if (is_first(result, point))
+			forest_heading(forest, workload_of(point));
+		json_array_foreach(json_object_get(result, "variants"), j, variant)
+		{
+			struct forest_row row = {
+				.title = point_load(point),
+				.anchor = i + 1,
+				.variant = variant,
+				.reference = result_text(point, "reference"),
+				.point = point,
+			};
 
-				if (!variant_is_default(variant))
-					continue;
-				if (pass == 0)
-					forest_measure(&forest, &row);
-				else
-					forest_row(to, &forest, &row);
-			}
+			if (!variant_is_default(variant))
+				continue;
+			if (to)
+				forest_row(to, forest, &row);
+			else
+				forest_measure(forest, &row);
 		}
 	}
-	forest_end(to, &forest);
+}
+
+void page_put_overview(FILE *to, const json_t *result)
+{
+	struct forest forest;
+
+	forest_init(&forest);
+	put_overview_rows(NULL, &forest, result);
+	if (!forest.has_any)
+		return;
+	fputs("<figure class=\"overview\"><figcaption>", to);
+	put_overview_caption(to, result);
+	fputs("</figcaption>\n", to);
+	forest_begin(to, &forest, "Load", "CPU per request", "p99");
+	put_overview_rows(to, &forest, result);
+	forest_end(to);
+	fputs("</figure>\n", to);
 }
 
 void page_put_links(FILE *to, const json_t *result)
@@ -71,7 +112,8 @@ void page_put_links(FILE *to, const json_t *result)
 	const json_t *point;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		if (!is_first(result, point))
 			continue;
 		fprintf(to, "<li><a href=\"#w%zu\">", i + 1);
@@ -82,40 +124,45 @@ void page_put_links(FILE *to, const json_t *result)
 
 /* ---- a point's charts ---- */
 
-static void put_variants_forest(FILE *to, const json_t *result, const json_t *point)
+/* Without `to`: only measure. */
+static void put_variant_rows(FILE *to, struct forest *forest, const json_t *result,
+			     const json_t *point)
 {
-	const json_t *variants = json_object_get(result, "variants"), *variant;
-	struct forest forest;
+	const json_t *variant;
 	size_t i;
 
-	forest_init(&forest);
-	for (unsigned pass = 0; pass < 2; pass++) {
-		if (pass == 1) {
-			if (!forest.has_any)
-				return;
-			fputs("<figure><figcaption>", to);
-			html_format(to, "CPU per %s, as a multiple of %s's", point_unit(point),
-				    result_text(point, "reference"));
-			fputs(" <small>left of 1 is cheaper; bars are intervals</small>"
-			      "</figcaption>\n",
-			      to);
-			forest_begin(to, &forest, "Variant", "CPU", "p99");
-		}
-		json_array_foreach (variants, i, variant) {
-			struct forest_row row = {
-				.title = variant_title(variant),
-				.variant = variant,
-				.reference = result_text(point, "reference"),
-				.point = point,
-			};
+	json_array_foreach(json_object_get(result, "variants"), i, variant)
+	{
+		struct forest_row row = {
+			.title = variant_title(variant),
+			.variant = variant,
+			.reference = result_text(point, "reference"),
+			.point = point,
+		};
 
-			if (pass == 0)
-				forest_measure(&forest, &row);
-			else
-				forest_row(to, &forest, &row);
-		}
+		if (to)
+			forest_row(to, forest, &row);
+		else
+			forest_measure(forest, &row);
 	}
-	forest_end(to, &forest);
+}
+
+static void put_variants_forest(FILE *to, const json_t *result, const json_t *point)
+{
+	const json_t *reference = result_variant(result, result_text(point, "reference"));
+	struct forest forest;
+
+	forest_init(&forest);
+	put_variant_rows(NULL, &forest, result, point);
+	if (!forest.has_any)
+		return;
+	fputs("<figure><figcaption>", to);
+	html_format(to, "CPU per %s, as a multiple of %s's", point_unit(point),
+		    variant_title(reference));
+	fputs(" <small>left of 1 is cheaper; bars are intervals</small></figcaption>\n", to);
+	forest_begin(to, &forest, "Variant", "CPU", "p99");
+	put_variant_rows(to, &forest, result, point);
+	forest_end(to);
 	fputs("</figure>\n", to);
 }
 
@@ -126,9 +173,9 @@ static double largest_cpu(const json_t *point)
 	double largest = 0;
 	size_t i;
 
-	json_array_foreach (json_object_get(point, "results"), i, of_variant)
-		if (result_figure(of_variant, "cpu_ns", &cpu))
-			largest = fmax(largest, cpu.middle);
+	json_array_foreach(json_object_get(point, "results"), i,
+			   of_variant) if (result_figure(of_variant, "cpu_ns", &cpu))
+		largest = fmax(largest, cpu.middle);
 	return largest;
 }
 
@@ -183,7 +230,8 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 	for (size_t j = 0; j < count; j++)
 		fprintf(to, "<th scope=\"col\">%s</th>", columns[j].heading);
 	fputs("</tr></thead>\n<tbody>", to);
-	json_array_foreach (json_object_get(point, "results"), i, of_variant) {
+	json_array_foreach(json_object_get(point, "results"), i, of_variant)
+	{
 		const char *name = result_text(of_variant, "variant");
 		const json_t *variant = result_variant(result, name);
 
@@ -229,9 +277,9 @@ static bool is_measured(const json_t *point)
 	const json_t *of_variant;
 	size_t i;
 
-	json_array_foreach (json_object_get(point, "results"), i, of_variant)
-		if (json_array_size(json_object_get(of_variant, "rounds")))
-			return true;
+	json_array_foreach(
+		json_object_get(point, "results"), i,
+		of_variant) if (json_array_size(json_object_get(of_variant, "rounds"))) return true;
 	return false;
 }
 
@@ -243,7 +291,8 @@ static void put_point(FILE *to, const json_t *result, const json_t *point, size_
 	fprintf(to, "<article id=\"p%zu\"><h3>", number);
 	html_text(to, point_load(point));
 	fputs("</h3>\n<ul class=\"words\">\n", to);
-	json_array_foreach (json_object_get(point, "words"), i, sentence) {
+	json_array_foreach(json_object_get(point, "words"), i, sentence)
+	{
 		fputs("<li>", to);
 		html_text(to, json_string_value(sentence));
 		fputs("</li>\n", to);
@@ -264,16 +313,17 @@ void page_put_workloads(FILE *to, const json_t *result)
 	const json_t *points = json_object_get(result, "points"), *first, *point;
 	size_t i, j;
 
-	json_array_foreach (points, i, first) {
+	json_array_foreach(points, i, first)
+	{
 		if (!is_first(result, first))
 			continue;
 		fprintf(to, "<section id=\"w%zu\"><h2>", i + 1);
 		html_text(to, workload_of(first));
 		fputs("</h2>\n", to);
 		curves_by_connections(to, result, workload_of(first));
-		json_array_foreach (points, j, point)
-			if (!strcmp(workload_of(point), workload_of(first)))
-				put_point(to, result, point, j + 1);
+		json_array_foreach(points, j,
+				   point) if (!strcmp(workload_of(point), workload_of(first)))
+			put_point(to, result, point, j + 1);
 		fputs("</section>\n", to);
 	}
 }

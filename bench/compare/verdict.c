@@ -58,12 +58,13 @@ static void take_point(const json_t *result, const json_t *point, struct workloa
 
 	if (!workload->variant) {
 		workload->reference = result_variant(result, result_text(point, "reference"));
-		json_array_foreach (json_object_get(result, "variants"), i, variant)
-			if (!workload->variant && variant != workload->reference &&
-			    variant_is_default(variant) &&
-			    point_comparison(point, result_text(variant, "name"),
-					     result_text(point, "reference"), "cpu_ns"))
-				workload->variant = variant;
+		json_array_foreach(
+			json_object_get(result, "variants"), i,
+			variant) if (!workload->variant && variant != workload->reference &&
+				     variant_is_default(variant) &&
+				     point_comparison(point, result_text(variant, "name"),
+						      result_text(point, "reference"), "cpu_ns"))
+			workload->variant = variant;
 		if (!workload->variant)
 			return;
 	}
@@ -123,7 +124,8 @@ static void say_loads(FILE *to, const json_t *result, const struct workload *wor
 	struct interval ratio;
 	size_t i, said = 0;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		const json_t *comparison = compare_point(point, workload, "cpu_ns");
 
 		if (strcmp(result_text(point, "workload"), workload->name) != 0 ||
@@ -202,13 +204,14 @@ static void say_workload(FILE *to, const json_t *result, const struct workload *
 		say_one_way(to, result, workload,
 			    workload->counts[CALL_LESS] ? CALL_LESS : CALL_MORE);
 	} else if (workload->counts[CALL_EQUAL]) {
-		fprintf(to, "%s and %s use the same CPU per request", variant_title(workload->variant),
-			variant_title(workload->reference));
+		fprintf(to, "%s and %s use the same CPU per request",
+			variant_title(workload->variant), variant_title(workload->reference));
 		if (workload->counts[CALL_UNDECIDED])
 			fprintf(to, " where that could be decided (%u of %u loads)",
 				workload->counts[CALL_EQUAL], compared(workload));
 	} else {
-		fprintf(to, "undecided, the noise of this run hides any difference between %s and %s",
+		fprintf(to,
+			"undecided, the noise of this run hides any difference between %s and %s",
 			variant_title(workload->variant), variant_title(workload->reference));
 	}
 	say_p99(to, workload);
@@ -217,7 +220,14 @@ static void say_workload(FILE *to, const json_t *result, const struct workload *
 
 /* ---- the machine's sentence ---- */
 
-enum choice { CHOOSE_VARIANT, CHOOSE_REFERENCE, CHOOSE_BY_LOAD, CHOOSE_EITHER, CHOOSE_NONE, CHOICES };
+enum choice {
+	CHOOSE_VARIANT,
+	CHOOSE_REFERENCE,
+	CHOOSE_BY_LOAD,
+	CHOOSE_EITHER,
+	CHOOSE_NONE,
+	CHOICES
+};
 
 static enum choice choose(const struct workload *workload)
 {
@@ -284,7 +294,8 @@ static void say_unusable(FILE *to, const json_t *result)
 	const char *before = "";
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "engines"), i, engine) {
+	json_array_foreach(json_object_get(result, "engines"), i, engine)
+	{
 		const char *name = result_text(engine, "name");
 
 		if (!json_is_false(json_object_get(engine, "usable")))
@@ -304,7 +315,8 @@ static size_t gather(const json_t *result, struct workload workloads[WORKLOADS_M
 	const json_t *point;
 	size_t count = 0, i, j;
 
-	json_array_foreach (json_object_get(result, "points"), i, point) {
+	json_array_foreach(json_object_get(result, "points"), i, point)
+	{
 		const char *name = result_text(point, "workload");
 
 		for (j = 0; j < count && strcmp(workloads[j].name, name) != 0; j++)

@@ -49,7 +49,8 @@ int words_add(json_t *result)
 
 	if (!json_is_array(points))
 		return -EINVAL;
-	json_array_foreach (points, i, point) {
+	json_array_foreach(points, i, point)
+	{
 		if (!json_is_object(point))
 			return -EINVAL;
 		sentences = json_array();
@@ -103,8 +104,7 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else {
 		fprintf(to, "%s uses ", title);
 		phrase_change(to, ratio.middle, "less", "more");
-		fprintf(to, " CPU per %s %s %s (", unit,
-			ratio.middle >= 2 ? "of" : "than", other);
+		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "of" : "than", other);
 		phrase_range(to, ratio.low, ratio.high, "less", "more");
 		putc(')', to);
 	}
@@ -114,9 +114,8 @@ static void say_cpu(FILE *to, const struct subject *subject)
 static void say_also(FILE *to, const struct subject *subject, const char *figure, const char *name,
 		     const char *less, const char *more)
 {
-	const json_t *comparison =
-		point_comparison(subject->point, name_of(subject->variant),
-				 name_of(subject->reference), figure);
+	const json_t *comparison = point_comparison(subject->point, name_of(subject->variant),
+						    name_of(subject->reference), figure);
 	struct interval ratio;
 
 	if (!result_interval(comparison, "ratio", &ratio))
@@ -162,8 +161,8 @@ static double spread_of(const struct subject *subject, const json_t *variant)
 
 static size_t rounds_of(const struct subject *subject)
 {
-	return json_array_size(json_object_get(
-		point_result(subject->point, name_of(subject->variant)), "rounds"));
+	return json_array_size(
+		json_object_get(point_result(subject->point, name_of(subject->variant)), "rounds"));
 }
 
 static void say_why_undecided(FILE *to, const struct subject *subject)
@@ -236,10 +235,10 @@ static size_t find_siblings(const struct subject *subject, bool takes_away, cons
 	size_t count = 0, i;
 
 	*seen = 0;
-	json_array_foreach (json_object_get(subject->result, "variants"), i, variant) {
-		const json_t *comparison =
-			point_comparison(subject->point, name_of(variant),
-					 name_of(subject->variant), "cpu_ns");
+	json_array_foreach(json_object_get(subject->result, "variants"), i, variant)
+	{
+		const json_t *comparison = point_comparison(subject->point, name_of(variant),
+							    name_of(subject->variant), "cpu_ns");
 		struct cause cause = { .variant = variant, .feature = feature_without(variant) };
 
 		if (!is_sibling(variant, subject->variant) || !!cause.feature != takes_away ||
@@ -253,7 +252,9 @@ static size_t find_siblings(const struct subject *subject, bool takes_away, cons
 	return count;
 }
 
-/* A share of what separates the default from the reference; of a ratio `r` to it that is 1/r - 1. */
+/*
+ * A share of what separates the default from the reference; of a ratio `r` to it that is 1/r - 1.
+ */
 static double share_of(double cause_ratio, double subject_ratio)
 {
 	double share = (cause_ratio - 1) / (1 / subject_ratio - 1);
@@ -263,8 +264,7 @@ static double share_of(double cause_ratio, double subject_ratio)
 
 static void say_cause(FILE *to, const struct cause *cause, const struct interval *subject)
 {
-	fprintf(to, "%s (with %s it uses ", cause->feature,
-		result_text(cause->variant, "options"));
+	fprintf(to, "%s (with %s it uses ", cause->feature, result_text(cause->variant, "options"));
 	phrase_change(to, cause->ratio.middle, "less", "more");
 	fputs(" CPU, ", to);
 	phrase_range(to, cause->ratio.low, cause->ratio.high, "less", "more");
@@ -324,8 +324,8 @@ static void say_better_settings(FILE *to, const struct subject *subject)
 			better[count++] = more[i];
 	}
 	for (size_t i = 0; i < count; i++) {
-		fprintf(to, "%s%s uses ", i ? "; " : "Better here than the default: ",
-			name_of(better[i].variant));
+		fprintf(to, "%s%s uses ",
+			i ? "; " : "Better here than the default: ", name_of(better[i].variant));
 		phrase_change(to, better[i].ratio.middle, "less", "more");
 		fputs(" CPU (", to);
 		phrase_range(to, better[i].ratio.low, better[i].ratio.high, "less", "more");
@@ -371,9 +371,9 @@ static void say_idle_servers(FILE *to, const json_t *result, const json_t *point
 	const char *name = NULL;
 	size_t i;
 
-	json_array_foreach (json_object_get(point, "results"), i, of_variant) {
-		const json_t *variant =
-			result_variant(result, result_text(of_variant, "variant"));
+	json_array_foreach(json_object_get(point, "results"), i, of_variant)
+	{
+		const json_t *variant = result_variant(result, result_text(of_variant, "variant"));
 
 		if (rounds_median(of_variant, "busy", &busy) && busy < least) {
 			least = busy;
@@ -441,7 +441,8 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		fprintf(phrase.to, "Not measured: %s", result_text(point, "skipped"));
 		return phrase_end(&phrase, words);
 	}
-	json_array_foreach (json_object_get(result, "variants"), i, variant) {
+	json_array_foreach(json_object_get(result, "variants"), i, variant)
+	{
 		struct subject subject = {
 			.result = result,
 			.point = point,
@@ -457,11 +458,10 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 			status = add(words, say_better_settings, &subject);
 	}
 	say_idle_servers(phrase.to, result, point);
-	json_array_foreach (json_object_get(point, "results"), i, of_variant)
-		if (*result_text(of_variant, "failed"))
-			fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
-				result_text(of_variant, "variant"),
-				result_text(of_variant, "failed"));
+	json_array_foreach(json_object_get(point, "results"), i,
+			   of_variant) if (*result_text(of_variant, "failed"))
+		fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
+			result_text(of_variant, "variant"), result_text(of_variant, "failed"));
 	if (phrase_end(&phrase, words) < 0)
 		return -ENOMEM;
 	return status;
