@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Line charts.
+ * Line charts: scales, ticks, and their HTML with SVG.
  */
 #include <math.h>
 #include <stdlib.h>

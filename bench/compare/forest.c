@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forest plots.
+ * Forest plots: a scale that fits all rows, then the rows.
  */
 #include <math.h>
 #include <string.h>
