@@ -96,6 +96,20 @@ int child_hear(struct child *child, char **line)
 	return 1;
 }
 
+int child_ask(struct child *child, const char *text, rota_ns timeout_ns, char **line)
+{
+	struct rota_scope scope;
+	int status = 0;
+
+	rota_scope_open(&scope, rota_after_ns(timeout_ns));
+	if (text)
+		status = child_say(child, text);
+	if (status == 0)
+		status = child_hear(child, line);
+	rota_ignore(rota_scope_close_and_move_on(&scope), "the status says it");
+	return status;
+}
+
 void child_pause(struct child *child)
 {
 	if (child->is_open)
@@ -134,8 +148,7 @@ void child_explain(struct child *child, const char *name, int status, char why[C
 		snprintf(why, CHILD_WHY_BYTES, "%s was ended by signal %d (%s)", name,
 			 process->exit_signal, sigabbrev_np(process->exit_signal));
 	else if (ended == 0)
-		snprintf(why, CHILD_WHY_BYTES, "%s ended with status %d", name,
-			 process->exit_code);
+		snprintf(why, CHILD_WHY_BYTES, "%s ended with status %d", name, process->exit_code);
 	else if (status == -ETIMEDOUT)
 		snprintf(why, CHILD_WHY_BYTES, "%s did not answer in time", name);
 	else if (status == 0)

@@ -48,6 +48,13 @@ ROTA_MUST_USE ROTA_SUSPENDS int child_say(struct child *child, const char *text)
  */
 ROTA_MUST_USE ROTA_SUSPENDS int child_hear(struct child *child, char **line);
 
+/*
+ * Say `text` (NULL: nothing) and hear the line that answers it, in `timeout_ns`. Returns as
+ * child_hear, and -ETIMEDOUT. Suspends.
+ */
+ROTA_MUST_USE ROTA_SUSPENDS int child_ask(struct child *child, const char *text, rota_ns timeout_ns,
+					  char **line);
+
 /* SIGSTOP and SIGCONT; harmless when it has ended. */
 void child_pause(struct child *child);
 void child_resume(struct child *child);
@@ -59,8 +66,8 @@ void child_resume(struct child *child);
 ROTA_SUSPENDS void child_end(struct child *child);
 
 /*
- * Say in `why` how `name` failed: with `status`, or, when it has ended, how it ended. Suspends for a
- * moment, until an end that is near has come.
+ * Say in `why` how `name` failed: with `status`, or, when it has ended, how it ended. Suspends for
+ * a moment, until an end that is near has come.
  */
 ROTA_SUSPENDS void child_explain(struct child *child, const char *name, int status,
 				 char why[CHILD_WHY_BYTES]);

@@ -14,7 +14,9 @@
 
 struct control {
 	/* caller sets */
-	/* The answer goes to standard output. Returns 0, or negative errno, which ends control_run. */
+	/*
+	 * The answer goes to standard output. Returns 0, or negative errno, which ends control_run.
+	 */
 	int (*take)(struct control *control, const char *line);
 	/* those whose counters "stats" asks for; called on reactor 0 */
 	unsigned (*reactors_count)(struct control *control);

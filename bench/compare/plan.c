@@ -24,18 +24,44 @@ static const struct {
 };
 
 /* connections, depth, payload, reactors, idle, rate, keys */
-#define REQUESTS(connections, payload) { connections, 1, payload, 1, 0, 0, UNUSED }
-#define KEYS { 64, 1, 64, 1, 0, 0, 100000 }
-#define BULK { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED }
-#define ALONE(payload, reactors) { UNUSED, 64, payload, reactors, UNUSED, UNUSED, UNUSED }
+#define REQUESTS(connections, payload)                                                             \
+	{                                                                                          \
+		connections, 1, payload, 1, 0, 0, UNUSED                                           \
+	}
+#define KEYS                                                                                       \
+	{                                                                                          \
+		64, 1, 64, 1, 0, 0, 100000                                                         \
+	}
+#define BULK                                                                                       \
+	{                                                                                          \
+		16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED                                       \
+	}
+#define ALONE(payload, reactors)                                                                   \
+	{                                                                                          \
+		UNUSED, 64, payload, reactors, UNUSED, UNUSED, UNUSED                              \
+	}
 
 const struct workload workloads[] = {
 	{ "echo", "echo", "every message comes back", "echo", "echo", "requests", NULL, "request",
 	  REQUESTS(64, 64) },
-	{ "idle", "many idle, few busy", "an echo with connections that say nothing", "echo",
-	  "echo", "requests", NULL, "request", { 16, 1, 64, 1, 4000, 0, UNUSED } },
-	{ "churn", "churn", "connect, one request, close", "echo", "echo", "churn", NULL,
-	  "connection", { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED } },
+	{ "idle",
+	  "many idle, few busy",
+	  "an echo with connections that say nothing",
+	  "echo",
+	  "echo",
+	  "requests",
+	  NULL,
+	  "request",
+	  { 16, 1, 64, 1, 4000, 0, UNUSED } },
+	{ "churn",
+	  "churn",
+	  "connect, one request, close",
+	  "echo",
+	  "echo",
+	  "churn",
+	  NULL,
+	  "connection",
+	  { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED } },
 	{ "get", "key-value, GET", "rota-kv, reads only", "kv", "resp", "requests", "0:1",
 	  "request", KEYS },
 	{ "set", "key-value, SET", "rota-kv, writes only", "kv", "resp", "requests", "1:0",
@@ -44,10 +70,17 @@ const struct workload workloads[] = {
 	  "requests", "1:10", "request", KEYS },
 	{ "upload", "bulk upload", "clients send without end", "sink", "echo", "upload", NULL,
 	  "MiB", BULK },
-	{ "download", "bulk download", "the server sends without end", "source", "echo",
-	  "download", NULL, "MiB", BULK },
-	{ "calls", "calls between reactors", "a reactor calls another and waits", NULL, NULL, NULL,
-	  NULL, "call", { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED } },
+	{ "download", "bulk download", "the server sends without end", "source", "echo", "download",
+	  NULL, "MiB", BULK },
+	{ "calls",
+	  "calls between reactors",
+	  "a reactor calls another and waits",
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "call",
+	  { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED } },
 	{ "timers", "timers", "tasks that sleep a millisecond again and again", NULL, NULL, NULL,
 	  NULL, "timer", ALONE(UNUSED, 1) },
 	{ "read", "file reads, buffered", "at random places of a file in the page cache", NULL,
@@ -58,8 +91,13 @@ const struct workload workloads[] = {
 };
 
 const char *const plan_short[] = {
-	"echo:depth=1/16", "echo:connections=1000", "kv:depth=1/16", "upload", "download",
-	"idle",		   NULL,
+	"echo:depth=1/16",
+	"echo:connections=1000",
+	"kv:depth=1/16",
+	"upload",
+	"download",
+	"idle",
+	NULL,
 };
 
 const char *const plan_long[] = {
@@ -148,8 +186,8 @@ static int parse_settings(const struct workload *workload, const char *at, struc
 			for (int i = 0; i < SETTING_COUNT; i++)
 				if (workload->settings[i] != UNUSED)
 					used += snprintf(error + used,
-							 POINT_ERROR_BYTES - (size_t)used, " %s=",
-							 settings[i].name);
+							 POINT_ERROR_BYTES - (size_t)used,
+							 " %s=", settings[i].name);
 			return -EINVAL;
 		}
 		at += bytes + 1;
@@ -170,8 +208,8 @@ static void make_title(struct point *point)
 	} title = { .used = 0 };
 
 #define ADD(...)                                                                                   \
-	(title.used += snprintf(title.text + title.used,                                           \
-				sizeof(title.text) - (size_t)title.used, __VA_ARGS__))
+	(title.used += snprintf(title.text + title.used, sizeof(title.text) - (size_t)title.used,  \
+				__VA_ARGS__))
 	ADD("%s", point->workload->title);
 	if (numbers[SETTING_CONNECTIONS] != UNUSED)
 		ADD(", %" PRId64 " connection%s", numbers[SETTING_CONNECTIONS],
@@ -191,8 +229,8 @@ static void make_title(struct point *point)
 }
 
 /* One point for each combination, the last setting fastest. */
-static int add_points(struct plan *plan, const struct workload *workload,
-		      const struct lists *lists, char error[POINT_ERROR_BYTES])
+static int add_points(struct plan *plan, const struct workload *workload, const struct lists *lists,
+		      char error[POINT_ERROR_BYTES])
 {
 	unsigned combinations = 1;
 

@@ -99,8 +99,9 @@ static int read_ticks(const char *text, struct procfs_usage *out)
 {
 	const char *at = strrchr(text, ')');
 
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
-			  &out->user_ticks, &out->system_ticks) != 2)
+	if (!at ||
+	    sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
+		   &out->user_ticks, &out->system_ticks) != 2)
 		return -EPROTO;
 	return 0;
 }

@@ -4,9 +4,9 @@
 #define BENCH_COMPARE_SERVE_H
 
 /*
- * rota-compare serve echo|sink|source|kv [OPTION]…: serve until standard input ends, or SIGTERM. Says
- * "ready PORT" when it accepts, and answers "stats" (bench/compare/control.h). Returns the exit
- * status.
+ * rota-compare serve echo|sink|source|kv [OPTION]…: serve until standard input ends, or SIGTERM.
+ * Says "ready PORT" when it accepts, and answers "stats" (bench/compare/control.h). Returns the
+ * exit status.
  */
 int serve_main(int argc, char **argv);
 

@@ -87,8 +87,8 @@ static struct variant *add(struct variants *variants, const char *name,
 		return NULL;
 	}
 	if (!*name || strlen(name) >= VARIANT_NAME_BYTES) {
-		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
-			 "a variant's name is 1 to %d bytes long", VARIANT_NAME_BYTES - 1);
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES, "a variant's name is 1 to %d bytes long",
+			 VARIANT_NAME_BYTES - 1);
 		return NULL;
 	}
 	if (variants_find(variants, name) >= 0) {
@@ -213,8 +213,8 @@ static void add_or_leave_out(struct variants *variants, const struct rota_backen
 {
 	char error[ROTA_BACKEND_TEXT_BYTES], options[VARIANT_NAME_BYTES];
 
-	snprintf(options, sizeof(options), "%.*s=%.*s", (int)option_bytes, option,
-		 (int)value_bytes, value);
+	snprintf(options, sizeof(options), "%.*s=%.*s", (int)option_bytes, option, (int)value_bytes,
+		 value);
 	if (add_engine(variants, engine, options, error) < 0)
 		leave_out(variants, options, error);
 }
@@ -303,18 +303,17 @@ int variants_describe(const struct variants *variants, json_t *result)
 		const struct variant *variant = &variants->list[i];
 
 		status |= json_array_append_new(
-			list, json_pack("{s:s, s:o, s:o, s:o, s:o}", "name", variant->name,
-					"engine", text_or_null(variant->engine), "options",
-					variant->engine ? json_string(variant->options)
-							: json_null(),
-					"about", text_or_null(variant->about), "command",
-					text_or_null(variant->command)));
+			list,
+			json_pack("{s:s, s:o, s:o, s:o, s:o}", "name", variant->name, "engine",
+				  text_or_null(variant->engine), "options",
+				  variant->engine ? json_string(variant->options) : json_null(),
+				  "about", text_or_null(variant->about), "command",
+				  text_or_null(variant->command)));
 	}
 	for (unsigned i = 0; i < variants->left_out_count; i++)
-		status |= json_array_append_new(left_out,
-						json_pack("{s:s, s:s}", "name",
-							  variants->left_out[i].name, "why",
-							  variants->left_out[i].why));
+		status |= json_array_append_new(
+			left_out, json_pack("{s:s, s:s}", "name", variants->left_out[i].name, "why",
+					    variants->left_out[i].why));
 	status |= json_object_set_new(result, "variants", list);
 	status |= json_object_set_new(result, "left_out", left_out);
 	return status ? -ENOMEM : 0;

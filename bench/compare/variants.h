@@ -25,6 +25,7 @@ struct variant {
 	const char *engine;
 	char options[VARIANT_NAME_BYTES];
 	const char *about; /* static; NULL: nothing to say */
+	int64_t slow_ns;   /* an engine's: every read costs so much more, to test the instrument */
 	/* Another server's, with {port}; "" for an engine's. */
 	char command[VARIANT_COMMAND_BYTES];
 	/* What that speaks, as rota-load's --protocol; "": whatever is asked of it. */
@@ -46,15 +47,15 @@ struct variants {
 
 /*
  * Add every engine that works here, with its default options; those that do not are left out, with
- * the reason. `all`: and every variant of each: what this file's table has, and what else the engine
- * lists.
+ * the reason. `all`: and every variant of each: what this file's table has, and what else the
+ * engine lists.
  */
 void variants_add_engines(struct variants *variants, bool all);
 
 /*
  * Add "ENGINE:OPTIONS". One that cannot work here is left out, with the reason. Returns 0, or
- * -EINVAL (no such engine, an option it does not have, added already) or -ENOSPC, with a sentence in
- * `error`.
+ * -EINVAL (no such engine, an option it does not have, added already) or -ENOSPC, with a sentence
+ * in `error`.
  */
 ROTA_MUST_USE int variants_add(struct variants *variants, const char *text,
 			       char error[ROTA_BACKEND_TEXT_BYTES]);
