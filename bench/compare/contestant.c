@@ -23,6 +23,8 @@
 #define READY_NS (20 * ROTA_NS_PER_S)
 /* With all keys written before. */
 #define PREFILLED_NS (120 * ROTA_NS_PER_S)
+/* Another server cannot say that it is ready, so we look whether it is. */
+#define LISTENS_NS (10 * ROTA_NS_PER_S)
 #define LOOK_NS (10 * ROTA_NS_PER_MS)
 
 /* ---- words of a command ---- */
@@ -175,7 +177,7 @@ static int fill_in_port(const char *command, unsigned port, char *out, size_t by
 /* Until somebody accepts on the port: 1; 0 when the server has ended, or negative errno. */
 static int wait_until_it_listens(struct child *server, unsigned port)
 {
-	rota_ns give_up = rota_after_ns(READY_NS);
+	rota_ns give_up = rota_after_ns(LISTENS_NS);
 	struct rota_address address;
 	char text[32];
 
@@ -214,6 +216,8 @@ static int start_words(struct contestant *contestant, const struct comparison *c
 	status = child_start(server, comparison->server_cpus, words.list, false);
 	if (status == 0)
 		status = wait_until_it_listens(server, contestant->port_);
+	if (status == -ETIMEDOUT)
+		return fail_with(contestant, "after 10 s nothing listens on its port");
 	return status > 0 ? 0 : fail(contestant, server, words.list[0], status);
 }
 
@@ -338,6 +342,7 @@ int contestant_start(struct contestant *contestant, const struct comparison *com
 
 	if (contestant->has_failed)
 		return 0;
+	contestant->first_ = (struct procfs_usage){ 0 };
 	if (!workload->served)
 		status = start_work(contestant, comparison, point);
 	else if (contestant->variant->engine)
@@ -366,6 +371,7 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 		.load = &contestant->load_,
 		.server = is_alone ? &contestant->load_ : &contestant->server_,
 		.answers = contestant->variant->engine != NULL,
+		.first = &contestant->first_,
 		.comparison = comparison,
 		.point = point,
 	};

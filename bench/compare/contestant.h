@@ -15,6 +15,7 @@
 
 #include "bench/compare/child.h"
 #include "bench/compare/comparison.h"
+#include "bench/compare/procfs.h"
 #include "bench/load/histogram.h"
 
 struct contestant {
@@ -28,6 +29,7 @@ struct contestant {
 	struct child server_; /* not started where the workload is in-process */
 	struct child load_;   /* or what does both */
 	unsigned port_;
+	struct procfs_usage first_; /* before its first round since it was started */
 };
 
 /* Take part in `point` as `variant`. Returns 0 or -ENOMEM. */

@@ -181,6 +181,7 @@ static int compare_main(int argc, char **argv)
 		if (place_slice() < 0)
 			fprintf(stderr, "rota-compare: the kernel refuses a slice of 0.1 ms: "
 					"latencies include other programs' turns\n");
+		setvbuf(stdout, NULL, _IOLBF, 0);
 		table_print_head(&comparing->comparison, stdout);
 		status = measure(comparing);
 	}

@@ -8,7 +8,6 @@
 #include <rota/scope.h>
 #include <rota/time.h>
 
-#include "bench/compare/procfs.h"
 #include "bench/compare/round.h"
 
 #define PROCFS "/proc"
@@ -133,15 +132,15 @@ static int add(json_t *figures, const char *name, double value)
 }
 
 /*
- * Ticks of 10 ms are too coarse for a round, but the kernel divides the exact time by what its
- * ticks saw; so do we.
+ * The clock's ticks tell user space from the kernel, and a round has some tens of them. So the
+ * share is that of all rounds since the server was started.
  */
-static int add_cpu(json_t *figures, const struct reading *before, const struct reading *after,
-		   double units)
+static int add_cpu(json_t *figures, const struct round *round, const struct reading *before,
+		   const struct reading *after, double units)
 {
 	double ns = (double)(after->usage.cpu_ns - before->usage.cpu_ns) / units;
-	double user = (double)(after->usage.user_ticks - before->usage.user_ticks);
-	double system = (double)(after->usage.system_ticks - before->usage.system_ticks);
+	double user = (double)(after->usage.user_ticks - round->first->user_ticks);
+	double system = (double)(after->usage.system_ticks - round->first->system_ticks);
 
 	return add(figures, "cpu_ns", ns) |
 	       add(figures, "cpu_user_ns", ns * user / (user + system)) |
@@ -182,7 +181,7 @@ static json_t *make_figures(const struct round *round, const json_t *load,
 	status |= add(figures, "requests", units);
 	status |= add(figures, "seconds", seconds);
 	status |= add(figures, "requests_per_s", units / seconds);
-	status |= add_cpu(figures, before, after, units);
+	status |= add_cpu(figures, round, before, after, units);
 	status |= add_engine(figures, before, after, units);
 	status |= add(figures, "switches",
 		      (double)(after->usage.switches - before->usage.switches) / units);
@@ -231,6 +230,8 @@ static int measure(struct round *round, struct reading *before, struct reading *
 {
 	int status = read_counters(round, true, before);
 
+	if (status == 0 && !round->first->cpu_ns)
+		*round->first = before->usage;
 	if (status == 0)
 		status = go(round, round->comparison->round_seconds, load);
 	if (status == 0)

@@ -13,12 +13,14 @@
 
 #include "bench/compare/child.h"
 #include "bench/compare/comparison.h"
+#include "bench/compare/procfs.h"
 
 struct round {
 	/* caller sets */
 	struct child *load;
-	struct child *server; /* the same where there is no client */
-	bool answers;         /* "stats" */
+	struct child *server;       /* the same where there is no client */
+	bool answers;               /* "stats" */
+	struct procfs_usage *first; /* all zero before the server's first round; set then */
 	const struct comparison *comparison;
 	const struct point *point;
 	/* out, when it fails: with -EPROTO a sentence; otherwise who failed, with what */

@@ -179,7 +179,8 @@ static int usage(void)
 		"usage: rota-compare serve echo|kv|sink|source [--backend ENGINE[:OPTIONS]]\n"
 		"                          [--reactors N] [--port N] [--slow-ns N]\n"
 		"\n"
-		"Serves until its standard input ends. --slow-ns makes every read cost so much more.\n");
+		"Serves until its standard input ends. --slow-ns makes every read cost so much\n"
+		"more.\n");
 	return 2;
 }
 
@@ -230,6 +231,8 @@ static int serve(struct serving *serving, unsigned kind)
 
 	if (status < 0)
 		return status;
+	/* That it stops is no news. */
+	rota_log_to(ROTA_LOG_WARNING, NULL, NULL);
 	kinds[kind].set_up(serving);
 	service->name = kinds[kind].name;
 	service->arg = &serving->kv.resp;
