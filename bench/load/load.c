@@ -19,6 +19,8 @@
 #define DESCRIPTORS_SPARE 64
 /* Connects under way at a time, on each reactor. */
 #define CONNECTS_MAX 128
+/* Requests of a connection in flight while keys are written. */
+#define PREFILL_DEPTH 32
 /* A line of standard input. */
 #define LINE_BYTES 128
 
@@ -31,7 +33,8 @@ struct load {
 	struct run *runs;
 	struct rota_call *calls;
 	char *table;
-	struct result *result;
+	struct tally *tally; /* of the last run */
+	uint64_t cpu_ns;     /* our own, in the last run */
 	struct rota_message begin;
 	int status; /* of the exit */
 };
@@ -78,9 +81,11 @@ static int make_table(struct load *load)
 
 static uint32_t ring_size(const struct options *options)
 {
+	uint32_t depth = options->prefill && options->depth < PREFILL_DEPTH ? PREFILL_DEPTH
+									    : options->depth;
 	uint32_t size = 1;
 
-	while (size < options->depth)
+	while (size < depth)
 		size *= 2;
 	return size;
 }
@@ -91,41 +96,86 @@ static uint32_t part_of(uint32_t total, unsigned index, unsigned count)
 	return total / count + (index < total % count);
 }
 
-static int make_share(struct load *load, unsigned index)
+static int make_clients(struct share *share)
 {
-	const struct options *options = load->options;
-	struct share *share = &load->shares[index];
-	uint32_t size = ring_size(options);
-	uint32_t count = part_of(options->connections, index, options->reactors);
+	const struct options *options = share->options;
+	uint32_t count = share->clients_count;
+	uint32_t size = share->pending_mask + 1;
 
-	share->options = options;
-	share->protocol = options->protocol;
-	share->table = load->table;
-	share->reactor = load->reactors[index];
-	share->index = index;
-	share->pending_mask = size - 1;
-	share->clients_count = count;
-	random_init(&share->random, options->seed, index);
-	keys_init(&share->keys, options->distribution, options->distribution_parameter,
-		  options->keys, options->keys * index / options->reactors);
-	rota_semaphore_init(&share->connects, ROTA_LOCAL, CONNECTS_MAX);
-	rota_future_init(&share->connected);
-	if (!count)
-		return 0;
 	share->clients = rota_calloc(count, sizeof(*share->clients));
 	share->pendings = rota_calloc((size_t)count * size, sizeof(*share->pendings));
 	if (!share->clients || !share->pendings)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
 		struct client *client = &share->clients[i];
+		uint64_t number = (uint64_t)i * options->reactors + share->index;
 
 		client->share = share;
 		client->pending = share->pendings + (size_t)i * size;
-		client->table_offset = (uint32_t)((i * options->reactors + index) * UINT64_C(7919) %
-						  TABLE_BYTES);
+		client->table_offset = (uint32_t)(number * 7919 % TABLE_BYTES);
 		rota_list_init(&client->free_link);
 	}
-	return share->protocol->prepare(share);
+	return 0;
+}
+
+/* What only some loads need. */
+static int make_extras(struct share *share)
+{
+	const struct options *options = share->options;
+
+	if (options->rate > 0) {
+		share->queue.due = rota_calloc(options->queue, sizeof(*share->queue.due));
+		if (!share->queue.due)
+			return -ENOMEM;
+	}
+	if (options->shape == SHAPE_UPLOAD) {
+		share->blob = rota_blob_create(options->payload_bytes);
+		if (!share->blob)
+			return -ENOMEM;
+		for (uint32_t at = 0; at < options->payload_bytes; at += TABLE_BYTES)
+			memcpy(share->blob->data + at, share->table,
+			       rota_min_size(options->payload_bytes - at, TABLE_BYTES));
+	}
+	return options->protocol->prepare ? options->protocol->prepare(share) : 0;
+}
+
+static int make_share(struct load *load, unsigned index)
+{
+	const struct options *options = load->options;
+	struct share *share = &load->shares[index];
+	uint64_t first_key = (uint64_t)options->keys * index / options->reactors;
+	int status;
+
+	share->options = options;
+	share->protocol = options->protocol;
+	share->table = load->table;
+	share->reactor = load->reactors[index];
+	share->index = index;
+	share->pending_mask = ring_size(options) - 1;
+	share->clients_count = part_of(options->connections, index, options->reactors);
+	share->idle_count = part_of(options->idle, index, options->reactors);
+	share->prefill_next = first_key;
+	share->prefill_end = (uint64_t)options->keys * (index + 1) / options->reactors;
+	random_init(&share->random, options->seed, index);
+	keys_init(&share->keys, options->distribution, options->distribution_parameter,
+		  options->keys, first_key);
+	rota_semaphore_init(&share->connects, ROTA_LOCAL, CONNECTS_MAX);
+	rota_event_init(&share->begun, ROTA_LOCAL);
+	rota_future_init(&share->connected);
+	rota_list_init(&share->free);
+	tally_reset(&share->tally);
+	status = make_clients(share);
+	return status < 0 ? status : make_extras(share);
+}
+
+static void drop_share(struct share *share)
+{
+	rota_free(share->clients);
+	rota_free(share->pendings);
+	rota_free(share->queue.due);
+	rota_free(share->own);
+	if (share->blob)
+		rota_blob_unref(share->blob);
 }
 
 static int make_reactor(struct load *load, unsigned index)
@@ -160,8 +210,8 @@ static int set_up(struct load *load, const struct rota_backend_ops *const *engin
 	load->shares = rota_calloc(options->reactors, sizeof(*load->shares));
 	load->runs = rota_calloc(options->reactors, sizeof(*load->runs));
 	load->calls = rota_calloc(options->reactors, sizeof(*load->calls));
-	load->result = rota_calloc(1, sizeof(*load->result));
-	if (!load->shares || !load->runs || !load->calls || !load->result || make_table(load) < 0)
+	load->tally = rota_calloc(1, sizeof(*load->tally));
+	if (!load->shares || !load->runs || !load->calls || !load->tally || make_table(load) < 0)
 		return no_memory();
 	for (unsigned i = 0; i < options->reactors; i++) {
 		status = make_reactor(load, i);
@@ -177,15 +227,12 @@ static void tear_down(struct load *load)
 {
 	for (unsigned i = 0; i < load->reactors_count; i++)
 		rota_reactor_destroy(load->reactors[i]);
-	for (unsigned i = 0; load->shares && i < load->options->reactors; i++) {
-		rota_free(load->shares[i].clients);
-		rota_free(load->shares[i].pendings);
-		rota_free(load->shares[i].dialect);
-	}
+	for (unsigned i = 0; load->shares && i < load->options->reactors; i++)
+		drop_share(&load->shares[i]);
 	rota_free(load->shares);
 	rota_free(load->runs);
 	rota_free(load->calls);
-	rota_free(load->result);
+	rota_free(load->tally);
 	rota_free(load->table);
 }
 
@@ -221,41 +268,28 @@ static uint64_t own_cpu_ns(void)
 	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static void collect(struct load *load)
-{
-	struct result *result = load->result;
-
-	result->requests = result->errors = result->bytes_sent = result->bytes_received = 0;
-	result->duration_ns = 0;
-	result->error[0] = '\0';
-	histogram_reset(&result->histogram);
-	for (unsigned i = 0; i < load->reactors_count; i++) {
-		const struct share *share = &load->shares[i];
-		rota_ns duration_ns = share->ended_at - share->started_at;
-
-		if (duration_ns > result->duration_ns)
-			result->duration_ns = duration_ns;
-		result->requests += share->requests;
-		result->errors += share->errors;
-		result->bytes_sent += share->bytes_sent;
-		result->bytes_received += share->bytes_received;
-		histogram_add(&result->histogram, &share->histogram);
-		if (!result->error[0])
-			snprintf(result->error, sizeof(result->error), "%s", share->error);
-	}
-}
-
 static int64_t run(struct load *load, enum pacing pacing, rota_ns duration_ns)
 {
 	uint64_t cpu_ns = own_cpu_ns();
 	int64_t status;
 
-	for (unsigned i = 0; i < load->reactors_count; i++)
-		load->runs[i] = (struct run){ &load->shares[i], pacing, duration_ns };
+	for (unsigned i = 0; i < load->reactors_count; i++) {
+		load->runs[i].share = &load->shares[i];
+		load->runs[i].pacing = pacing;
+		load->runs[i].duration_ns = duration_ns;
+	}
 	status = on_all(load, share_run, load->runs, sizeof(load->runs[0]));
-	load->result->cpu_ns = own_cpu_ns() - cpu_ns;
-	collect(load);
+	load->cpu_ns = own_cpu_ns() - cpu_ns;
+	tally_reset(load->tally);
+	for (unsigned i = 0; i < load->reactors_count && status == 0; i++)
+		tally_add(load->tally, &load->runs[i].tally);
 	return status;
+}
+
+/* As asked: at a fixed rate or in a closed loop. */
+static int64_t run_for(struct load *load, rota_ns duration_ns)
+{
+	return run(load, load->options->rate > 0 ? PACING_RATE : PACING_CLOSED, duration_ns);
 }
 
 /* ---- steered: what to do comes on standard input ---- */
@@ -315,9 +349,9 @@ static int64_t obey(struct load *load)
 			complain("expected a line \"go SECONDS\" and got \"%s\"", line);
 			return -EINVAL;
 		}
-		status = run(load, PACING_CLOSED, duration_ns);
+		status = run_for(load, duration_ns);
 		if (status == 0)
-			status = report_json(load->options, load->result, stdout);
+			status = report_json(load->options, load->tally, load->cpu_ns, stdout);
 		if (status < 0)
 			return status;
 	}
@@ -331,7 +365,7 @@ static int64_t write_json(const struct load *load)
 	const char *path = load->options->json_path;
 	bool is_file = strcmp(path, "-") != 0;
 	FILE *out = is_file ? fopen(path, "w") : stdout;
-	int status = out ? report_json(load->options, load->result, out) : -errno;
+	int status = out ? report_json(load->options, load->tally, load->cpu_ns, out) : -errno;
 
 	if (is_file && out && fclose(out) && status == 0)
 		status = -errno;
@@ -344,35 +378,64 @@ static int64_t measure(struct load *load)
 {
 	const struct options *options = load->options;
 	bool has_output = options->json_path && !strcmp(options->json_path, "-");
+	uint64_t errors = 0;
 	int64_t status = 0;
 
-	if (options->warmup_ns)
-		status = run(load, PACING_CLOSED, options->warmup_ns);
+	if (options->warmup_ns) {
+		status = run_for(load, options->warmup_ns);
+		errors = load->tally->errors;
+		if (errors)
+			complain("%llu errors in the warm-up, the first: %s",
+				 (unsigned long long)errors, load->tally->error);
+	}
 	if (status == 0)
-		status = run(load, PACING_CLOSED, options->duration_ns);
+		status = run_for(load, options->duration_ns);
 	if (status < 0)
 		return status;
+	errors += load->tally->errors;
 	if (!options->quiet && !has_output)
-		report_text(options, load->result, stdout);
+		report_text(options, load->tally, load->cpu_ns, stdout);
 	if (options->json_path)
 		status = write_json(load);
-	return status == 0 && load->result->errors ? 1 : status;
+	return status == 0 && errors ? 1 : status;
 }
 
 /* ---- the main task ---- */
 
+/* Returns 0, or negative errno after saying why. */
+static int64_t connect_all(struct load *load)
+{
+	int64_t status = on_all(load, share_connect, load->shares, sizeof(load->shares[0]));
+	const char *error = "";
+
+	for (unsigned i = 0; status < 0 && !error[0] && i < load->reactors_count; i++)
+		error = load->shares[i].tally.error;
+	if (status < 0)
+		complain("%s", error[0] ? error : rota_strerror((int)status));
+	return status;
+}
+
+/* Write all keys. Returns 0, or negative errno after saying why. */
+static int64_t prefill(struct load *load)
+{
+	int64_t status = run(load, PACING_PREFILL, 0);
+
+	if (status == 0 && load->tally->errors) {
+		complain("the keys could not be written: %s", load->tally->error);
+		status = -EIO;
+	}
+	return status;
+}
+
 static int64_t load_main(void *arg)
 {
 	struct load *load = arg;
-	int64_t status = on_all(load, share_connect, load->shares, sizeof(load->shares[0]));
+	int64_t status = connect_all(load);
 
-	if (status < 0) {
-		collect(load);
-		complain("%s",
-			 load->result->error[0] ? load->result->error : rota_strerror((int)status));
-	} else {
+	if (status == 0 && load->options->prefill)
+		status = prefill(load);
+	if (status == 0)
 		status = load->options->steered ? obey(load) : measure(load);
-	}
 	load->status = status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	for (unsigned i = 0; i < load->reactors_count; i++)
 		rota_reactor_stop(load->reactors[i]);

@@ -32,10 +32,10 @@ struct options {
 	uint32_t payload_bytes;                    /* echo, and pieces of an upload */
 	uint32_t value_bytes_min, value_bytes_max; /* resp, memcached */
 	uint32_t sets, gets;
-	uint64_t keys;
+	uint32_t keys;
 	enum distribution distribution;
-	double distribution_parameter; /* 0: the default */
-	const char *path;              /* http1 */
+	double distribution_parameter;
+	const char *path; /* http1 */
 	rota_ns duration_ns;
 	rota_ns warmup_ns;
 	rota_ns timeout_ns; /* without a reply */

@@ -13,49 +13,50 @@ static size_t request_bytes_max(const struct options *options)
 	return options->payload_bytes;
 }
 
-static int prepare(struct share *share)
+static const char *stream_at(const struct client *client, uint64_t place)
 {
-	(void)share;
-	return 0;
-}
-
-static const char *stream_at(const struct client *client, uint64_t message, uint64_t byte)
-{
-	uint64_t place = message * client->share->options->payload_bytes + byte;
-
 	return client->share->table + (client->table_offset + place) % TABLE_BYTES;
 }
 
-static void write_message(struct client *client, const struct pending *pending)
+static void write_messages(struct client *client, uint64_t first, uint32_t count)
 {
-	uint64_t message = (uint64_t)(client->issued - 1);
 	uint32_t payload_bytes = client->share->options->payload_bytes;
+	struct rota_output *output = rota_conn_output(client->conn);
+	uint64_t place = first * payload_bytes;
+	uint64_t left = (uint64_t)count * payload_bytes;
 
-	(void)pending;
-	for (uint32_t at = 0; at < payload_bytes; at += TABLE_BYTES)
-		rota_output_write(rota_conn_output(client->conn), stream_at(client, message, at),
-				  rota_min_size(payload_bytes - at, TABLE_BYTES));
+	while (left) {
+		size_t piece = rota_min_size(left, TABLE_BYTES);
+
+		rota_output_write(output, stream_at(client, place), piece);
+		place += piece;
+		left -= piece;
+	}
+}
+
+static bool is_stream(const struct client *client, uint64_t place, struct rota_view view)
+{
+	for (size_t at = 0; at < view.bytes; at += TABLE_BYTES)
+		if (memcmp(stream_at(client, place + at), view.data + at,
+			   rota_min_size(view.bytes - at, TABLE_BYTES)) != 0)
+			return false;
+	return true;
 }
 
 static int64_t on_bytes(struct client *client, struct rota_view view)
 {
 	uint32_t payload_bytes = client->share->options->payload_bytes;
-	bool checks = client->share->options->check;
-	size_t at = 0;
+	uint64_t outstanding = (uint64_t)client_in_flight(client) * payload_bytes;
 
-	while (at < view.bytes) {
-		size_t piece = rota_min_size(view.bytes - at, payload_bytes - client->reply_bytes);
-
-		if (client->answered == client->issued)
-			return client_fail(client, "more bytes came back than were sent");
-		piece = rota_min_size(piece, TABLE_BYTES);
-		if (checks && memcmp(stream_at(client, client->answered, client->reply_bytes),
-				     view.data + at, piece) != 0)
-			return client_fail(client, "other bytes came back than were sent");
-		at += piece;
-		client->reply_bytes += piece;
-		if (client->reply_bytes == payload_bytes)
-			client_answered(client, true);
+	if (view.bytes > outstanding - client->reply.bytes)
+		return client_fail(client, "more bytes came back than were sent");
+	if (client->share->options->check &&
+	    !is_stream(client, client->answered * payload_bytes + client->reply.bytes, view))
+		return client_fail(client, "other bytes came back than were sent");
+	client->reply.bytes += view.bytes;
+	while (client->reply.bytes >= payload_bytes) {
+		client->reply.bytes -= payload_bytes;
+		client_answered(client, true);
 	}
 	return (int64_t)view.bytes;
 }
@@ -63,7 +64,6 @@ static int64_t on_bytes(struct client *client, struct rota_view view)
 const struct protocol protocol_echo = {
 	.name = "echo",
 	.request_bytes_max = request_bytes_max,
-	.prepare = prepare,
-	.write = write_message,
+	.write = write_messages,
 	.on_bytes = on_bytes,
 };

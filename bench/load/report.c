@@ -9,14 +9,14 @@
 
 #include "bench/load/load.h"
 
-static double seconds_of(const struct result *result)
+static double seconds_of(const struct tally *tally)
 {
-	return (double)result->duration_ns / 1e9;
+	return (double)tally->duration_ns / 1e9;
 }
 
-static double per_second(const struct result *result, uint64_t count)
+static double per_second(const struct tally *tally, uint64_t count)
 {
-	return result->duration_ns > 0 ? (double)count / seconds_of(result) : 0;
+	return tally->duration_ns > 0 ? (double)count / seconds_of(tally) : 0;
 }
 
 static double mean_ns(const struct histogram *histogram)
@@ -56,22 +56,23 @@ static json_t *histogram_json(const struct histogram *histogram)
 	return list;
 }
 
-int report_json(const struct options *options, const struct result *result, FILE *out)
+int report_json(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
+		FILE *out)
 {
-	bool has_values = options->protocol->has_keys;
+	bool has_values = options->protocol->dialect;
 	json_t *document = json_pack(
-		"{ss ss ss si si si so* sf sI sI ss? sI sI sf sI so so}", "format", "rota-load 1",
-		"protocol", options->protocol->name, "shape", shape_names[options->shape],
-		"connections", (int)options->connections, "depth", (int)options->depth, "payload",
+		"{ss ss ss si si si so* sf sI sI ss? sI sI sI sf sI so so}", "format",
+		"rota-load 1", "protocol", options->protocol->name, "shape",
+		shape_names[options->shape], "connections", (int)options->connections, "depth",
+		(int)options->depth, "payload",
 		(int)(has_values ? options->value_bytes_max : options->payload_bytes), "rate",
 		options->rate > 0 ? json_real(options->rate) : json_null(), "seconds",
-		seconds_of(result), "requests", (json_int_t)result->requests, "errors",
-		(json_int_t)result->errors, "error", result->error[0] ? result->error : NULL,
-		"bytes_sent", (json_int_t)result->bytes_sent, "bytes_received",
-		(json_int_t)result->bytes_received, "requests_per_s",
-		per_second(result, result->requests), "cpu_ns", (json_int_t)result->cpu_ns,
-		"latency_ns", latency_json(&result->histogram), "histogram",
-		histogram_json(&result->histogram));
+		seconds_of(tally), "requests", (json_int_t)tally->requests, "errors",
+		(json_int_t)tally->errors, "error", tally->error[0] ? tally->error : NULL, "misses",
+		(json_int_t)tally->misses, "bytes_sent", (json_int_t)tally->bytes_sent,
+		"bytes_received", (json_int_t)tally->bytes_received, "requests_per_s",
+		per_second(tally, tally->requests), "cpu_ns", (json_int_t)cpu_ns, "latency_ns",
+		latency_json(&tally->histogram), "histogram", histogram_json(&tally->histogram));
 	int status = document ? 0 : -ENOMEM;
 
 	if (document &&
@@ -116,19 +117,21 @@ static void print_latency(const struct histogram *histogram, FILE *out)
 	fputc('\n', out);
 }
 
-void report_text(const struct options *options, const struct result *result, FILE *out)
+void report_text(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
+		 FILE *out)
 {
 	fprintf(out, "%s %s to %s, %u connections, depth %u\n", options->protocol->name,
 		shape_names[options->shape], options->target, options->connections, options->depth);
-	if (result->requests)
+	if (tally->requests)
 		fprintf(out, "requests  %" PRIu64 " in %.2f s = %.0f/s; %.2f us of own CPU each\n",
-			result->requests, seconds_of(result), per_second(result, result->requests),
-			(double)result->cpu_ns / (double)result->requests / 1e3);
+			tally->requests, seconds_of(tally), per_second(tally, tally->requests),
+			(double)cpu_ns / (double)tally->requests / 1e3);
 	fprintf(out, "bytes     sent %.1f MB/s, received %.1f MB/s\n",
-		per_second(result, result->bytes_sent) / 1e6,
-		per_second(result, result->bytes_received) / 1e6);
-	print_latency(&result->histogram, out);
-	if (result->errors)
-		fprintf(out, "errors    %" PRIu64 ", the first: %s\n", result->errors,
-			result->error);
+		per_second(tally, tally->bytes_sent) / 1e6,
+		per_second(tally, tally->bytes_received) / 1e6);
+	print_latency(&tally->histogram, out);
+	if (tally->misses)
+		fprintf(out, "misses    %" PRIu64 " keys were not there\n", tally->misses);
+	if (tally->errors)
+		fprintf(out, "errors    %" PRIu64 ", the first: %s\n", tally->errors, tally->error);
 }
