@@ -57,14 +57,14 @@ static void put_date(FILE *to, const json_t *result)
 
 static bool is_workload(const json_t *result, const char *text, size_t length)
 {
+	char family[FAMILY_BYTES];
 	const json_t *point;
 	size_t i;
 
 	json_array_foreach(json_object_get(result, "points"), i, point)
 	{
-		const char *name = result_text(point, "workload");
-
-		if (strlen(name) == length && !strncmp(name, text, length))
+		point_family(point, family);
+		if (strlen(family) == length && !strncmp(family, text, length))
 			return true;
 	}
 	return false;
@@ -80,7 +80,7 @@ static void put_verdict(FILE *to, const json_t *result)
 	json_array_foreach(json_object_get(result, "verdict"), i, sentence)
 	{
 		const char *text = json_string_value(sentence);
-		const char *colon = text ? strchr(text, ':') : NULL;
+		const char *colon = text ? strstr(text, ": ") : NULL;
 		bool named = colon && is_workload(result, text, (size_t)(colon - text));
 
 		if (!text)

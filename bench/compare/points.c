@@ -64,12 +64,13 @@ static void put_overview_caption(FILE *to, const json_t *result)
 static void put_overview_rows(FILE *to, struct forest *forest, const json_t *result)
 {
 	const json_t *points = json_object_get(result, "points"), *point, *variant;
+	char family[FAMILY_BYTES];
 	size_t i, j;
 
 	json_array_foreach(points, i, point)
 	{
 		if (is_first(result, point))
-			forest_heading(forest, workload_of(point));
+			forest_heading(forest, point_family(point, family));
 		json_array_foreach(json_object_get(result, "variants"), j, variant)
 		{
 			struct forest_row row = {
@@ -283,6 +284,23 @@ static bool is_measured(const json_t *point)
 	return false;
 }
 
+/* What to think of the measurement itself. */
+static void put_notes(FILE *to, const json_t *point)
+{
+	const json_t *notes = json_object_get(point, "notes"), *note;
+	size_t i;
+
+	if (!json_array_size(notes))
+		return;
+	fputs("<p class=\"notes\">", to);
+	json_array_foreach(notes, i, note)
+	{
+		fputs(i ? " " : "", to);
+		html_text(to, json_string_value(note));
+	}
+	fputs("</p>\n", to);
+}
+
 static void put_point(FILE *to, const json_t *result, const json_t *point, size_t number)
 {
 	const json_t *sentence;
@@ -298,6 +316,7 @@ static void put_point(FILE *to, const json_t *result, const json_t *point, size_
 		fputs("</li>\n", to);
 	}
 	fputs("</ul>\n", to);
+	put_notes(to, point);
 	if (is_measured(point)) {
 		fputs("<div class=\"pair\">\n", to);
 		put_variants_forest(to, result, point);
@@ -311,6 +330,7 @@ static void put_point(FILE *to, const json_t *result, const json_t *point, size_
 void page_put_workloads(FILE *to, const json_t *result)
 {
 	const json_t *points = json_object_get(result, "points"), *first, *point;
+	char family[FAMILY_BYTES];
 	size_t i, j;
 
 	json_array_foreach(points, i, first)
@@ -318,7 +338,7 @@ void page_put_workloads(FILE *to, const json_t *result)
 		if (!is_first(result, first))
 			continue;
 		fprintf(to, "<section id=\"w%zu\"><h2>", i + 1);
-		html_text(to, workload_of(first));
+		html_text(to, point_family(first, family));
 		fputs("</h2>\n", to);
 		curves_by_connections(to, result, workload_of(first));
 		json_array_foreach(points, j,

@@ -2,7 +2,9 @@
 /*
  * Look-ups in a result.
  */
+#include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,15 +119,33 @@ bool rounds_median(const json_t *of_variant, const char *key, double *out)
 	return true;
 }
 
+/* Where the load begins, at its ", ": a number follows, or "depth". NULL: there is none. */
+static const char *find_load(const char *title)
+{
+	const char *comma = title;
+
+	while ((comma = strstr(comma, ", ")) != NULL) {
+		if (isdigit((unsigned char)comma[2]) || !strncmp(comma + 2, "depth ", 6))
+			return comma;
+		comma += 2;
+	}
+	return NULL;
+}
+
+const char *point_family(const json_t *point, char text[FAMILY_BYTES])
+{
+	const char *title = result_text(point, "title"), *load = find_load(title);
+	size_t length = load ? (size_t)(load - title) : strlen(title);
+
+	snprintf(text, FAMILY_BYTES, "%.*s", (int)length, title);
+	return text;
+}
+
 const char *point_load(const json_t *point)
 {
-	const char *title = result_text(point, "title");
-	const char *workload = result_text(point, "workload");
-	size_t length = strlen(workload);
+	const char *title = result_text(point, "title"), *load = find_load(title);
 
-	if (length && !strncmp(title, workload, length) && title[length] == ',')
-		title += length + 1 + strspn(title + length + 1, " ");
-	return title;
+	return load ? load + 2 : title;
 }
 
 const char *point_unit(const json_t *point)

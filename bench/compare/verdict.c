@@ -21,6 +21,8 @@ static const char *const call_names[CALL_COUNT] = { "less", "more", "equal", "un
 /* What the points of one workload say of one engine's default against the reference. */
 struct workload {
 	const char *name;
+	char title[FAMILY_BYTES];
+	const char *unit;
 	const json_t *variant;
 	const json_t *reference;
 	unsigned counts[CALL_COUNT];
@@ -176,7 +178,7 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 		if (workload->change.high < 2)
 			fputs(call == CALL_LESS ? " less" : " more", to);
 	}
-	fprintf(to, " CPU per request %s %s", workload->change.low >= 2 ? "of" : "than",
+	fprintf(to, " CPU per %s %s %s", workload->unit, workload->change.low >= 2 ? "of" : "than",
 		variant_title(workload->reference));
 	if (all > workload->counts[call]) {
 		fprintf(to, " in %u of %u loads", workload->counts[call], all);
@@ -193,7 +195,7 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 
 static void say_workload(FILE *to, const json_t *result, const struct workload *workload)
 {
-	fprintf(to, "%s: ", workload->name);
+	fprintf(to, "%s: ", workload->title);
 	if (!workload->variant || !compared(workload)) {
 		fputs("nothing to compare.", to);
 		return;
@@ -274,14 +276,14 @@ static void say_choices(FILE *to, const struct workload *workloads, size_t count
 			chosen += choose(&workloads[i]) == choice;
 		if (!chosen)
 			continue;
-		fputs(said ? "; " : "By CPU per request, on this machine: ", to);
+		fputs(said ? "; " : "By CPU time, on this machine: ", to);
 		said = true;
 		for (size_t i = 0; i < count; i++) {
 			if (choose(&workloads[i]) != choice)
 				continue;
 			if (!named)
 				say_choice(to, (enum choice)choice, &workloads[i]);
-			fprintf(to, "%s%s", phrase_comma(named++, chosen), workloads[i].name);
+			fprintf(to, "%s%s", phrase_comma(named++, chosen), workloads[i].title);
 		}
 	}
 	if (said)
@@ -323,8 +325,11 @@ static size_t gather(const json_t *result, struct workload workloads[WORKLOADS_M
 			;
 		if (j == WORKLOADS_MAX)
 			continue;
-		if (j == count)
-			workloads[count++] = (struct workload){ .name = name };
+		if (j == count) {
+			workloads[count] = (struct workload){ .name = name,
+							      .unit = point_unit(point) };
+			point_family(point, workloads[count++].title);
+		}
 		take_point(result, point, &workloads[j]);
 	}
 	return count;

@@ -14,7 +14,6 @@
 #include "bench/compare/words.h"
 
 #define STEAL_NOTED 0.05  /* of the CPU's time, taken by the host */
-#define BUSY_ENOUGH 0.95  /* of its core: below, a server in a closed loop has time to spare */
 #define SPREAD_NOTED 0.05 /* of the median: an interval this wide hides what people look for */
 #define ROUNDS_FEW 9
 #define CAUSES_MAX 16
@@ -363,32 +362,6 @@ static bool is_closed_loop(const json_t *point)
 	return !result_number(point, "rate", &rate) || rate <= 0;
 }
 
-/* In a closed loop, who waits for the load says little about throughput. */
-static void say_idle_servers(FILE *to, const json_t *result, const json_t *point)
-{
-	const json_t *of_variant;
-	double busy, least = 1;
-	const char *name = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(point, "results"), i, of_variant)
-	{
-		const json_t *variant = result_variant(result, result_text(of_variant, "variant"));
-
-		if (rounds_median(of_variant, "busy", &busy) && busy < least) {
-			least = busy;
-			name = variant_title(variant);
-		}
-	}
-	if (!is_closed_loop(point) || least >= BUSY_ENOUGH || !name)
-		return;
-	fprintf(to,
-		"The load client sets the pace here: %s was %.0f %% busy. So requests per second "
-		"say little about servers, and one with time to spare works in smaller batches, "
-		"which cost more per %s.",
-		name, least * 100, point_unit(point));
-}
-
 /* ---- together ---- */
 
 typedef void (*say_fn)(FILE *to, const struct subject *subject);
@@ -457,7 +430,6 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		if (status == 0 && variant_is_default(variant))
 			status = add(words, say_better_settings, &subject);
 	}
-	say_idle_servers(phrase.to, result, point);
 	json_array_foreach(json_object_get(point, "results"), i,
 			   of_variant) if (*result_text(of_variant, "failed"))
 		fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
