@@ -517,6 +517,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.features = 0,
 	.state_bytes = sizeof(struct rota__epoll),
 	.probe = probe,
+	.list_features = rota_backend_default_list_features,
 	.open = open_engine,
 	.close = close_engine,
 	.submit = submit,

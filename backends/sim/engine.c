@@ -291,6 +291,7 @@ const struct rota_backend_ops rota_backend_sim = {
 	.features = ROTA_BACKEND_SIMULATED,
 	.state_bytes = sizeof(struct sim_instance),
 	.probe = sim_probe,
+	.list_features = rota_backend_default_list_features,
 	.open = sim_open,
 	.close = sim_close,
 	.submit = sim__op_submit,
