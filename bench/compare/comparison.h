@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A comparison as it was asked for: who, what, where, how long. Filled in by options.c, constant
+ * A comparison as it was asked for: who, what, where, how long. Filled in by arguments.c, constant
  * afterwards. Layer: bench/compare.
  */
 #ifndef BENCH_COMPARE_COMPARISON_H
@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "bench/compare/plan.h"
 #include "bench/compare/variants.h"
@@ -19,13 +20,14 @@ struct comparison {
 	struct plan plan;
 	struct variants variants;
 	const char *reference; /* a variant's name; NULL: epoll, or the first */
-	/* Where servers and load clients run: as text, and one by one. */
-	const char *server_cpus, *load_cpus;
-	int server_cpu_list[CPUS_MAX], load_cpu_list[CPUS_MAX];
-	unsigned server_cpus_count, load_cpus_count;
+	/* Where servers and load clients run, and what needs no client: as text, and one by one. */
+	const char *server_cpus, *load_cpus, *all_cpus;
+	int server_cpu_list[CPUS_MAX], load_cpu_list[CPUS_MAX], all_cpu_list[2 * CPUS_MAX];
+	unsigned server_cpus_count, load_cpus_count, all_cpus_count;
 	const char *load_program;
 	const char *load_backend; /* rota-load's --backend; NULL: its default */
 	const char *json_path, *html_path;
+	FILE *table;     /* where that goes: standard output, or error when the JSON goes there */
 	double seconds;  /* for all of it, about */
 	unsigned rounds; /* at each point; 0: as many as there is time for */
 	double round_seconds, warmup_seconds;

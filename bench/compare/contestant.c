@@ -64,6 +64,12 @@ static ROTA_PRINTF(3, 4) void add_formatted(struct words *words, const char *nam
 	add_word(words, text);
 }
 
+static void add_setting(struct words *words, const char *name, int64_t number)
+{
+	if (number > 0)
+		add_formatted(words, name, "%" PRId64, number);
+}
+
 /* ---- failing ---- */
 
 /* Mark it, with how `child` ended or what is wrong. Returns what the caller is to return. */
@@ -106,7 +112,7 @@ static void add_engine(struct words *words, const struct variant *variant,
 		       const struct point *point)
 {
 	add_formatted(words, "--backend", "%s:%s", variant->engine, variant->options);
-	add_formatted(words, "--reactors", "%" PRId64, point->settings[SETTING_REACTORS]);
+	add_setting(words, "--reactors", point->settings[SETTING_REACTORS]);
 }
 
 static int start_ours(struct contestant *contestant, const struct comparison *comparison,
@@ -243,12 +249,6 @@ static int start_other(struct contestant *contestant, const struct comparison *c
 
 /* ---- load ---- */
 
-static void add_setting(struct words *words, const char *name, int64_t number)
-{
-	if (number > 0)
-		add_formatted(words, name, "%" PRId64, number);
-}
-
 static void add_keys(struct words *words, const struct workload *workload, int64_t keys)
 {
 	if (!workload->ratio)
@@ -304,16 +304,14 @@ static int start_work(struct contestant *contestant, const struct comparison *co
 {
 	struct child *work = &contestant->load_;
 	struct words words = { .count = 0 };
-	char cpus[2 * TEXT_BYTES];
 	int status;
 
-	snprintf(cpus, sizeof(cpus), "%s,%s", comparison->server_cpus, comparison->load_cpus);
 	add_word(&words, "/proc/self/exe");
 	add_option(&words, "work", point->workload->name);
 	add_engine(&words, contestant->variant, point);
 	add_setting(&words, "--depth", point->settings[SETTING_DEPTH]);
 	add_setting(&words, "--payload", point->settings[SETTING_PAYLOAD]);
-	status = child_start(work, cpus, words.list, true);
+	status = child_start(work, comparison->all_cpus, words.list, true);
 	if (status == 0)
 		status = hear_ready(work, READY_NS, NULL);
 	return status > 0 ? 0 : fail(contestant, work, "the work", status);
@@ -367,9 +365,12 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 		     const struct point *point, json_t **figures)
 {
 	bool is_alone = !contestant->server_.is_open;
+	const int *cpus = is_alone ? comparison->all_cpu_list : comparison->server_cpu_list;
 	struct round round = {
 		.load = &contestant->load_,
 		.server = is_alone ? &contestant->load_ : &contestant->server_,
+		.cpus = cpus,
+		.cpus_count = is_alone ? comparison->all_cpus_count : comparison->server_cpus_count,
 		.answers = contestant->variant->engine != NULL,
 		.first = &contestant->first_,
 		.comparison = comparison,

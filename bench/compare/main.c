@@ -22,11 +22,12 @@
 #include <rota/signal.h>
 
 #include "backends/backends.h"
-#include "bench/compare/options.h"
+#include "bench/compare/arguments.h"
 #include "bench/compare/place.h"
 #include "bench/compare/run.h"
 #include "bench/compare/serve.h"
 #include "bench/compare/table.h"
+#include "bench/compare/work.h"
 
 #define COMMAND_BYTES 1024
 
@@ -100,7 +101,7 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 		    result, "made",
 		    json_pack("{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:f, s:s, s:s}", "date", date,
 			      "command", command, "version", ROTA_VERSION, "seed",
-			      (json_int_t)(comparison->seed & INT64_MAX), "round_seconds",
+			      (json_int_t)comparison->seed, "round_seconds",
 			      comparison->round_seconds, "blocks", (int)comparison->blocks,
 			      "rounds", (int)comparison->rounds, "confidence",
 			      comparison->confidence, "server_cpus", comparison->server_cpus,
@@ -142,7 +143,7 @@ static int finish(struct comparing *comparing, time_t began)
 	if (json_object_set_new(made, "seconds", json_integer(time(NULL) - began)) ||
 	    json_object_set_new(comparing->result, "verdict", json_array()))
 		return -ENOMEM;
-	table_print_foot(comparison, comparing->result, stdout);
+	table_print_foot(comparison, comparing->result);
 	return comparison->json_path ? write_json(comparing->result, comparison->json_path) : 0;
 }
 
@@ -169,11 +170,11 @@ static int compare_main(int argc, char **argv)
 	int status = -ENOMEM;
 
 	if (comparing) {
-		enum options_result parsed = options_parse(&comparing->comparison, argc, argv);
+		enum arguments_result parsed = arguments_parse(&comparing->comparison, argc, argv);
 
-		if (parsed != OPTIONS_RUN) {
+		if (parsed != ARGUMENTS_RUN) {
 			free(comparing);
-			return parsed == OPTIONS_DONE ? EXIT_SUCCESS : 2;
+			return parsed == ARGUMENTS_DONE ? EXIT_SUCCESS : 2;
 		}
 		comparing->result = begin_result(&comparing->comparison, argc, argv);
 	}
@@ -181,8 +182,8 @@ static int compare_main(int argc, char **argv)
 		if (place_slice() < 0)
 			fprintf(stderr, "rota-compare: the kernel refuses a slice of 0.1 ms: "
 					"latencies include other programs' turns\n");
-		setvbuf(stdout, NULL, _IOLBF, 0);
-		table_print_head(&comparing->comparison, stdout);
+		setvbuf(comparing->comparison.table, NULL, _IOLBF, 0);
+		table_print_head(&comparing->comparison);
 		status = measure(comparing);
 	}
 	if (status == 0)
@@ -205,6 +206,7 @@ static const struct {
 } subcommands[] = {
 	{ "place", place_main },
 	{ "serve", serve_main },
+	{ "work", work_main },
 };
 
 int main(int argc, char **argv)

@@ -23,71 +23,125 @@ static const struct {
 	[SETTING_KEYS] = { "keys", 1, 100000000 },
 };
 
-/* connections, depth, payload, reactors, idle, rate, keys */
-#define REQUESTS(connections, payload)                                                             \
-	{                                                                                          \
-		connections, 1, payload, 1, 0, 0, UNUSED                                           \
-	}
-#define KEYS                                                                                       \
-	{                                                                                          \
-		64, 1, 64, 1, 0, 0, 100000                                                         \
-	}
-#define BULK                                                                                       \
-	{                                                                                          \
-		16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED                                       \
-	}
-#define ALONE(payload, reactors)                                                                   \
-	{                                                                                          \
-		UNUSED, 64, payload, reactors, UNUSED, UNUSED, UNUSED                              \
-	}
+/* In the order of enum setting: connections, depth, payload, reactors, idle, rate, keys. */
+#define KEYS .settings = { 64, 1, 64, 1, 0, 0, 100000 }
+#define BULK .settings = { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED }
+#define READS .settings = { UNUSED, 64, 4096, UNUSED, UNUSED, UNUSED, UNUSED }
 
 const struct workload workloads[] = {
-	{ "echo", "echo", "every message comes back", "echo", "echo", "requests", NULL, "request",
-	  REQUESTS(64, 64) },
-	{ "idle",
-	  "many idle, few busy",
-	  "an echo with connections that say nothing",
-	  "echo",
-	  "echo",
-	  "requests",
-	  NULL,
-	  "request",
-	  { 16, 1, 64, 1, 4000, 0, UNUSED } },
-	{ "churn",
-	  "churn",
-	  "connect, one request, close",
-	  "echo",
-	  "echo",
-	  "churn",
-	  NULL,
-	  "connection",
-	  { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED } },
-	{ "get", "key-value, GET", "rota-kv, reads only", "kv", "resp", "requests", "0:1",
-	  "request", KEYS },
-	{ "set", "key-value, SET", "rota-kv, writes only", "kv", "resp", "requests", "1:0",
-	  "request", KEYS },
-	{ "kv", "key-value, SET:GET 1:10", "rota-kv, one write for ten reads", "kv", "resp",
-	  "requests", "1:10", "request", KEYS },
-	{ "upload", "bulk upload", "clients send without end", "sink", "echo", "upload", NULL,
-	  "MiB", BULK },
-	{ "download", "bulk download", "the server sends without end", "source", "echo", "download",
-	  NULL, "MiB", BULK },
-	{ "calls",
-	  "calls between reactors",
-	  "a reactor calls another and waits",
-	  NULL,
-	  NULL,
-	  NULL,
-	  NULL,
-	  "call",
-	  { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED } },
-	{ "timers", "timers", "tasks that sleep a millisecond again and again", NULL, NULL, NULL,
-	  NULL, "timer", ALONE(UNUSED, 1) },
-	{ "read", "file reads, buffered", "at random places of a file in the page cache", NULL,
-	  NULL, NULL, NULL, "read", ALONE(4096, 1) },
-	{ "read-direct", "file reads, direct", "the same from the disk (O_DIRECT)", NULL, NULL,
-	  NULL, NULL, "read", ALONE(4096, 1) },
-	{ NULL },
+	{
+		.name = "echo",
+		.title = "echo",
+		.about = "every message comes back",
+		.served = "echo",
+		.protocol = "echo",
+		.shape = "requests",
+		.unit = "request",
+		.settings = { 64, 1, 64, 1, 0, 0, UNUSED },
+	},
+	{
+		.name = "idle",
+		.title = "many idle, few busy",
+		.about = "an echo, with connections that say nothing",
+		.served = "echo",
+		.protocol = "echo",
+		.shape = "requests",
+		.unit = "request",
+		.settings = { 16, 1, 64, 1, 4000, 0, UNUSED },
+	},
+	{
+		.name = "churn",
+		.title = "churn",
+		.about = "connect, one request, close",
+		.served = "echo",
+		.protocol = "echo",
+		.shape = "churn",
+		.unit = "connection",
+		.settings = { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED },
+	},
+	{
+		.name = "get",
+		.title = "key-value, GET",
+		.about = "rota-kv, reads only",
+		.served = "kv",
+		.protocol = "resp",
+		.shape = "requests",
+		.ratio = "0:1",
+		.unit = "request",
+		KEYS,
+	},
+	{
+		.name = "set",
+		.title = "key-value, SET",
+		.about = "rota-kv, writes only",
+		.served = "kv",
+		.protocol = "resp",
+		.shape = "requests",
+		.ratio = "1:0",
+		.unit = "request",
+		KEYS,
+	},
+	{
+		.name = "kv",
+		.title = "key-value, SET:GET 1:10",
+		.about = "rota-kv, one write for ten reads",
+		.served = "kv",
+		.protocol = "resp",
+		.shape = "requests",
+		.ratio = "1:10",
+		.unit = "request",
+		KEYS,
+	},
+	{
+		.name = "upload",
+		.title = "bulk upload",
+		.about = "clients send without end",
+		.served = "sink",
+		.protocol = "echo",
+		.shape = "upload",
+		.unit = "MiB",
+		BULK,
+	},
+	{
+		.name = "download",
+		.title = "bulk download",
+		.about = "the server sends without end",
+		.served = "source",
+		.protocol = "echo",
+		.shape = "download",
+		.unit = "MiB",
+		/* The server decides how much it sends at once. */
+		.settings = { 16, UNUSED, UNUSED, 1, UNUSED, UNUSED, UNUSED },
+	},
+	{
+		.name = "calls",
+		.title = "calls between reactors",
+		.about = "a reactor calls another and waits",
+		.unit = "call",
+		.settings = { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED },
+	},
+	{
+		.name = "timers",
+		.title = "timers",
+		.about = "tasks that sleep for a millisecond again and again",
+		.unit = "timer",
+		.settings = { UNUSED, 64, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
+	},
+	{
+		.name = "read",
+		.title = "file reads, buffered",
+		.about = "at random places of a file in the page cache",
+		.unit = "read",
+		READS,
+	},
+	{
+		.name = "read-direct",
+		.title = "file reads, direct",
+		.about = "the same from the disk (O_DIRECT)",
+		.unit = "read",
+		READS,
+	},
+	{ .name = NULL },
 };
 
 const char *const plan_short[] = {

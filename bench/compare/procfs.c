@@ -49,14 +49,14 @@ static int labelled_number(const char *text, const char *label, uint64_t *out)
 static int add_thread(const char *root, int pid, int thread, struct procfs_usage *out)
 {
 	char path[PATH_BYTES], text[STATUS_BYTES];
-	uint64_t ns, voluntary, involuntary;
+	uint64_t run_ns, voluntary, involuntary;
 	int status;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/schedstat", root, pid, thread);
 	status = read_text(path, text, sizeof(text));
 	if (status < 0)
 		return status;
-	if (sscanf(text, "%" SCNu64, &ns) != 1)
+	if (sscanf(text, "%" SCNu64, &run_ns) != 1)
 		return -EPROTO;
 	snprintf(path, sizeof(path), "%s/%d/task/%d/status", root, pid, thread);
 	status = read_text(path, text, sizeof(text));
@@ -67,7 +67,7 @@ static int add_thread(const char *root, int pid, int thread, struct procfs_usage
 		status = labelled_number(text, "\nnonvoluntary_ctxt_switches:", &involuntary);
 	if (status < 0)
 		return status;
-	out->cpu_ns += ns;
+	out->cpu_ns += run_ns;
 	out->switches += voluntary + involuntary;
 	return 0;
 }
@@ -134,7 +134,7 @@ int procfs_usage(const char *root, int pid, struct procfs_usage *out)
 /* ---- the machine ---- */
 
 /* user, nice, system, idle, iowait, irq, softirq, steal; the guests' are in user's and nice's. */
-static int add_cpu(const char *text, int cpu, struct procfs_steal *out)
+static int add_cpu(const char *text, int cpu, struct procfs_cpus *out)
 {
 	uint64_t ticks[8];
 	char label[32];
@@ -150,13 +150,14 @@ static int add_cpu(const char *text, int cpu, struct procfs_steal *out)
 		return -EPROTO;
 	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(ticks); i++)
 		out->all += ticks[i];
+	out->idle += ticks[3] + ticks[4];
 	out->stolen += ticks[7];
 	return 0;
 }
 
-int procfs_steal(const char *root, const int cpus[], unsigned count, struct procfs_steal *out)
+int procfs_cpus(const char *root, const int cpus[], unsigned count, struct procfs_cpus *out)
 {
-	struct procfs_steal steal = { 0 };
+	struct procfs_cpus sum = { 0 };
 	char path[PATH_BYTES];
 	char *text = malloc(STAT_BYTES);
 	int status;
@@ -166,9 +167,9 @@ int procfs_steal(const char *root, const int cpus[], unsigned count, struct proc
 	snprintf(path, sizeof(path), "%s/stat", root);
 	status = read_text(path, text, STAT_BYTES);
 	for (unsigned i = 0; status == 0 && i < count; i++)
-		status = add_cpu(text, cpus[i], &steal);
+		status = add_cpu(text, cpus[i], &sum);
 	free(text);
 	if (status == 0)
-		*out = steal;
+		*out = sum;
 	return status;
 }

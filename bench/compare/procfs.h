@@ -19,8 +19,9 @@ struct procfs_usage {
 	uint64_t resident_bytes;
 };
 
-/* Since the machine's start, in clock ticks, on some CPUs. */
-struct procfs_steal {
+/* What some CPUs have done since the machine's start, in clock ticks. */
+struct procfs_cpus {
+	uint64_t idle;   /* nobody was there to run */
 	uint64_t stolen; /* somebody else's virtual machine ran */
 	uint64_t all;
 };
@@ -32,7 +33,7 @@ struct procfs_steal {
 ROTA_MUST_USE int procfs_usage(const char *root, int pid, struct procfs_usage *out);
 
 /* The same for `cpus[count]`. */
-ROTA_MUST_USE int procfs_steal(const char *root, const int cpus[], unsigned count,
-			       struct procfs_steal *out);
+ROTA_MUST_USE int procfs_cpus(const char *root, const int cpus[], unsigned count,
+			      struct procfs_cpus *out);
 
 #endif /* BENCH_COMPARE_PROCFS_H */

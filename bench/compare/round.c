@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rota/scope.h>
 #include <rota/time.h>
@@ -19,8 +20,8 @@
 /* The server's counters at one moment. */
 struct reading {
 	struct procfs_usage usage;
-	struct procfs_steal steal;
-	json_t *stats; /* owned; NULL: it has none */
+	struct procfs_cpus cpus; /* those that the server may use */
+	json_t *stats;           /* owned; NULL: it has none */
 };
 
 /* ---- talking ---- */
@@ -80,7 +81,6 @@ static void reading_fini(struct reading *reading)
 /* `stats` first before a round, and last after it: what the asking costs is in neither. */
 static int read_counters(struct round *round, bool is_before, struct reading *out)
 {
-	const struct comparison *comparison = round->comparison;
 	int pid = round->server->process.pid, status = 0;
 
 	if (round->answers && is_before)
@@ -90,8 +90,7 @@ static int read_counters(struct round *round, bool is_before, struct reading *ou
 		return status;
 	status = procfs_usage(PROCFS, pid, &out->usage);
 	if (status == 0)
-		status = procfs_steal(PROCFS, comparison->server_cpu_list,
-				      comparison->server_cpus_count, &out->steal);
+		status = procfs_cpus(PROCFS, round->cpus, round->cpus_count, &out->cpus);
 	if (status < 0)
 		return failed(round, round->server, server_name(round), status);
 	if (round->answers && !is_before)
@@ -158,21 +157,25 @@ static int add_engine(json_t *figures, const struct reading *before, const struc
 		   growth(before, after, "completions") / growth(before, after, "enters"));
 }
 
-static double busy_share(const struct round *round, double cpu_ns, double seconds)
+/* What the server's processors did meanwhile: of each kind, a share of all. */
+static int add_processors(json_t *figures, const struct round *round, const struct reading *before,
+			  const struct reading *after, double seconds)
 {
-	double reactors = (double)round->point->settings[SETTING_REACTORS];
-	double cpus = round->comparison->server_cpus_count;
+	double reactors = fmax(1, (double)round->point->settings[SETTING_REACTORS]);
+	double ours = (double)(after->usage.cpu_ns - before->usage.cpu_ns) / 1e9;
+	double all = (double)(after->cpus.all - before->cpus.all);
+	double idle = (double)(after->cpus.idle - before->cpus.idle);
+	double stolen = (double)(after->cpus.stolen - before->cpus.stolen);
+	double used = all - idle - stolen - ours * (double)sysconf(_SC_CLK_TCK);
 
-	if (round->server == round->load)
-		cpus += round->comparison->load_cpus_count;
-	return cpu_ns / seconds / 1e9 / fmin(reactors, cpus);
+	return add(figures, "steal", stolen / all) | add(figures, "others", fmax(0, used) / all) |
+	       add(figures, "busy", ours / seconds / fmin(reactors, round->cpus_count));
 }
 
 static json_t *make_figures(const struct round *round, const json_t *load,
 			    const struct reading *before, const struct reading *after)
 {
 	double units = units_of(round, load), seconds = number(load, "seconds");
-	double all = (double)(after->steal.all - before->steal.all);
 	json_t *figures = json_object();
 	int status = 0;
 
@@ -186,11 +189,7 @@ static json_t *make_figures(const struct round *round, const json_t *load,
 	status |= add(figures, "switches",
 		      (double)(after->usage.switches - before->usage.switches) / units);
 	status |= add(figures, "resident_bytes", (double)after->usage.resident_bytes);
-	status |= add(figures, "steal",
-		      all > 0 ? (double)(after->steal.stolen - before->steal.stolen) / all : 0);
-	status |= add(
-		figures, "busy",
-		busy_share(round, (double)(after->usage.cpu_ns - before->usage.cpu_ns), seconds));
+	status |= add_processors(figures, round, before, after, seconds);
 	status |= add(figures, "load_busy",
 		      round->server == round->load ? NAN
 						   : number(load, "cpu_ns") / seconds / 1e9 /

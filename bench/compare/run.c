@@ -196,7 +196,7 @@ static int run_point(struct bout *bout, json_t *points)
 		status = described ? json_array_append(points, described) : -ENOMEM;
 	}
 	if (status == 0)
-		table_print_point(bout->comparison, described, stdout);
+		table_print_point(bout->comparison, described);
 	json_decref(described);
 	bout_fini(bout);
 	return status;

@@ -15,6 +15,7 @@
 #define BUSY_ENOUGH 0.95
 /* What is worth a word: shares. */
 #define STEAL_WORTH_A_WORD 0.01
+#define OTHERS_WORTH_A_WORD 0.05
 #define SPREAD_WORTH_A_WORD 0.1
 
 /* ---- figures of a round ---- */
@@ -36,6 +37,7 @@ static const struct {
 	{ "steal", "steal", false, false },
 	{ "busy", "busy", false, false },
 	{ "load_busy", "load_busy", false, false },
+	{ "others", "others", false, false },
 	{ "mean_ns", "mean", true, false },
 	{ "p50_ns", "p50", true, true },
 	{ "p90_ns", "p90", true, false },
@@ -195,7 +197,7 @@ static ROTA_PRINTF(2, 3) int note(json_t *notes, const char *format, ...)
 
 /* The least busy server, the busiest client, the most steal, the widest interval. */
 struct worst {
-	double busy, load_busy, steal, spread;
+	double busy, load_busy, steal, others, spread;
 	const char *spread_of;
 };
 
@@ -214,6 +216,7 @@ static struct worst find_worst(const json_t *results)
 		spread = spread_of(result);
 		worst.busy = fmin(worst.busy, median_of(result, "busy"));
 		worst.load_busy = fmax(worst.load_busy, median_of(result, "load_busy"));
+		worst.others = fmax(worst.others, median_of(result, "others"));
 		worst.steal = fmax(worst.steal, median_of(result, "steal"));
 		if (spread > worst.spread) {
 			worst.spread = spread;
@@ -235,16 +238,21 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 	if (worst.load_busy > BUSY_ENOUGH)
 		status = note(notes,
 			      "The load client was the bottleneck (%.0f %% busy): requests per "
-			      "second and latencies are the client's, not the servers'.",
+			      "second and latencies are its own, not the servers'.",
 			      worst.load_busy * 100);
-	if (status == 0 && worst.busy < BUSY_ENOUGH &&
-	    json_is_null(json_object_get(point, "rate")) && !isnan(worst.load_busy))
-		status = note(
-			notes,
-			"A server was %.0f %% busy only: in a closed loop that means smaller "
-			"batches, most of all for the faster one, so differences look smaller "
-			"than under full load.",
-			worst.busy * 100);
+	if (status == 0 && worst.others > OTHERS_WORTH_A_WORD)
+		status = note(notes,
+			      "Other programs took %.0f %% of the servers' processors: the machine "
+			      "is not quiet.",
+			      worst.others * 100);
+	/* Otherwise that says why. */
+	else if (status == 0 && worst.busy < BUSY_ENOUGH && worst.load_busy > 0 &&
+		 json_is_null(json_object_get(point, "rate")))
+		status = note(notes,
+			      "A server was only %.0f %% busy: in a closed loop that means smaller "
+			      "batches, the smallest for the fastest, so differences look smaller "
+			      "than under full load.",
+			      worst.busy * 100);
 	if (status == 0 && worst.steal > STEAL_WORTH_A_WORD)
 		status = note(notes, "The host took away up to %.1f %% of the servers' processors.",
 			      worst.steal * 100);

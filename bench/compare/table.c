@@ -44,8 +44,10 @@ static void print_us(FILE *out, int columns, double ns)
 
 /* ---- head and foot ---- */
 
-void table_print_head(const struct comparison *comparison, FILE *out)
+void table_print_head(const struct comparison *comparison)
 {
+	FILE *out = comparison->table;
+
 	fprintf(out,
 		"rota-compare: %u points, %u variants, rounds of %g s, seed %llu; servers on CPU "
 		"%s, load on %s\n",
@@ -60,7 +62,7 @@ void table_print_head(const struct comparison *comparison, FILE *out)
 			comparison->variants.left_out[i].why);
 }
 
-void table_print_foot(const struct comparison *comparison, const json_t *result, FILE *out)
+void table_print_foot(const struct comparison *comparison, const json_t *result)
 {
 	const json_t *points = json_object_get(result, "points"), *point;
 	size_t count = 0, i;
@@ -68,9 +70,9 @@ void table_print_foot(const struct comparison *comparison, const json_t *result,
 	json_array_foreach(points, i, point)
 		count += json_array_size(json_object_get(point, "comparisons"));
 	if (count)
-		fprintf(out,
-			"\n%zu comparisons, each at %g %% confidence: of what is the same in truth, "
-			"up to one in %.0f is called different by chance\n",
+		fprintf(comparison->table,
+			"\n%zu comparisons, each at %g %% confidence: of what is the same in "
+			"truth, up to one in %.0f is called different by chance\n",
 			count, comparison->confidence * 100, 1 / (1 - comparison->confidence));
 }
 
@@ -135,8 +137,9 @@ static size_t rounds_of(const json_t *results)
 	return most;
 }
 
-void table_print_point(const struct comparison *comparison, const json_t *point, FILE *out)
+void table_print_point(const struct comparison *comparison, const json_t *point)
 {
+	FILE *out = comparison->table;
 	const json_t *results = json_object_get(point, "results"), *item;
 	size_t i;
 

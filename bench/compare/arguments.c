@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line; see options.h. */
+/* The command line; see arguments.h. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -11,7 +11,7 @@
 
 #include <rota/server.h>
 
-#include "bench/compare/options.h"
+#include "bench/compare/arguments.h"
 #include "framework/options.h"
 
 /* The ninja target's form and the long one: seconds in all. */
@@ -57,7 +57,8 @@ static const char help[] =
 	"  --load-backend E     the engine it runs on (default: its own choice)\n"
 	"\n"
 	"What comes out, beside the table:\n"
-	"  --json FILE          the whole result; -: standard output, and no table\n"
+	"  --json FILE          the whole result; -: standard output, and the table to standard\n"
+	"                       error\n"
 	"  --html FILE          a page of it\n"
 	"  -q, --quiet          no progress\n"
 	"\n"
@@ -180,12 +181,12 @@ static int take_seed(uint64_t *out)
 
 	errno = 0;
 	*out = strtoull(optarg, &end, 10);
-	if (end == optarg || *end || errno || *optarg == '-')
-		return complain("--seed takes a number, not \"%s\"", optarg);
+	if (end == optarg || *end || errno || *optarg == '-' || *out > INT64_MAX)
+		return complain("--seed takes a number below 2^63, not \"%s\"", optarg);
 	return 0;
 }
 
-static int take_cpus(const char *name, const char *text, int list[CPUS_MAX], unsigned *count)
+static int take_cpus(const char *name, const char *text, int list[], unsigned *count)
 {
 	int parsed = rota__cpus_parse(text, list, CPUS_MAX);
 
@@ -328,7 +329,7 @@ static int take_late(struct reading *reading, int which)
 	}
 }
 
-static enum options_result read_first_pass(struct reading *reading)
+static enum arguments_result read_first_pass(struct reading *reading)
 {
 	int which, status;
 
@@ -337,14 +338,14 @@ static enum options_result read_first_pass(struct reading *reading)
 				    NULL)) != -1) {
 		if (which == 'h') {
 			fputs(help, stdout);
-			return OPTIONS_DONE;
+			return ARGUMENTS_DONE;
 		}
 		if (which == OPTION_VERSION) {
 			printf("rota-compare %s\n", ROTA_VERSION);
-			return OPTIONS_DONE;
+			return ARGUMENTS_DONE;
 		}
 		if (which == '?')
-			return OPTIONS_WRONG;
+			return ARGUMENTS_WRONG;
 		reading->has_seconds |= which == 't';
 		status = take_number(reading->comparison, which);
 		if (status > 0)
@@ -352,13 +353,13 @@ static enum options_result read_first_pass(struct reading *reading)
 		if (status > 0)
 			status = take_participant(reading, which);
 		if (status < 0)
-			return OPTIONS_WRONG;
+			return ARGUMENTS_WRONG;
 	}
 	if (optind < reading->argc) {
 		complain("there is no \"%s\" (--help says what there is)", reading->argv[optind]);
-		return OPTIONS_WRONG;
+		return ARGUMENTS_WRONG;
 	}
-	return OPTIONS_RUN;
+	return ARGUMENTS_RUN;
 }
 
 static int read_second_pass(struct reading *reading)
@@ -374,35 +375,65 @@ static int read_second_pass(struct reading *reading)
 
 /* ---- what was left open ---- */
 
-/* Half of the processors we may use for the servers, the rest for the clients. */
-static int choose_cpus(struct comparison *comparison, char texts[2][CPUS_MAX * 5])
+#define CPU_TEXT_BYTES (5 * CPUS_MAX)
+
+struct cpu_texts {
+	char server[CPU_TEXT_BYTES], load[CPU_TEXT_BYTES], all[2 * CPU_TEXT_BYTES];
+};
+
+static void add_cpu(char *text, size_t bytes_max, unsigned cpu)
 {
-	const char **chosen[2] = { &comparison->server_cpus, &comparison->load_cpus };
+	size_t used = strlen(text);
+
+	snprintf(text + used, bytes_max - used, "%s%u", used ? "," : "", cpu);
+}
+
+/* Half of the processors we may use for the servers, the others for the clients. */
+static int halve_cpus(struct cpu_texts *texts)
+{
+	unsigned seen = 0, half;
 	cpu_set_t set;
-	int count, seen = 0;
 
 	if (sched_getaffinity(0, sizeof(set), &set))
 		return complain("cannot tell which processors may be used: %s", strerror(errno));
-	count = CPU_COUNT(&set);
+	half = ((unsigned)CPU_COUNT(&set) + 1) / 2;
 	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
 		if (!CPU_ISSET(cpu, &set))
 			continue;
-		/* One processor is for both. */
-		for (int side = 0; side < 2; side++)
-			if (count == 1 || (seen >= (count + 1) / 2) == side)
-				snprintf(texts[side] + strlen(texts[side]),
-					 5 * CPUS_MAX - strlen(texts[side]), "%s%u",
-					 *texts[side] ? "," : "", cpu);
+		if (seen < half)
+			add_cpu(texts->server, sizeof(texts->server), cpu);
+		/* One alone is for both. */
+		if (seen >= half || CPU_COUNT(&set) == 1)
+			add_cpu(texts->load, sizeof(texts->load), cpu);
 		seen++;
 	}
-	for (int side = 0; side < 2; side++)
-		if (!*chosen[side])
-			*chosen[side] = texts[side];
-	if (take_cpus("server-cpus", comparison->server_cpus, comparison->server_cpu_list,
-		      &comparison->server_cpus_count) < 0)
-		return -EINVAL;
-	return take_cpus("load-cpus", comparison->load_cpus, comparison->load_cpu_list,
-			 &comparison->load_cpus_count);
+	return 0;
+}
+
+static int choose_cpus(struct comparison *comparison, struct cpu_texts *texts)
+{
+	int status = halve_cpus(texts);
+
+	if (!comparison->server_cpus)
+		comparison->server_cpus = texts->server;
+	if (!comparison->load_cpus)
+		comparison->load_cpus = texts->load;
+	snprintf(texts->all, sizeof(texts->all), "%s,%s", comparison->server_cpus,
+		 comparison->load_cpus);
+	/* The same one twice would count twice. */
+	comparison->all_cpus = strcmp(comparison->server_cpus, comparison->load_cpus)
+				       ? texts->all
+				       : comparison->server_cpus;
+	if (status == 0)
+		status = take_cpus("server-cpus", comparison->server_cpus,
+				   comparison->server_cpu_list, &comparison->server_cpus_count);
+	if (status == 0)
+		status = take_cpus("load-cpus", comparison->load_cpus, comparison->load_cpu_list,
+				   &comparison->load_cpus_count);
+	if (status == 0)
+		status = take_cpus("server-cpus", comparison->all_cpus, comparison->all_cpu_list,
+				   &comparison->all_cpus_count);
+	return status;
 }
 
 /* The load client that lies beside this program. */
@@ -502,34 +533,38 @@ static void print_list(const struct comparison *comparison)
 		       variants->left_out[i].why);
 }
 
-enum options_result options_parse(struct comparison *comparison, int argc, char **argv)
+enum arguments_result arguments_parse(struct comparison *comparison, int argc, char **argv)
 {
-	static char cpu_texts[2][CPUS_MAX * 5], load_path[4096];
+	static struct cpu_texts cpu_texts;
+	static char load_path[4096];
 	struct reading reading = { .comparison = comparison, .argv = argv, .argc = argc };
-	enum options_result result;
+	enum arguments_result result;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	comparison->seed = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec;
+	comparison->seed = (uint64_t)(now.tv_nsec ^ now.tv_sec);
 	comparison->round_seconds = 0.3;
 	comparison->warmup_seconds = 0.05;
 	comparison->blocks = 3;
 	comparison->confidence = 0.95;
 	comparison->margin = 0.03;
 	comparison->steal_max = 0.05;
+	comparison->table = stdout;
 	result = read_first_pass(&reading);
-	if (result != OPTIONS_RUN)
+	if (result != ARGUMENTS_RUN)
 		return result;
 	if (reading.wants_list)
 		reading.wants_all = true;
 	if (choose_participants(&reading) < 0)
-		return OPTIONS_WRONG;
+		return ARGUMENTS_WRONG;
 	if (reading.wants_list) {
 		print_list(comparison);
-		return OPTIONS_DONE;
+		return ARGUMENTS_DONE;
 	}
-	if (choose_points(&reading) < 0 || choose_cpus(comparison, cpu_texts) < 0 ||
+	if (comparison->json_path && !strcmp(comparison->json_path, "-"))
+		comparison->table = stderr;
+	if (choose_points(&reading) < 0 || choose_cpus(comparison, &cpu_texts) < 0 ||
 	    find_load(comparison, load_path) < 0)
-		return OPTIONS_WRONG;
-	return OPTIONS_RUN;
+		return ARGUMENTS_WRONG;
+	return ARGUMENTS_RUN;
 }
