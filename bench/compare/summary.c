@@ -141,6 +141,38 @@ static const json_t *find_result(const json_t *results, const char *variant)
 	return NULL;
 }
 
+static int compare_with(const struct comparison *comparison, const json_t *result,
+			const json_t *reference, double values[], json_t *out)
+{
+	int status = 0;
+
+	if (!reference || result == reference ||
+	    !json_is_null(json_object_get(reference, "failed")) ||
+	    !json_is_null(json_object_get(result, "failed")))
+		return 0; /* nothing to compare */
+	for (unsigned i = 0; status == 0 && i < ROTA_ARRAY_COUNT(figures); i++)
+		if (figures[i].is_compared)
+			status = compare_figure(comparison, result, reference, i, values, out);
+	return status;
+}
+
+/* The name of the same engine without options; NULL: it is that itself, or another server. */
+static const char *default_of(const struct comparison *comparison, const char *name)
+{
+	const struct variants *variants = &comparison->variants;
+	int index = name ? variants_find(variants, name) : -1;
+
+	if (index < 0 || !variants->list[index].engine || !*variants->list[index].options)
+		return NULL;
+	for (unsigned i = 0; i < variants->count; i++)
+		if (variants->list[i].engine && !*variants->list[i].options &&
+		    !variants->list[i].slow_ns &&
+		    !strcmp(variants->list[i].engine, variants->list[index].engine))
+			return variants->list[i].name;
+	return NULL;
+}
+
+/* Everybody with the reference; then options with their engine's default: what each is worth. */
 static int compare_all(const struct comparison *comparison, json_t *point, double values[])
 {
 	const json_t *results = json_object_get(point, "results"), *result, *reference;
@@ -151,14 +183,19 @@ static int compare_all(const struct comparison *comparison, json_t *point, doubl
 	if (!out || json_object_set_new(point, "comparisons", out))
 		return -ENOMEM;
 	reference = find_result(results, json_string_value(json_object_get(point, "reference")));
-	if (!reference || !json_is_null(json_object_get(reference, "failed")))
-		return 0; /* nothing to compare with */
-	json_array_foreach(results, i,
-			   result) for (unsigned j = 0;
-					status == 0 && j < ROTA_ARRAY_COUNT(figures);
-					j++) if (result != reference && figures[j].is_compared &&
-						 json_is_null(json_object_get(result, "failed")))
-		status = compare_figure(comparison, result, reference, j, values, out);
+	for (i = 0; status == 0 && i < json_array_size(results); i++)
+		status = compare_with(comparison, json_array_get(results, i), reference, values,
+				      out);
+	for (i = 0; status == 0 && i < json_array_size(results); i++) {
+		const json_t *base;
+
+		result = json_array_get(results, i);
+		base = find_result(
+			results, default_of(comparison,
+					    json_string_value(json_object_get(result, "variant"))));
+		if (base != reference && result != reference)
+			status = compare_with(comparison, result, base, values, out);
+	}
 	return status;
 }
 
