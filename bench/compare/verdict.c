@@ -146,7 +146,7 @@ static void say_loads(FILE *to, const json_t *result, const struct workload *wor
 static void say_mixed(FILE *to, const json_t *result, const struct workload *workload)
 {
 	static const char *const heads[CALL_COUNT] = {
-		"less CPU than the other ",
+		"less CPU ",
 		"more ",
 		"the same ",
 		"undecided ",
@@ -178,7 +178,7 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 		if (workload->change.high < 2)
 			fputs(call == CALL_LESS ? " less" : " more", to);
 	}
-	fprintf(to, " CPU per %s %s %s", workload->unit, workload->change.low >= 2 ? "of" : "than",
+	fprintf(to, " CPU per %s %s %s", workload->unit, workload->change.low >= 2 ? "as" : "than",
 		variant_title(workload->reference));
 	if (all > workload->counts[call]) {
 		fprintf(to, " in %u of %u loads", workload->counts[call], all);

@@ -92,7 +92,7 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else if (is_called(subject->cpu, "equal")) {
 		edge = fmax(fabs(ratio.low - 1), fabs(ratio.high - 1)) * 100;
 		fprintf(to, "%s and %s use the same CPU per %s, to within %.0f %%", title, other,
-			unit, ceil(edge));
+			unit, ceil(edge - 0.001));
 	} else if (is_called(subject->cpu, "undecided")) {
 		fprintf(to, "Whether %s or %s uses less CPU per %s is undecided: %s uses ", title,
 			other, unit, title);
@@ -103,7 +103,7 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else {
 		fprintf(to, "%s uses ", title);
 		phrase_change(to, ratio.middle, "less", "more");
-		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "of" : "than", other);
+		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "as" : "than", other);
 		phrase_range(to, ratio.low, ratio.high, "less", "more");
 		putc(')', to);
 	}
