@@ -23,10 +23,14 @@
 
 #include "backends/backends.h"
 #include "bench/compare/arguments.h"
+#include "bench/compare/engines.h"
+#include "bench/compare/machine.h"
+#include "bench/compare/page.h"
 #include "bench/compare/place.h"
 #include "bench/compare/run.h"
 #include "bench/compare/serve.h"
 #include "bench/compare/table.h"
+#include "bench/compare/words.h"
 #include "bench/compare/work.h"
 
 #define COMMAND_BYTES 1024
@@ -108,6 +112,8 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 			      "load_cpus", comparison->load_cpus)) ||
 	    json_object_set_new(json_object_get(result, "made"), "margin",
 				json_real(comparison->margin)) ||
+	    json_object_set_new(result, "machine", machine_describe()) ||
+	    json_object_set_new(result, "engines", engines_describe()) ||
 	    variants_describe(&comparison->variants, result) < 0) {
 		json_decref(result);
 		return NULL;
@@ -135,16 +141,31 @@ static int write_json(const json_t *result, const char *path)
 	return status ? -EIO : 0;
 }
 
+static int write_page(const json_t *result, const char *path)
+{
+	int status = page_write(result, path);
+
+	if (status < 0)
+		fprintf(stderr, "rota-compare: %s: %s\n", path, rota_strerror(status));
+	else
+		fprintf(stderr, "rota-compare: see %s\n", path);
+	return status;
+}
+
 static int finish(struct comparing *comparing, time_t began)
 {
 	const struct comparison *comparison = &comparing->comparison;
 	json_t *made = json_object_get(comparing->result, "made");
 
-	if (json_object_set_new(made, "seconds", json_integer(time(NULL) - began)) ||
-	    json_object_set_new(comparing->result, "verdict", json_array()))
+	int status;
+
+	if (json_object_set_new(made, "seconds", json_integer(time(NULL) - began)))
 		return -ENOMEM;
 	table_print_foot(comparison, comparing->result);
-	return comparison->json_path ? write_json(comparing->result, comparison->json_path) : 0;
+	status = comparison->json_path ? write_json(comparing->result, comparison->json_path) : 0;
+	if (status == 0 && comparison->html_path)
+		status = write_page(comparing->result, comparison->html_path);
+	return status;
 }
 
 /* ---- from start to end ---- */
@@ -200,10 +221,36 @@ static int compare_main(int argc, char **argv)
 
 /* ---- subcommands ---- */
 
+/* rota-compare page RESULT.json OUT.html: the page of a result, made anew. */
+static int page_main(int argc, char **argv)
+{
+	json_error_t error;
+	json_t *result;
+	int status;
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: rota-compare page RESULT.json OUT.html\n");
+		return 2;
+	}
+	result = json_load_file(argv[1], 0, &error);
+	if (!result) {
+		fprintf(stderr, "rota-compare: %s, line %d: %s\n", argv[1], error.line, error.text);
+		return EXIT_FAILURE;
+	}
+	status = words_add(result);
+	if (status < 0)
+		fprintf(stderr, "rota-compare: %s is no result of rota-compare\n", argv[1]);
+	else
+		status = write_page(result, argv[2]);
+	json_decref(result);
+	return status < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } subcommands[] = {
+	{ "page", page_main },
 	{ "place", place_main },
 	{ "serve", serve_main },
 	{ "work", work_main },

@@ -14,6 +14,7 @@
 #include "bench/compare/stats.h"
 #include "bench/compare/summary.h"
 #include "bench/compare/table.h"
+#include "bench/compare/words.h"
 
 /* Fewer allow no call at 95 %. */
 #define ROUNDS_MIN 6
@@ -181,7 +182,7 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 
 /* ---- points ---- */
 
-static int run_point(struct bout *bout, json_t *points)
+static int run_point(struct bout *bout, json_t *result)
 {
 	rota_ns began = rota_now();
 	json_t *described = NULL;
@@ -193,8 +194,12 @@ static int run_point(struct bout *bout, json_t *points)
 	if (status == 0) {
 		described = summary_of_point(bout->comparison, bout->point, bout->list, bout->count,
 					     bout->discarded);
-		status = described ? json_array_append(points, described) : -ENOMEM;
+		if (!described ||
+		    json_array_append(json_object_get(result, "points"), described))
+			status = -ENOMEM;
 	}
+	if (status == 0)
+		status = words_add(result);
 	if (status == 0)
 		table_print_point(bout->comparison, described);
 	json_decref(described);
@@ -220,7 +225,7 @@ int run_points(const struct comparison *comparison, json_t *result)
 			.random = &random,
 		};
 
-		status = run_point(&bout, points);
+		status = run_point(&bout, result);
 	}
 	return status;
 }

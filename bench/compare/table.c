@@ -64,8 +64,13 @@ void table_print_head(const struct comparison *comparison)
 
 void table_print_foot(const struct comparison *comparison, const json_t *result)
 {
-	const json_t *points = json_object_get(result, "points"), *point;
+	const json_t *points = json_object_get(result, "points"), *point, *sentence;
 	size_t count = 0, i;
+
+	if (json_array_size(json_object_get(result, "verdict")))
+		fputc('\n', comparison->table);
+	json_array_foreach(json_object_get(result, "verdict"), i, sentence)
+		fprintf(comparison->table, "%s\n", json_string_value(sentence));
 
 	json_array_foreach(points, i, point)
 		count += json_array_size(json_object_get(point, "comparisons"));

@@ -13,7 +13,7 @@ void table_print_head(const struct comparison *comparison);
 /* A point: a line for each variant, what the rounds allow to be said, and notes. */
 void table_print_point(const struct comparison *comparison, const json_t *point);
 
-/* How many claims there are, and how many of them chance alone may have made. */
+/* The verdict; how many claims there are, and how many of them chance alone may have made. */
 void table_print_foot(const struct comparison *comparison, const json_t *result);
 
 #endif /* BENCH_COMPARE_TABLE_H */
