@@ -46,9 +46,9 @@ const json_t *result_variant(const json_t *result, const char *name)
 	const json_t *variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "variants"), i,
-			   variant) if (name &&
-					!strcmp(result_text(variant, "name"), name)) return variant;
+	json_array_foreach (json_object_get(result, "variants"), i, variant)
+		if (name && !strcmp(result_text(variant, "name"), name))
+			return variant;
 	return NULL;
 }
 
@@ -74,10 +74,10 @@ const json_t *point_result(const json_t *point, const char *variant)
 	const json_t *of_variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(point, "results"), i,
-			   of_variant) if (!strcmp(result_text(of_variant, "variant"), variant) &&
-					   !json_is_string(json_object_get(
-						   of_variant, "failed"))) return of_variant;
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (!strcmp(result_text(of_variant, "variant"), variant) &&
+		    !json_is_string(json_object_get(of_variant, "failed")))
+			return of_variant;
 	return NULL;
 }
 
@@ -87,12 +87,11 @@ const json_t *point_comparison(const json_t *point, const char *variant, const c
 	const json_t *comparison;
 	size_t i;
 
-	json_array_foreach(
-		json_object_get(point, "comparisons"), i,
-		comparison) if (!strcmp(result_text(comparison, "variant"), variant) &&
-				!strcmp(result_text(comparison, "reference"), reference) &&
-				!strcmp(result_text(comparison, "figure"),
-					figure)) return comparison;
+	json_array_foreach (json_object_get(point, "comparisons"), i, comparison)
+		if (!strcmp(result_text(comparison, "variant"), variant) &&
+		    !strcmp(result_text(comparison, "reference"), reference) &&
+		    !strcmp(result_text(comparison, "figure"), figure))
+			return comparison;
 	return NULL;
 }
 
@@ -109,9 +108,9 @@ bool rounds_median(const json_t *of_variant, const char *key, double *out)
 	const json_t *round;
 	size_t count = 0, i;
 
-	json_array_foreach(json_object_get(of_variant, "rounds"), i,
-			   round) if (count < ROUNDS_MAX &&
-				      result_number(round, key, &values[count])) count++;
+	json_array_foreach (json_object_get(of_variant, "rounds"), i, round)
+		if (count < ROUNDS_MAX && result_number(round, key, &values[count]))
+			count++;
 	if (!count)
 		return false;
 	qsort(values, count, sizeof(*values), compare_doubles);

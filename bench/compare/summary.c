@@ -133,11 +133,10 @@ static const json_t *find_result(const json_t *results, const char *variant)
 	const json_t *result;
 	size_t i;
 
-	json_array_foreach(
-		results, i,
-		result) if (variant &&
-			    !strcmp(json_string_value(json_object_get(result, "variant")),
-				    variant)) return result;
+	json_array_foreach (results, i, result)
+		if (variant &&
+		    !strcmp(json_string_value(json_object_get(result, "variant")), variant))
+			return result;
 	return NULL;
 }
 
@@ -244,8 +243,7 @@ static struct worst find_worst(const json_t *results)
 	const json_t *result;
 	size_t i;
 
-	json_array_foreach(results, i, result)
-	{
+	json_array_foreach (results, i, result) {
 		double spread;
 
 		if (!json_is_null(json_object_get(result, "failed")))
@@ -318,13 +316,15 @@ int summary_refresh(const struct comparison *comparison, json_t *point)
 
 	if (!json_is_array(results))
 		return -EINVAL;
-	json_array_foreach(results, i, result) rounds_max = rota_max_size(
-		rounds_max, json_array_size(json_object_get(result, "rounds")));
+	json_array_foreach (results, i, result)
+		rounds_max = rota_max_size(rounds_max,
+					   json_array_size(json_object_get(result, "rounds")));
 	values = calloc(rounds_max, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	json_array_foreach(results, i, result) if (status == 0)
-		status = summarize_result(comparison, result, values);
+	json_array_foreach (results, i, result)
+		if (status == 0)
+			status = summarize_result(comparison, result, values);
 	if (status == 0)
 		status = compare_all(comparison, point, values);
 	if (status == 0)

@@ -60,13 +60,12 @@ static void take_point(const json_t *result, const json_t *point, struct workloa
 
 	if (!workload->variant) {
 		workload->reference = result_variant(result, result_text(point, "reference"));
-		json_array_foreach(
-			json_object_get(result, "variants"), i,
-			variant) if (!workload->variant && variant != workload->reference &&
-				     variant_is_default(variant) &&
-				     point_comparison(point, result_text(variant, "name"),
-						      result_text(point, "reference"), "cpu_ns"))
-			workload->variant = variant;
+		json_array_foreach (json_object_get(result, "variants"), i, variant)
+			if (!workload->variant && variant != workload->reference &&
+			    variant_is_default(variant) &&
+			    point_comparison(point, result_text(variant, "name"),
+					     result_text(point, "reference"), "cpu_ns"))
+				workload->variant = variant;
 		if (!workload->variant)
 			return;
 	}
@@ -126,8 +125,7 @@ static void say_loads(FILE *to, const json_t *result, const struct workload *wor
 	struct interval ratio;
 	size_t i, said = 0;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		const json_t *comparison = compare_point(point, workload, "cpu_ns");
 
 		if (strcmp(result_text(point, "workload"), workload->name) != 0 ||
@@ -296,8 +294,7 @@ static void say_unusable(FILE *to, const json_t *result)
 	const char *before = "";
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "engines"), i, engine)
-	{
+	json_array_foreach (json_object_get(result, "engines"), i, engine) {
 		const char *name = result_text(engine, "name");
 
 		if (!json_is_false(json_object_get(engine, "usable")))
@@ -317,8 +314,7 @@ static size_t gather(const json_t *result, struct workload workloads[WORKLOADS_M
 	const json_t *point;
 	size_t count = 0, i, j;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		const char *name = result_text(point, "workload");
 
 		for (j = 0; j < count && strcmp(workloads[j].name, name) != 0; j++)

@@ -48,8 +48,7 @@ int words_add(json_t *result)
 
 	if (!json_is_array(points))
 		return -EINVAL;
-	json_array_foreach(points, i, point)
-	{
+	json_array_foreach (points, i, point) {
 		if (!json_is_object(point))
 			return -EINVAL;
 		sentences = json_array();
@@ -234,8 +233,7 @@ static size_t find_siblings(const struct subject *subject, bool takes_away, cons
 	size_t count = 0, i;
 
 	*seen = 0;
-	json_array_foreach(json_object_get(subject->result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(subject->result, "variants"), i, variant) {
 		const json_t *comparison = point_comparison(subject->point, name_of(variant),
 							    name_of(subject->variant), "cpu_ns");
 		struct cause cause = { .variant = variant, .feature = feature_without(variant) };
@@ -414,8 +412,7 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		fprintf(phrase.to, "Not measured: %s", result_text(point, "skipped"));
 		return phrase_end(&phrase, words);
 	}
-	json_array_foreach(json_object_get(result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(result, "variants"), i, variant) {
 		struct subject subject = {
 			.result = result,
 			.point = point,
@@ -430,10 +427,11 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		if (status == 0 && variant_is_default(variant))
 			status = add(words, say_better_settings, &subject);
 	}
-	json_array_foreach(json_object_get(point, "results"), i,
-			   of_variant) if (*result_text(of_variant, "failed"))
-		fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
-			result_text(of_variant, "variant"), result_text(of_variant, "failed"));
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (*result_text(of_variant, "failed"))
+			fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
+				result_text(of_variant, "variant"),
+				result_text(of_variant, "failed"));
 	if (phrase_end(&phrase, words) < 0)
 		return -ENOMEM;
 	return status;

@@ -25,8 +25,9 @@ static const json_t *find(const json_t *array, const char *name)
 	const json_t *object;
 	size_t i;
 
-	json_array_foreach(array, i,
-			   object) if (!strcmp(result_text(object, "name"), name)) return object;
+	json_array_foreach (array, i, object)
+		if (!strcmp(result_text(object, "name"), name))
+			return object;
 	fail_msg("nothing is named \"%s\"", name);
 	return NULL;
 }
