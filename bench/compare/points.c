@@ -200,7 +200,7 @@ static const struct column {
 	{ "User", "cpu_user_ns", html_time, false },
 	{ "System", "cpu_system_ns", html_time, false },
 	{ "System calls", "syscalls", html_plain, false },
-	{ "Completions per enter", "completions_per_enter", html_plain, false },
+	{ "Completions/enter", "completions_per_enter", html_plain, false },
 	{ "Switches", "switches", html_plain, false },
 	{ "Memory", "resident_bytes", html_bytes, false },
 }, speed_columns[] = {
