@@ -194,8 +194,7 @@ static int run_point(struct bout *bout, json_t *result)
 	if (status == 0) {
 		described = summary_of_point(bout->comparison, bout->point, bout->list, bout->count,
 					     bout->discarded);
-		if (!described ||
-		    json_array_append(json_object_get(result, "points"), described))
+		if (!described || json_array_append(json_object_get(result, "points"), described))
 			status = -ENOMEM;
 	}
 	if (status == 0)

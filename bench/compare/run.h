@@ -15,8 +15,9 @@
 #include "bench/compare/comparison.h"
 
 /*
- * Measure every point of the plan and set the members "points" and "verdict" of `result`; a point is
- * printed when it is done. Returns 0, -ECANCELED (what is finished is in the result) or -ENOMEM. Suspends.
+ * Measure every point of the plan and set the members "points" and "verdict" of `result`; a point
+ * is printed when it is done. Returns 0, -ECANCELED (what is finished is in the result) or -ENOMEM.
+ * Suspends.
  */
 ROTA_MUST_USE ROTA_SUSPENDS int run_points(const struct comparison *comparison, json_t *result);
 
