@@ -85,9 +85,9 @@ class TheResult(unittest.TestCase):
 
     def test_every_workload_runs(self):
         works = ("kv:connections=4,keys=1000", "get:connections=4,keys=1000",
-                 "upload:connections=2", "download:connections=2", "churn:connections=2", "idle:connections=2,idle=20",
-                 "calls", "timers", "read:depth=4", "echo:connections=4,rate=2000",
-                 "echo:connections=4,reactors=2")
+                 "upload:connections=2", "download:connections=2", "churn:connections=2",
+                 "idle:connections=2,idle=20", "calls", "timers", "read:depth=4",
+                 "echo:connections=4,rate=2000", "echo:connections=4,reactors=2")
         words = [word for work in works for word in ("--workload", work)]
         result, _ = measure(*words, "--rounds", "1", "--blocks", "1")
         self.assertEqual(len(result["points"]), len(works))
