@@ -318,25 +318,34 @@ static bool parse_go(const char *line, rota_ns *duration_ns)
 	return true;
 }
 
-static int64_t obey(struct load *load)
+/* One "go". Returns 0, or negative errno after saying why. */
+static int64_t obey_line(struct load *load, const char *line)
 {
-	char line[LINE_BYTES];
+	rota_ns duration_ns;
 	int64_t status;
 
-	if (puts("ready") < 0 || fflush(stdout) < 0)
-		return -EIO;
-	while ((status = read_line(line)) > 0) {
-		rota_ns duration_ns;
+	if (!parse_go(line, &duration_ns)) {
+		complain("expected a line \"go SECONDS\" and got \"%s\"", line);
+		return -EINVAL;
+	}
+	status = run_for(load, duration_ns);
+	if (status == 0)
+		status = report_json(load->options, load->tally, load->cpu_ns, stdout);
+	if (status < 0)
+		complain("cannot report: %s", rota_strerror((int)status));
+	return status;
+}
 
-		if (!parse_go(line, &duration_ns)) {
-			complain("expected a line \"go SECONDS\" and got \"%s\"", line);
-			return -EINVAL;
-		}
-		status = run_for(load, duration_ns);
-		if (status == 0)
-			status = report_json(load->options, load->tally, load->cpu_ns, stdout);
-		if (status < 0)
-			return status;
+static int64_t obey(struct load *load)
+{
+	int64_t status = puts("ready") < 0 || fflush(stdout) < 0 ? -EIO : 0;
+	char line[LINE_BYTES];
+	int64_t bytes;
+
+	while (status == 0 && (bytes = read_line(line)) != 0) {
+		if (bytes < 0)
+			complain("cannot read standard input: %s", rota_strerror((int)bytes));
+		status = bytes < 0 ? bytes : obey_line(load, line);
 	}
 	return status;
 }
