@@ -185,10 +185,8 @@ static int wait_until_it_listens(struct child *server, unsigned port)
 {
 	rota_ns give_up = rota_after_ns(LISTENS_NS);
 	struct rota_address address;
-	char text[32];
 
-	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
-	rota_ignore(rota_address_parse(&address, text, 0), "it is one");
+	rota_ignore(rota_address_parse(&address, "127.0.0.1", (uint16_t)port), "it is one");
 	for (;;) {
 		struct rota_scope scope;
 		struct rota_conn *conn;

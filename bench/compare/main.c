@@ -131,7 +131,7 @@ static int write_json(const json_t *result, const char *path)
 		fprintf(stderr, "rota-compare: %s: %s\n", path, strerror(errno));
 		return -EIO;
 	}
-	status = json_dumpf(result, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	status = json_dumpf(result, file, JSON_INDENT(1));
 	if (fputc('\n', file) < 0 || fflush(file))
 		status = -1;
 	if (!is_stdout && fclose(file))

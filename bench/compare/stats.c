@@ -184,8 +184,3 @@ enum stats_call stats_call(const struct stats_interval *ratio, double margin)
 		return STATS_MORE;
 	return STATS_UNDECIDED;
 }
-
-double stats_spread(const struct stats_interval *interval)
-{
-	return interval->median > 0 ? (interval->high - interval->low) / 2 / interval->median : 0;
-}

@@ -67,10 +67,4 @@ const char *stats_call_name(enum stats_call call);
  */
 enum stats_call stats_call(const struct stats_interval *ratio, double margin);
 
-/*
- * Half the width of an interval over its median, as a share: how exactly the median is known. 0 for
- * a median of 0.
- */
-double stats_spread(const struct stats_interval *interval);
-
 #endif /* BENCH_COMPARE_STATS_H */

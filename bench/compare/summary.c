@@ -16,7 +16,6 @@
 /* What is worth a word: shares. */
 #define STEAL_WORTH_A_WORD 0.01
 #define OTHERS_WORTH_A_WORD 0.05
-#define SPREAD_WORTH_A_WORD 0.1
 
 /* ---- figures of a round ---- */
 
@@ -208,18 +207,6 @@ static double median_of(const json_t *result, const char *figure)
 	return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static double spread_of(const json_t *result)
-{
-	const json_t *cost = json_object_get(json_object_get(result, "figures"), "cpu_ns");
-	const struct stats_interval interval = {
-		.median = json_number_value(json_object_get(cost, "median")),
-		.low = json_number_value(json_object_get(cost, "low")),
-		.high = json_number_value(json_object_get(cost, "high")),
-	};
-
-	return stats_spread(&interval);
-}
-
 static ROTA_PRINTF(2, 3) int note(json_t *notes, const char *format, ...)
 {
 	va_list arguments;
@@ -231,72 +218,44 @@ static ROTA_PRINTF(2, 3) int note(json_t *notes, const char *format, ...)
 	return json_array_append_new(notes, text) ? -ENOMEM : 0;
 }
 
-/* The least busy server, the busiest client, the most steal, the widest interval. */
-struct worst {
-	double busy, load_busy, steal, others, spread;
-	const char *spread_of;
-};
-
-static struct worst find_worst(const json_t *results)
+/* The most that stands in the way, over all results: shares. */
+static double worst_of(const json_t *results, const char *figure)
 {
-	struct worst worst = { .busy = 1 };
 	const json_t *result;
+	double worst = 0;
 	size_t i;
 
-	json_array_foreach (results, i, result) {
-		double spread;
-
-		if (!json_is_null(json_object_get(result, "failed")))
-			continue;
-		spread = spread_of(result);
-		worst.busy = fmin(worst.busy, median_of(result, "busy"));
-		worst.load_busy = fmax(worst.load_busy, median_of(result, "load_busy"));
-		worst.others = fmax(worst.others, median_of(result, "others"));
-		worst.steal = fmax(worst.steal, median_of(result, "steal"));
-		if (spread > worst.spread) {
-			worst.spread = spread;
-			worst.spread_of = json_string_value(json_object_get(result, "variant"));
-		}
-	}
+	json_array_foreach (results, i, result)
+		if (json_is_null(json_object_get(result, "failed")))
+			worst = fmax(worst, median_of(result, figure));
 	return worst;
 }
 
+/* What words.c takes from the figures alone is not said here. */
 static int add_notes(const struct comparison *comparison, json_t *point)
 {
-	struct worst worst = find_worst(json_object_get(point, "results"));
+	const json_t *results = json_object_get(point, "results");
+	double load_busy = worst_of(results, "load_busy"), others = worst_of(results, "others");
+	double steal = worst_of(results, "steal");
 	json_int_t discarded = json_integer_value(json_object_get(point, "discarded_rounds"));
 	json_t *notes = json_array();
 	int status = 0;
 
 	if (!notes || json_object_set_new(point, "notes", notes))
 		return -ENOMEM;
-	if (worst.load_busy > BUSY_ENOUGH)
+	if (load_busy > BUSY_ENOUGH)
 		status = note(notes,
 			      "The load client was the bottleneck (%.0f %% busy): requests per "
 			      "second and latencies are its own, not the servers'.",
-			      worst.load_busy * 100);
-	if (status == 0 && worst.others > OTHERS_WORTH_A_WORD)
+			      load_busy * 100);
+	if (status == 0 && others > OTHERS_WORTH_A_WORD)
 		status = note(notes,
 			      "Other programs took %.0f %% of the servers' processors: the machine "
 			      "is not quiet.",
-			      worst.others * 100);
-	/* Otherwise that says why. */
-	else if (status == 0 && worst.busy < BUSY_ENOUGH && worst.load_busy > 0 &&
-		 json_is_null(json_object_get(point, "rate")))
-		status = note(notes,
-			      "A server was only %.0f %% busy: in a closed loop that means smaller "
-			      "batches, the smallest for the fastest, so differences look smaller "
-			      "than under full load.",
-			      worst.busy * 100);
-	if (status == 0 && worst.steal > STEAL_WORTH_A_WORD)
+			      others * 100);
+	if (status == 0 && steal > STEAL_WORTH_A_WORD)
 		status = note(notes, "The host took away up to %.1f %% of the servers' processors.",
-			      worst.steal * 100);
-	if (status == 0 && worst.spread > SPREAD_WORTH_A_WORD)
-		status = note(
-			notes,
-			"The cost of %s is known to +-%.0f %% only: the machine is not quiet, "
-			"or there were too few rounds.",
-			worst.spread_of, worst.spread * 100);
+			      steal * 100);
 	if (status == 0 && discarded)
 		status = note(
 			notes,

@@ -152,10 +152,13 @@ static int connect_one(struct share *share, struct rota_conn **out)
 				    OUTPUT_SPARE_BYTES,
 	};
 	int status = rota_semaphore_acquire(&share->connects, 1);
+	struct rota_scope scope;
 
 	if (status < 0)
 		return status;
+	rota_scope_open(&scope, rota_after_ns(share->options->timeout_ns));
 	status = rota_connect(&share->options->address, &limits, out);
+	rota_ignore(rota_scope_close(&scope), "the call itself says what came of it");
 	rota_semaphore_release(&share->connects, 1);
 	return status;
 }

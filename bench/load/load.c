@@ -24,21 +24,6 @@
 /* A line of standard input. */
 #define LINE_BYTES 128
 
-struct load {
-	const struct options *options;
-	struct rota_engine_choice choice;
-	struct rota_reactor *reactors[ROTA_REACTORS_MAX];
-	unsigned reactors_count;
-	struct share *shares; /* one per reactor */
-	struct run *runs;
-	struct rota_call *calls;
-	char *table;
-	struct tally *tally; /* of the last run */
-	uint64_t cpu_ns;     /* our own, in the last run */
-	struct rota_message begin;
-	int status; /* of the exit */
-};
-
 static void complain(const char *format, ...) ROTA_PRINTF(1, 2);
 
 /* ---- setting up ---- */
@@ -238,18 +223,15 @@ static void tear_down(struct load *load)
 
 /* ---- on all reactors at once ---- */
 
-/*
- * Call fn on each with its own argument, `args` + index × `arg_bytes`. Returns the first failure.
- */
-static int64_t on_all(struct load *load, rota_task_fn fn, void *args, size_t arg_bytes)
+int64_t load_on_all(struct load *load, struct rota_call *calls, rota_task_fn fn, void *args,
+		    size_t arg_bytes)
 {
 	struct rota_future *called[ROTA_REACTORS_MAX];
 	int64_t status;
 
 	for (unsigned i = 0; i < load->reactors_count; i++) {
-		rota_call_start(&load->calls[i], load->reactors[i], fn,
-				(char *)args + i * arg_bytes);
-		called[i] = &load->calls[i].future;
+		rota_call_start(&calls[i], load->reactors[i], fn, (char *)args + i * arg_bytes);
+		called[i] = &calls[i].future;
 	}
 	status = rota_await_all(called, load->reactors_count);
 	for (unsigned i = 0; i < load->reactors_count && status >= 0; i++)
@@ -277,8 +259,9 @@ static int64_t run(struct load *load, enum pacing pacing, rota_ns duration_ns)
 		load->runs[i].share = &load->shares[i];
 		load->runs[i].pacing = pacing;
 		load->runs[i].duration_ns = duration_ns;
+		load->runs[i].is_over = false;
 	}
-	status = on_all(load, share_run, load->runs, sizeof(load->runs[0]));
+	status = load_on_all(load, load->calls, share_run, load->runs, sizeof(load->runs[0]));
 	load->cpu_ns = own_cpu_ns() - cpu_ns;
 	tally_reset(load->tally);
 	for (unsigned i = 0; i < load->reactors_count && status == 0; i++)
@@ -335,25 +318,34 @@ static bool parse_go(const char *line, rota_ns *duration_ns)
 	return true;
 }
 
-static int64_t obey(struct load *load)
+/* One "go". Returns 0, or negative errno after saying why. */
+static int64_t obey_line(struct load *load, const char *line)
 {
-	char line[LINE_BYTES];
+	rota_ns duration_ns;
 	int64_t status;
 
-	if (puts("ready") < 0 || fflush(stdout) < 0)
-		return -EIO;
-	while ((status = read_line(line)) > 0) {
-		rota_ns duration_ns;
+	if (!parse_go(line, &duration_ns)) {
+		complain("expected a line \"go SECONDS\" and got \"%s\"", line);
+		return -EINVAL;
+	}
+	status = run_for(load, duration_ns);
+	if (status == 0)
+		status = report_json(load->options, load->tally, load->cpu_ns, stdout);
+	if (status < 0)
+		complain("cannot report: %s", rota_strerror((int)status));
+	return status;
+}
 
-		if (!parse_go(line, &duration_ns)) {
-			complain("expected a line \"go SECONDS\" and got \"%s\"", line);
-			return -EINVAL;
-		}
-		status = run_for(load, duration_ns);
-		if (status == 0)
-			status = report_json(load->options, load->tally, load->cpu_ns, stdout);
-		if (status < 0)
-			return status;
+static int64_t obey(struct load *load)
+{
+	int64_t status = puts("ready") < 0 || fflush(stdout) < 0 ? -EIO : 0;
+	char line[LINE_BYTES];
+	int64_t bytes;
+
+	while (status == 0 && (bytes = read_line(line)) != 0) {
+		if (bytes < 0)
+			complain("cannot read standard input: %s", rota_strerror((int)bytes));
+		status = bytes < 0 ? bytes : obey_line(load, line);
 	}
 	return status;
 }
@@ -374,6 +366,35 @@ static int64_t write_json(const struct load *load)
 	return status;
 }
 
+/* The run that counts, with what is to be seen of it meanwhile. */
+static int64_t run_watched(struct load *load)
+{
+	const struct options *options = load->options;
+	struct intervals *intervals;
+	struct rota_scope scope;
+	int64_t status = intervals_create(load, &intervals);
+	int log_status;
+
+	if (status < 0) {
+		complain("cannot write %s: %s", options->hdr_path ? options->hdr_path : "progress",
+			 rota_strerror((int)status));
+		return status;
+	}
+	rota_scope_open(&scope, ROTA_NEVER);
+	if (intervals)
+		status = rota_spawn(&scope, intervals_main, intervals);
+	if (status == 0)
+		status = run_for(load, options->duration_ns);
+	rota_scope_cancel(&scope, "the run is over");
+	rota_ignore(rota_scope_close(&scope), "cancelled by ourselves");
+	if (status == 0 && intervals)
+		intervals_end(intervals);
+	log_status = intervals_destroy(intervals);
+	if (log_status < 0)
+		complain("cannot write %s: %s", options->hdr_path, rota_strerror(log_status));
+	return status < 0 ? status : log_status;
+}
+
 static int64_t measure(struct load *load)
 {
 	const struct options *options = load->options;
@@ -389,7 +410,7 @@ static int64_t measure(struct load *load)
 				 (unsigned long long)errors, load->tally->error);
 	}
 	if (status == 0)
-		status = run_for(load, options->duration_ns);
+		status = run_watched(load);
 	if (status < 0)
 		return status;
 	errors += load->tally->errors;
@@ -405,7 +426,8 @@ static int64_t measure(struct load *load)
 /* Returns 0, or negative errno after saying why. */
 static int64_t connect_all(struct load *load)
 {
-	int64_t status = on_all(load, share_connect, load->shares, sizeof(load->shares[0]));
+	int64_t status = load_on_all(load, load->calls, share_connect, load->shares,
+				     sizeof(load->shares[0]));
 	const char *error = "";
 
 	for (unsigned i = 0; status < 0 && !error[0] && i < load->reactors_count; i++)

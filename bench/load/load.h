@@ -248,7 +248,8 @@ struct run {
 	struct share *share;
 	enum pacing pacing;
 	rota_ns duration_ns; /* prefill: until all is written */
-	struct tally tally;  /* out */
+	bool is_over;
+	struct tally tally; /* out, once it is over */
 };
 
 /* Load until `duration_ns` is over and nothing is in flight. arg: a struct run. */
@@ -271,9 +272,47 @@ int report_json(const struct options *options, const struct tally *tally, uint64
 void report_text(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
 		 FILE *out);
 
-/* ---- load.c ---- */
+/* ---- the load as a whole: load.c ---- */
+
+struct load {
+	const struct options *options;
+	struct rota_engine_choice choice;
+	struct rota_reactor *reactors[ROTA_REACTORS_MAX];
+	unsigned reactors_count;
+	struct share *shares; /* one per reactor, as are these: */
+	struct run *runs;
+	struct rota_call *calls;
+	char *table;
+	struct tally *tally; /* of the last run */
+	uint64_t cpu_ns;     /* our own, in the last run */
+	struct rota_message begin;
+	int status; /* of the exit */
+};
+
+/*
+ * Call fn on each reactor with its own argument, `args` + index * `arg_bytes`, and wait for all.
+ * `calls` has one per reactor. Returns 0 or the first failure. Suspends.
+ */
+int64_t load_on_all(struct load *load, struct rota_call *calls, rota_task_fn fn, void *args,
+		    size_t arg_bytes);
 
 /* Do all that `options` say on one of `engines`. Returns the exit status. */
 int load_run(const struct options *options, const struct rota_backend_ops *const *engines);
+
+/* ---- intervals.c: what happens each second ---- */
+
+struct intervals;
+
+/* Begin, if anybody wants to see them: `*out` (owned: intervals_destroy) may be NULL. */
+int intervals_create(struct load *load, struct intervals **out);
+
+/* The task that takes them while a run is on; until it is cancelled. */
+int64_t intervals_main(void *arg);
+
+/* The run has ended, and load->tally is what it came to: the last interval. */
+void intervals_end(struct intervals *intervals);
+
+/* Returns 0, or why the log could not be written. NULL is allowed. */
+int intervals_destroy(struct intervals *intervals);
 
 #endif

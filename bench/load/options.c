@@ -62,14 +62,14 @@ void options_print_help(FILE *out)
 	      "  --ratio SETS:GETS      resp, memcached: of the requests (default 1:10)\n"
 	      "  --keys N               of them in use (default 100000)\n"
 	      "  --distribution NAME    which are asked for: uniform (default), sequential,\n"
-	      "                         zipf[:EXPONENT] (default 0.99; key 0 is the commonest),\n"
+	      "                         zipf[:EXPONENT] (default 0.99; most often key 0),\n"
 	      "                         gauss[:SIGMA] round the middle (default keys/6)\n"
 	      "  --value BYTES|MIN-MAX  of values (default 64); a key's value never changes\n"
 	      "  --prefill              write all keys first\n"
 	      "  --check                compare what comes back, byte for byte: with what was\n"
 	      "                         sent; with the value of the key, if rota-load wrote it\n"
-	      "                         with the same --value and --seed; http1: with the first\n"
-	      "                         reply\n"
+	      "                         with the same --value and --seed; http1: with the\n"
+	      "                         first reply\n"
 	      "\n"
 	      "How much:\n"
 	      "  -c, --connections N    (default 64)\n"
@@ -88,8 +88,8 @@ void options_print_help(FILE *out)
 	      "  -r, --rate N           requests per second over all connections; a latency\n"
 	      "                         counts from when the request was due\n"
 	      "  --arrivals NAME        even (default), or poisson: at random\n"
-	      "  --queue N              requests that may wait for a connection, on each reactor\n"
-	      "                         (default 65536); more are errors\n"
+	      "  --queue N              requests that may wait for a connection, on each\n"
+	      "                         reactor (default 65536); more are errors\n"
 	      "\n"
 	      "How:\n"
 	      "  --reactors N           event loops, one thread each (default 1)\n"
@@ -98,6 +98,8 @@ void options_print_help(FILE *out)
 	      "\n"
 	      "What comes out:\n"
 	      "  --json FILE            the result as one line of JSON; -: standard output\n"
+	      "  --hdr FILE             latencies of each second as a log that the tools of\n"
+	      "                         HdrHistogram read\n"
 	      "  -q, --quiet            nothing for people\n"
 	      "  --steered              for programs: prints \"ready\" once connected, then one\n"
 	      "                         line of JSON for each line \"go SECONDS\" it reads\n"
@@ -120,16 +122,16 @@ void options_print_help(FILE *out)
 	}
 
 static const struct option long_options[] = {
-	VALUE("path", 0),         VALUE("ratio", 0),     VALUE("keys", 0),
-	VALUE("distribution", 0), VALUE("value", 0),     FLAG("prefill", 0),
-	VALUE("shape", 0),        VALUE("idle", 0),      VALUE("rate", 'r'),
-	VALUE("arrivals", 0),     VALUE("queue", 0),     VALUE("protocol", 0),
-	VALUE("payload", 0),      FLAG("check", 0),      VALUE("connections", 'c'),
-	VALUE("depth", 'd'),      VALUE("seconds", 't'), VALUE("warmup", 0),
-	VALUE("timeout", 0),      VALUE("reactors", 0),  VALUE("backend", 0),
-	VALUE("seed", 0),         VALUE("json", 0),      FLAG("quiet", 'q'),
-	FLAG("steered", 0),       FLAG("version", 'V'),  FLAG("help", 'h'),
-	{ NULL, 0, NULL, 0 },
+	VALUE("hdr", 0),           VALUE("path", 0),         VALUE("ratio", 0),
+	VALUE("keys", 0),          VALUE("distribution", 0), VALUE("value", 0),
+	FLAG("prefill", 0),        VALUE("shape", 0),        VALUE("idle", 0),
+	VALUE("rate", 'r'),        VALUE("arrivals", 0),     VALUE("queue", 0),
+	VALUE("protocol", 0),      VALUE("payload", 0),      FLAG("check", 0),
+	VALUE("connections", 'c'), VALUE("depth", 'd'),      VALUE("seconds", 't'),
+	VALUE("warmup", 0),        VALUE("timeout", 0),      VALUE("reactors", 0),
+	VALUE("backend", 0),       VALUE("seed", 0),         VALUE("json", 0),
+	FLAG("quiet", 'q'),        FLAG("steered", 0),       FLAG("version", 'V'),
+	FLAG("help", 'h'),         { NULL, 0, NULL, 0 },
 };
 
 static const char *name_of_letter(int letter)
@@ -400,6 +402,8 @@ static void take_text_option(struct options *options, const char *name, const ch
 {
 	if (!strcmp(name, "backend"))
 		options->backend = value; /* the engines judge it */
+	else if (!strcmp(name, "hdr"))
+		options->hdr_path = value;
 	else if (!strcmp(name, "json"))
 		options->json_path = value;
 	else if (!strcmp(name, "check"))
@@ -516,6 +520,8 @@ static bool check_together(struct options *options)
 	if (options->connections < options->reactors)
 		return wrong("%u reactors and only %u connections", options->reactors,
 			     options->connections);
+	if (options->steered && (options->json_path || options->hdr_path))
+		return wrong("--steered prints JSON by itself: not with --json or --hdr");
 	if (options->prefill && !protocol->dialect)
 		return wrong("--prefill: %s knows no keys", protocol->name);
 	if (is_bulk && protocol != &protocol_echo)

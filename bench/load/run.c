@@ -161,5 +161,6 @@ int64_t share_run(void *arg)
 	rota_scope_cancel(&scope, "the run is over");
 	rota_ignore(rota_scope_close(&scope), "cancelled by ourselves");
 	hand_over(share, &run->tally);
+	run->is_over = true;
 	return status;
 }
