@@ -31,7 +31,8 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 {
 	return ops->name && ops->stats_offset >= sizeof(struct rota_backend) &&
 	       ops->state_bytes >= ops->stats_offset + sizeof(struct rota_backend_stats) &&
-	       ops->probe && ops->open && ops->close && ops->submit && ops->cancel &&
+	       ops->probe && ops->list_features && ops->open && ops->close && ops->submit &&
+	       ops->cancel &&
 	       ops->buffer_return && ops->poll && ops->wake && ops->pollable && ops->prepare &&
 	       ops->listen && ops->try_accept && ops->discard && ops->shutdown && ops->address &&
 	       ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
@@ -94,6 +95,15 @@ int rota_backend_default_prepare(struct rota_backend *self)
 {
 	(void)self;
 	return 1;
+}
+
+int rota_backend_default_list_features(const struct rota_backend_config *config,
+				       struct rota_backend_feature *out, unsigned max)
+{
+	(void)config;
+	(void)out;
+	(void)max;
+	return 0;
 }
 
 rota_ns rota_backend_default_now(struct rota_backend *self)

@@ -518,6 +518,7 @@ const struct rota_backend_ops rota_backend_epoll = {
 	.state_bytes = sizeof(struct rota__epoll),
 	.stats_offset = offsetof(struct rota__epoll, stats),
 	.probe = probe,
+	.list_features = rota_backend_default_list_features,
 	.open = open_engine,
 	.close = close_engine,
 	.submit = submit,

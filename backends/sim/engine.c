@@ -292,6 +292,7 @@ const struct rota_backend_ops rota_backend_sim = {
 	.state_bytes = sizeof(struct sim_instance),
 	.stats_offset = offsetof(struct sim_instance, stats),
 	.probe = sim_probe,
+	.list_features = rota_backend_default_list_features,
 	.open = sim_open,
 	.close = sim_close,
 	.submit = sim__op_submit,

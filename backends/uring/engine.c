@@ -23,6 +23,16 @@ static int probe(const struct rota_backend_config *config, char text[ROTA_BACKEN
 	return status < 0 ? status : uring__probe(&options, &features, text);
 }
 
+static int list_features(const struct rota_backend_config *config, struct rota_backend_feature *out,
+			 unsigned max)
+{
+	char text[ROTA_BACKEND_TEXT_BYTES];
+	struct uring_options options;
+	int status = uring__options_parse(&options, config->options, text);
+
+	return status < 0 ? status : uring__list_features(&options, out, max);
+}
+
 static void close_if_open(int *fd)
 {
 	if (*fd >= 0)
@@ -225,6 +235,7 @@ const struct rota_backend_ops rota_backend_uring = {
 	.state_bytes = sizeof(struct uring_engine),
 	.stats_offset = offsetof(struct uring_engine, stats),
 	.probe = probe,
+	.list_features = list_features,
 	.open = open_engine,
 	.close = close_engine,
 	.submit = uring__submit,

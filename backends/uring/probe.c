@@ -31,7 +31,8 @@
 struct trial {
 	const struct uring_options *options;
 	struct io_uring ring;
-	void *memory; /* of the buffer rings under test */
+	void *memory;                    /* of the buffer rings under test */
+	int errors[URING_FEATURE_COUNT]; /* what each test returned */
 };
 
 /*
@@ -224,11 +225,9 @@ static void append(char list[ROTA_BACKEND_TEXT_BYTES], const struct feature *fea
 		say(list, " (%s)", rota_error_name(error));
 }
 
-/*
- * Try them all. Returns 0, or the error of the first of the floor that does not work, with the
- * sentence in `text`.
- */
-static int try_features(struct trial *trial, uint32_t *features, char text[ROTA_BACKEND_TEXT_BYTES])
+/* What to say when all have been tried: the features that are used, or what is missing. */
+static int conclude(const struct trial *trial, uint32_t *features,
+		    char text[ROTA_BACKEND_TEXT_BYTES])
 {
 	char on[ROTA_BACKEND_TEXT_BYTES] = "", off[ROTA_BACKEND_TEXT_BYTES] = "";
 	const struct uring_options *options = trial->options;
@@ -236,7 +235,7 @@ static int try_features(struct trial *trial, uint32_t *features, char text[ROTA_
 	*features = 0;
 	for (unsigned i = 0; i < URING_FEATURE_COUNT; i++) {
 		const char *reason = not_wanted(options, (enum uring_feature)i);
-		int status = reason ? 0 : try_feature(trial, &table[i]);
+		int status = trial->errors[i];
 
 		if (status < 0 && table[i].is_floor) {
 			say_floor_failed(options, &table[i], status, text);
@@ -252,36 +251,71 @@ static int try_features(struct trial *trial, uint32_t *features, char text[ROTA_
 	return 0;
 }
 
-int uring__probe(const struct uring_options *options, uint32_t *features,
-		 char text[ROTA_BACKEND_TEXT_BYTES])
+/*
+ * Try every feature. Returns 0, or negative errno when none could be tried, with the sentence in
+ * `text`.
+ */
+static int try_features(struct trial *trial, char text[ROTA_BACKEND_TEXT_BYTES])
 {
 	struct io_uring_params parameters = {
-		.flags = uring__setup_flags(options),
-		.cq_entries = options->cq_entries,
+		.flags = uring__setup_flags(trial->options),
+		.cq_entries = trial->options->cq_entries,
 	};
-	struct trial trial = { .options = options };
-	uint32_t pretended = options->pretend_kernel;
+	uint32_t pretended = trial->options->pretend_kernel;
 	int status = -EINVAL;
 
-	text[0] = '\0';
 	if (!pretended || pretended >= URING_KERNEL(FLOOR_MAJOR, FLOOR_MINOR))
-		status = uring__ring_map(&trial.ring, options->sq_entries, &parameters);
+		status = uring__ring_map(&trial->ring, trial->options->sq_entries, &parameters);
 	if (status < 0) {
-		say_setup_failed(options, status, text);
-		return status == -EINVAL ? -ENOSYS : status;
+		say_setup_failed(trial->options, status, text);
+		return status;
 	}
-	trial.memory = mmap(NULL, TEST_MEMORY_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (trial.memory == MAP_FAILED) {
+	trial->memory = mmap(NULL, TEST_MEMORY_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (trial->memory == MAP_FAILED) {
 		status = -errno;
 		say(text, "no memory to try io_uring with (%s)", rota_error_name(status));
 	} else {
-		status = try_features(&trial, features, text);
+		for (unsigned i = 0; i < URING_FEATURE_COUNT; i++)
+			trial->errors[i] = try_feature(trial, &table[i]);
+		munmap(trial->memory, TEST_MEMORY_BYTES);
 	}
-	uring__ring_unmap(&trial.ring);
-	if (trial.memory != MAP_FAILED)
-		munmap(trial.memory, TEST_MEMORY_BYTES);
+	uring__ring_unmap(&trial->ring);
 	return status;
+}
+
+int uring__probe(const struct uring_options *options, uint32_t *features,
+		 char text[ROTA_BACKEND_TEXT_BYTES])
+{
+	struct trial trial = { .options = options };
+	int status;
+
+	text[0] = '\0';
+	status = try_features(&trial, text);
+	if (status < 0)
+		return status == -EINVAL ? -ENOSYS : status;
+	return conclude(&trial, features, text);
+}
+
+int uring__list_features(const struct uring_options *options, struct rota_backend_feature *out,
+			 unsigned max)
+{
+	struct trial trial = { .options = options };
+	char text[ROTA_BACKEND_TEXT_BYTES] = "";
+	int status = try_features(&trial, text);
+	unsigned count = max < URING_FEATURE_COUNT ? max : URING_FEATURE_COUNT;
+
+	for (unsigned i = 0; i < count; i++) {
+		out[i] = (struct rota_backend_feature){
+			.name = table[i].name,
+			.unwanted = not_wanted(options, (enum uring_feature)i),
+			.kernel_major = (uint16_t)(table[i].since >> 16),
+			.kernel_minor = (uint16_t)table[i].since,
+			.is_required = table[i].is_floor,
+			.error = status < 0 ? status : trial.errors[i],
+		};
+	}
+	return (int)count;
 }
 
 /* ---- the tests ---- */

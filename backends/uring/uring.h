@@ -89,6 +89,10 @@ enum uring_feature {
 ROTA_MUST_USE int uring__probe(const struct uring_options *options, uint32_t *features,
 			       char text[ROTA_BACKEND_TEXT_BYTES]);
 
+/* What list_features() of the contract does, with parsed options. */
+ROTA_MUST_USE int uring__list_features(const struct uring_options *options,
+				       struct rota_backend_feature *out, unsigned max);
+
 /* The set-up flags these options mean. */
 uint32_t uring__setup_flags(const struct uring_options *options);
 

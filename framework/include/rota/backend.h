@@ -226,6 +226,16 @@ struct rota_backend_stats {
 	uint32_t buffer_bytes;
 };
 
+/* Something an engine uses where the kernel has it, as list_features() found it. */
+struct rota_backend_feature {
+	const char *name;      /* "multishot receive"; of static lifetime */
+	const char *unwanted;  /* why the options leave it off, "iowait=on"; NULL: they do not */
+	uint16_t kernel_major; /* Linux came with it in this release */
+	uint16_t kernel_minor;
+	bool is_required; /* the engine does not open without it */
+	int error;        /* 0: it works here; -EINVAL: the kernel does not know it; or the errno */
+};
+
 /*
  * What an I/O engine must provide. All slots are set (use the rota_backend_default_… functions
  * below); checked at start-up. Every function but probe(), wake() and drive() is called on the
@@ -247,6 +257,15 @@ struct rota_backend_ops {
 	 * stands in the way (-ENOSYS, -EPERM, …).
 	 */
 	int (*probe)(const struct rota_backend_config *config, char text[ROTA_BACKEND_TEXT_BYTES]);
+
+	/*
+	 * The same for programs: each feature the engine looks for, tried here whether or not the
+	 * options want it, up to `max` of them into `out`. Any thread, no instance. Returns how
+	 * many, also where the engine as a whole cannot work (each then has the reason in `error`),
+	 * 0 from an engine that needs nothing special (the default), or -EINVAL for bad options.
+	 */
+	int (*list_features)(const struct rota_backend_config *config,
+			     struct rota_backend_feature *out, unsigned max);
 
 	/*
 	 * Make a zeroed instance work; self->ops is set. Returns 0 or negative errno with
@@ -368,6 +387,8 @@ struct rota_backend {
 /* ---- for those who implement engines ---- */
 
 /* For slots that look alike on every Linux; each does what its slot promises. */
+ROTA_API int rota_backend_default_list_features(const struct rota_backend_config *config,
+						struct rota_backend_feature *out, unsigned max);
 ROTA_API rota_ns rota_backend_default_now(struct rota_backend *self);
 ROTA_API int64_t rota_backend_default_wall_ns(struct rota_backend *self);
 ROTA_API void rota_backend_default_random(struct rota_backend *self, void *out, size_t bytes);

@@ -154,6 +154,57 @@ static void test_probe_pretended_middle_kernel_downgrades_one_by_one(void **stat
 	assert_says(text, "registered ring");
 }
 
+static const struct rota_backend_feature *find_feature(const struct rota_backend_feature *features,
+						       int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(features[i].name, name))
+			return &features[i];
+	fail_msg("no feature \"%s\" in %d", name, count);
+	return NULL;
+}
+
+static void test_list_features_tries_what_is_not_wanted_too(void **state)
+{
+	struct rota_backend_config config = {
+		.options = "pretend-kernel=6.12,registered-ring=off"
+	};
+	struct rota_backend_feature features[URING_FEATURE_COUNT];
+	const struct rota_backend_feature *feature;
+	int count;
+
+	(void)state;
+	skip_without_uring();
+	count = rota_backend_uring.list_features(&config, features, URING_FEATURE_COUNT);
+	assert_int_equal(count, URING_FEATURE_COUNT);
+	feature = find_feature(features, count, "multishot receive");
+	assert_true(feature->is_required);
+	assert_int_equal(feature->error, 0);
+	assert_null(feature->unwanted);
+	feature = find_feature(features, count, "registered ring");
+	assert_false(feature->is_required);
+	assert_int_equal(feature->error, 0);
+	assert_string_equal(feature->unwanted, "registered-ring=off");
+	feature = find_feature(features, count, "no iowait");
+	assert_int_equal(feature->error, -EINVAL);
+	assert_int_equal(feature->kernel_major, 6);
+	assert_int_equal(feature->kernel_minor, 15);
+}
+
+static void test_list_features_where_the_engine_cannot_work(void **state)
+{
+	struct rota_backend_config old = { .options = "pretend-kernel=5.15" };
+	struct rota_backend_config bad = { .options = "colour=blue" };
+	struct rota_backend_feature features[2];
+
+	(void)state;
+	assert_int_equal(rota_backend_uring.list_features(&old, features, 2), 2);
+	assert_true(features[0].error < 0);
+	assert_true(features[1].error < 0);
+	assert_int_equal(features[0].kernel_major, 5);
+	assert_int_equal(rota_backend_uring.list_features(&bad, features, 2), -EINVAL);
+}
+
 /* As a container's filter does: the calls of io_uring from `first` to `last` fail with `error`. */
 static void forbid_calls(unsigned first, unsigned last, unsigned error)
 {
@@ -309,6 +360,8 @@ int main(void)
 		cmocka_unit_test(test_probe_success_lists_what_is_on_and_why_not),
 		cmocka_unit_test(test_probe_pretended_old_kernel_fails_with_remedy),
 		cmocka_unit_test(test_probe_pretended_middle_kernel_downgrades_one_by_one),
+		cmocka_unit_test(test_list_features_tries_what_is_not_wanted_too),
+		cmocka_unit_test(test_list_features_where_the_engine_cannot_work),
 		cmocka_unit_test(test_probe_seccomp_is_named_with_remedy),
 		cmocka_unit_test(test_probe_no_memory_names_limit_and_options),
 		cmocka_unit_test(test_probe_no_descriptor_names_limit),

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A comparison as it was asked for: who, what, where, how long. Filled in by arguments.c, constant
+ * afterwards. Layer: bench/compare.
+ */
+#ifndef BENCH_COMPARE_COMPARISON_H
+#define BENCH_COMPARE_COMPARISON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "bench/compare/plan.h"
+#include "bench/compare/variants.h"
+
+#define CPUS_MAX 1024
+
+/* Texts are lent: those of the command line. */
+struct comparison {
+	struct plan plan;
+	struct variants variants;
+	const char *reference; /* a variant's name; NULL: epoll, or the first */
+	/* Where servers and load clients run, and what needs no client: as text, and one by one. */
+	const char *server_cpus, *load_cpus, *all_cpus;
+	int server_cpu_list[CPUS_MAX], load_cpu_list[CPUS_MAX], all_cpu_list[2 * CPUS_MAX];
+	unsigned server_cpus_count, load_cpus_count, all_cpus_count;
+	const char *load_program;
+	const char *load_backend; /* rota-load's --backend; NULL: its default */
+	const char *json_path, *html_path;
+	FILE *table;     /* where that goes: standard output, or error when the JSON goes there */
+	double seconds;  /* for all of it, about */
+	unsigned rounds; /* at each point; 0: as many as there is time for */
+	double round_seconds, warmup_seconds;
+	unsigned blocks; /* how often each server is started anew at each point */
+	double confidence, margin;
+	double steal_max; /* a round with more is made again */
+	uint64_t seed;
+	bool is_quiet; /* no progress */
+};
+
+#endif /* BENCH_COMPARE_COMPARISON_H */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* Point after point, round after round; see run.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rota/scope.h>
+#include <rota/time.h>
+
+#include "bench/compare/contestant.h"
+#include "bench/compare/run.h"
+#include "bench/compare/stats.h"
+#include "bench/compare/summary.h"
+#include "bench/compare/table.h"
+#include "bench/compare/words.h"
+
+/* Fewer allow no call at 95 %. */
+#define ROUNDS_MIN 6
+/* More make no interval narrower that matters, and keep memory bounded. */
+#define ROUNDS_MAX 2000
+
+/* A point under way. */
+struct bout {
+	const struct comparison *comparison;
+	const struct point *point;
+	struct contestant *list; /* owned */
+	unsigned count;
+	unsigned rounds; /* kept */
+	unsigned discarded;
+	rota_ns ends; /* when its time is over */
+	struct stats_random *random;
+};
+
+/* ---- who takes part ---- */
+
+static bool takes_part(const struct variant *variant, const struct workload *workload)
+{
+	if (variant->engine)
+		return true;
+	if (!workload->served)
+		return false;
+	if (!*variant->protocol || !strcmp(variant->protocol, workload->protocol))
+		return true;
+	/* A store of keys and values, whichever way it is spoken to. */
+	return workload->ratio && !strcmp(variant->protocol, "memcached");
+}
+
+static void bout_fini(struct bout *bout)
+{
+	for (unsigned i = 0; i < bout->count; i++) {
+		contestant_end(&bout->list[i]);
+		contestant_fini(&bout->list[i]);
+	}
+	free(bout->list);
+	bout->list = NULL;
+	bout->count = 0;
+}
+
+static int bout_init(struct bout *bout)
+{
+	const struct variants *variants = &bout->comparison->variants;
+	int status = 0;
+
+	bout->list = calloc(variants->count, sizeof(*bout->list));
+	if (!bout->list)
+		return -ENOMEM;
+	for (unsigned i = 0; status == 0 && i < variants->count; i++)
+		if (takes_part(&variants->list[i], bout->point->workload))
+			status = contestant_init(&bout->list[bout->count++], &variants->list[i]);
+	return status;
+}
+
+static unsigned still_in(const struct bout *bout)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < bout->count; i++)
+		count += !bout->list[i].has_failed;
+	return count;
+}
+
+/* ---- rounds ---- */
+
+/* The most that the host took away in any contestant's round. */
+static double steal_of(json_t *const figures[], unsigned count)
+{
+	double steal = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		double one = json_number_value(json_object_get(figures[i], "steal"));
+
+		steal = one > steal ? one : steal;
+	}
+	return steal;
+}
+
+/*
+ * Keep a round, or drop it when the host has interrupted it: that says nothing about servers. As
+ * many may be dropped as are kept.
+ */
+static int keep_round(struct bout *bout, json_t *const figures[])
+{
+	int status = 0;
+
+	if (steal_of(figures, bout->count) > bout->comparison->steal_max &&
+	    bout->discarded <= bout->rounds) {
+		bout->discarded++;
+		return 0;
+	}
+	bout->rounds++;
+	for (unsigned i = 0; status == 0 && i < bout->count; i++)
+		if (figures[i])
+			status = contestant_keep(&bout->list[i], figures[i]);
+	return status;
+}
+
+static int run_round(struct bout *bout)
+{
+	json_t *figures[VARIANTS_MAX] = { NULL };
+	unsigned order[VARIANTS_MAX];
+	int status = 0;
+
+	stats_random_order(bout->random, order, bout->count);
+	for (unsigned i = 0; status == 0 && i < bout->count; i++)
+		if (!bout->list[order[i]].has_failed)
+			status = contestant_round(&bout->list[order[i]], bout->comparison,
+						  bout->point, &figures[order[i]]);
+	if (status == 0)
+		status = keep_round(bout, figures);
+	for (unsigned i = 0; i < bout->count; i++)
+		json_decref(figures[i]);
+	return status;
+}
+
+static void show_progress(const struct bout *bout)
+{
+	rota_ns left = bout->ends - rota_now();
+
+	if (bout->comparison->is_quiet || !isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "\r\033[K%s: round %u, %lld s left", bout->point->title, bout->rounds + 1,
+		(long long)(left > 0 ? left / ROTA_NS_PER_S : 0));
+	fflush(stderr);
+}
+
+static void clear_progress(const struct bout *bout)
+{
+	if (!bout->comparison->is_quiet && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+}
+
+/* Whether block `block` has had its share of rounds, or of time. */
+static bool block_is_over(const struct bout *bout, unsigned block, rota_ns began)
+{
+	unsigned blocks = bout->comparison->blocks, rounds = bout->comparison->rounds;
+	unsigned least = rounds ? rounds : ROUNDS_MIN;
+	/* What is to have been done when this block ends. */
+	unsigned due = (least * (block + 1) + blocks - 1) / blocks;
+
+	if (bout->rounds < due)
+		return false;
+	return rounds || bout->rounds >= ROUNDS_MAX ||
+	       rota_now() - began >= (bout->ends - began) * (block + 1) / blocks;
+}
+
+static int run_block(struct bout *bout, unsigned block, rota_ns began)
+{
+	int status = 0;
+
+	for (unsigned i = 0; status == 0 && i < bout->count; i++)
+		status = contestant_start(&bout->list[i], bout->comparison, bout->point);
+	while (status == 0 && still_in(bout) && !block_is_over(bout, block, began)) {
+		show_progress(bout);
+		status = run_round(bout);
+	}
+	for (unsigned i = 0; i < bout->count; i++)
+		contestant_end(&bout->list[i]);
+	return status;
+}
+
+/* ---- points ---- */
+
+static int run_point(struct bout *bout, json_t *result)
+{
+	rota_ns began = rota_now();
+	json_t *described = NULL;
+	int status = bout_init(bout);
+
+	for (unsigned block = 0; status == 0 && block < bout->comparison->blocks; block++)
+		status = run_block(bout, block, began);
+	clear_progress(bout);
+	if (status == 0) {
+		described = summary_of_point(bout->comparison, bout->point, bout->list, bout->count,
+					     bout->discarded);
+		if (!described || json_array_append(json_object_get(result, "points"), described))
+			status = -ENOMEM;
+	}
+	if (status == 0)
+		status = words_add(result);
+	if (status == 0)
+		table_print_point(bout->comparison, described);
+	json_decref(described);
+	bout_fini(bout);
+	return status;
+}
+
+int run_points(const struct comparison *comparison, json_t *result)
+{
+	struct stats_random random = { .state = comparison->seed };
+	rota_ns ends = rota_after_ns((int64_t)(comparison->seconds * 1e9));
+	json_t *points = json_array();
+	int status = 0;
+
+	if (!points || json_object_set_new(result, "points", points))
+		return -ENOMEM;
+	for (unsigned i = 0; status == 0 && i < comparison->plan.count; i++) {
+		rota_ns now = rota_now();
+		struct bout bout = {
+			.comparison = comparison,
+			.point = &comparison->plan.points[i],
+			.ends = now + (ends > now ? ends - now : 0) / (comparison->plan.count - i),
+			.random = &random,
+		};
+
+		status = run_point(&bout, result);
+	}
+	return status;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What may be said of rounds: medians, their intervals, and whether two variants differ. Layer:
+ * bench/compare. Any thread, no state but what the caller passes.
+ *
+ * The one idea: every claim is about a median, and no interval is narrower than what the rounds
+ * allow whatever their distribution is. The percentile bootstrap gives it, and where that is
+ * narrower than the interval between order statistics, which holds for every distribution, it is
+ * widened to that one.
+ */
+#ifndef BENCH_COMPARE_STATS_H
+#define BENCH_COMPARE_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rota/base.h>
+
+/* ---- random numbers, the same for a seed everywhere ---- */
+
+struct stats_random {
+	uint64_t state; /* the seed, at first */
+};
+
+/* SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+uint64_t stats_random_next(struct stats_random *random);
+
+/* Evenly one of 0 … count - 1; `count` > 0. */
+uint32_t stats_random_below(struct stats_random *random, uint32_t count);
+
+/* Put 0 … count - 1 into `order` in any order (Fisher and Yates). */
+void stats_random_order(struct stats_random *random, unsigned order[], unsigned count);
+
+/* ---- intervals ---- */
+
+struct stats_interval {
+	double median;
+	double low;
+	double high;
+	/*
+	 * The interval has the confidence asked for. Too few rounds give none (5 at 95 %): then
+	 * `low` and `high` are the smallest and the largest.
+	 */
+	bool is_valid;
+};
+
+/*
+ * The median of `values` and its interval at `confidence` (0.95: it misses the true median in one
+ * case of twenty at most). `seed`: the same values with the same seed give the same interval.
+ * Returns 0, -EINVAL (no values, or not all are finite), -ENOMEM.
+ */
+ROTA_MUST_USE int stats_interval(const double values[], unsigned count, double confidence,
+				 uint64_t seed, struct stats_interval *out);
+
+/* ---- calls ---- */
+
+enum stats_call { STATS_LESS, STATS_MORE, STATS_EQUAL, STATS_UNDECIDED, STATS_CALL_COUNT };
+
+/* "less", "more", "equal", "undecided". */
+const char *stats_call_name(enum stats_call call);
+
+/*
+ * What an interval of ratios to the reference says. Equal: all of it is within `margin` of 1 (0.03:
+ * 0.97 to 1.03), also when it excludes 1, because so little is of no use to anybody and may come
+ * from where a process happens to lie in memory. Less, more: it is wider than that, and excludes 1.
+ * Everything else is undecided.
+ */
+enum stats_call stats_call(const struct stats_interval *ratio, double margin);
+
+#endif /* BENCH_COMPARE_STATS_H */

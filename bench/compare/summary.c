@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* From rounds to claims; see summary.h. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/compare/stats.h"
+#include "bench/compare/summary.h"
+
+/*
+ * Below it a server in a closed loop works in smaller batches, and the faster one in the smallest.
+ */
+#define BUSY_ENOUGH 0.95
+/* What is worth a word: shares. */
+#define STEAL_WORTH_A_WORD 0.01
+#define OTHERS_WORTH_A_WORD 0.05
+
+/* ---- figures of a round ---- */
+
+static const struct {
+	const char *name; /* in "figures" */
+	const char *key;  /* in a round, or in its "latency_ns" */
+	bool is_latency;
+	bool is_compared;
+} figures[] = {
+	{ "cpu_ns", "cpu_ns", false, true },
+	{ "cpu_user_ns", "cpu_user_ns", false, false },
+	{ "cpu_system_ns", "cpu_system_ns", false, false },
+	{ "requests_per_s", "requests_per_s", false, true },
+	{ "syscalls", "syscalls", false, true },
+	{ "completions_per_enter", "completions_per_enter", false, false },
+	{ "switches", "switches", false, true },
+	{ "resident_bytes", "resident_bytes", false, true },
+	{ "steal", "steal", false, false },
+	{ "busy", "busy", false, false },
+	{ "load_busy", "load_busy", false, false },
+	{ "others", "others", false, false },
+	{ "mean_ns", "mean", true, false },
+	{ "p50_ns", "p50", true, true },
+	{ "p90_ns", "p90", true, false },
+	{ "p99_ns", "p99", true, true },
+	{ "p999_ns", "p999", true, true },
+	{ "p9999_ns", "p9999", true, false },
+	{ "max_ns", "max", true, false },
+};
+
+/* NAN where it is unknown, and for latencies of nothing. */
+static double figure_of(const json_t *round, unsigned figure)
+{
+	const json_t *object = round, *value;
+
+	if (figures[figure].is_latency) {
+		object = json_object_get(round, "latency_ns");
+		if (!(json_number_value(json_object_get(object, "count")) > 0))
+			return NAN;
+	}
+	value = json_object_get(object, figures[figure].key);
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* ---- intervals ---- */
+
+static json_t *interval_json(const struct stats_interval *interval)
+{
+	return json_pack("{s:f, s:f, s:f}", "median", interval->median, "low", interval->low,
+			 "high", interval->high);
+}
+
+/* null where not every round has it. */
+static json_t *summarize_figure(const struct comparison *comparison, const json_t *rounds,
+				unsigned figure, double values[])
+{
+	unsigned count = (unsigned)json_array_size(rounds);
+	struct stats_interval interval;
+	int status;
+
+	for (unsigned i = 0; i < count; i++)
+		values[i] = figure_of(json_array_get(rounds, i), figure);
+	status = stats_interval(values, count, comparison->confidence, comparison->seed, &interval);
+	if (status == -ENOMEM)
+		return NULL;
+	return status < 0 ? json_null() : interval_json(&interval);
+}
+
+static int summarize_result(const struct comparison *comparison, json_t *result, double values[])
+{
+	const json_t *rounds = json_object_get(result, "rounds");
+	json_t *out = json_object();
+
+	for (unsigned i = 0; out && i < ROTA_ARRAY_COUNT(figures); i++)
+		if (json_object_set_new(out, figures[i].name,
+					summarize_figure(comparison, rounds, i, values))) {
+			json_decref(out);
+			return -ENOMEM;
+		}
+	return json_object_set_new(result, "figures", out) ? -ENOMEM : 0;
+}
+
+/* ---- comparisons ---- */
+
+/* Add how `result` compares to `reference` in one figure; nothing where one of them is unknown. */
+static int compare_figure(const struct comparison *comparison, const json_t *result,
+			  const json_t *reference, unsigned figure, double values[], json_t *out)
+{
+	const json_t *mine = json_object_get(result, "rounds");
+	const json_t *base = json_object_get(reference, "rounds");
+	unsigned count = (unsigned)json_array_size(mine);
+	struct stats_interval ratio;
+	int status;
+
+	for (unsigned i = 0; i < count; i++)
+		values[i] = figure_of(json_array_get(mine, i), figure) /
+			    figure_of(json_array_get(base, i), figure);
+	status = stats_interval(values, count, comparison->confidence, comparison->seed, &ratio);
+	if (status < 0)
+		return status == -EINVAL ? 0 : status;
+	return json_array_append_new(
+		       out, json_pack("{s:O, s:O, s:s, s:f, s:f, s:f, s:s}", "variant",
+				      json_object_get(result, "variant"), "reference",
+				      json_object_get(reference, "variant"), "figure",
+				      figures[figure].name, "ratio", ratio.median, "low", ratio.low,
+				      "high", ratio.high, "call",
+				      stats_call_name(stats_call(&ratio, comparison->margin))))
+		       ? -ENOMEM
+		       : 0;
+}
+
+static const json_t *find_result(const json_t *results, const char *variant)
+{
+	const json_t *result;
+	size_t i;
+
+	json_array_foreach (results, i, result)
+		if (variant &&
+		    !strcmp(json_string_value(json_object_get(result, "variant")), variant))
+			return result;
+	return NULL;
+}
+
+static int compare_with(const struct comparison *comparison, const json_t *result,
+			const json_t *reference, double values[], json_t *out)
+{
+	int status = 0;
+
+	if (!reference || result == reference ||
+	    !json_is_null(json_object_get(reference, "failed")) ||
+	    !json_is_null(json_object_get(result, "failed")))
+		return 0; /* nothing to compare */
+	for (unsigned i = 0; status == 0 && i < ROTA_ARRAY_COUNT(figures); i++)
+		if (figures[i].is_compared)
+			status = compare_figure(comparison, result, reference, i, values, out);
+	return status;
+}
+
+/* The name of the same engine without options; NULL: it is that itself, or another server. */
+static const char *default_of(const struct comparison *comparison, const char *name)
+{
+	const struct variants *variants = &comparison->variants;
+	int index = name ? variants_find(variants, name) : -1;
+
+	if (index < 0 || !variants->list[index].engine || !*variants->list[index].options)
+		return NULL;
+	for (unsigned i = 0; i < variants->count; i++)
+		if (variants->list[i].engine && !*variants->list[i].options &&
+		    !variants->list[i].slow_ns &&
+		    !strcmp(variants->list[i].engine, variants->list[index].engine))
+			return variants->list[i].name;
+	return NULL;
+}
+
+/* Everybody with the reference; then options with their engine's default: what each is worth. */
+static int compare_all(const struct comparison *comparison, json_t *point, double values[])
+{
+	const json_t *results = json_object_get(point, "results"), *result, *reference;
+	json_t *out = json_array();
+	int status = 0;
+	size_t i;
+
+	if (!out || json_object_set_new(point, "comparisons", out))
+		return -ENOMEM;
+	reference = find_result(results, json_string_value(json_object_get(point, "reference")));
+	for (i = 0; status == 0 && i < json_array_size(results); i++)
+		status = compare_with(comparison, json_array_get(results, i), reference, values,
+				      out);
+	for (i = 0; status == 0 && i < json_array_size(results); i++) {
+		const json_t *base;
+
+		result = json_array_get(results, i);
+		base = find_result(
+			results, default_of(comparison,
+					    json_string_value(json_object_get(result, "variant"))));
+		if (base != reference && result != reference)
+			status = compare_with(comparison, result, base, values, out);
+	}
+	return status;
+}
+
+/* ---- what stands in the way ---- */
+
+static double median_of(const json_t *result, const char *figure)
+{
+	const json_t *value = json_object_get(
+		json_object_get(json_object_get(result, "figures"), figure), "median");
+
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static ROTA_PRINTF(2, 3) int note(json_t *notes, const char *format, ...)
+{
+	va_list arguments;
+	json_t *text;
+
+	va_start(arguments, format);
+	text = json_vsprintf(format, arguments);
+	va_end(arguments);
+	return json_array_append_new(notes, text) ? -ENOMEM : 0;
+}
+
+/* The most that stands in the way, over all results: shares. */
+static double worst_of(const json_t *results, const char *figure)
+{
+	const json_t *result;
+	double worst = 0;
+	size_t i;
+
+	json_array_foreach (results, i, result)
+		if (json_is_null(json_object_get(result, "failed")))
+			worst = fmax(worst, median_of(result, figure));
+	return worst;
+}
+
+/* What words.c takes from the figures alone is not said here. */
+static int add_notes(const struct comparison *comparison, json_t *point)
+{
+	const json_t *results = json_object_get(point, "results");
+	double load_busy = worst_of(results, "load_busy"), others = worst_of(results, "others");
+	double steal = worst_of(results, "steal");
+	json_int_t discarded = json_integer_value(json_object_get(point, "discarded_rounds"));
+	json_t *notes = json_array();
+	int status = 0;
+
+	if (!notes || json_object_set_new(point, "notes", notes))
+		return -ENOMEM;
+	if (load_busy > BUSY_ENOUGH)
+		status = note(notes,
+			      "The load client was the bottleneck (%.0f %% busy): requests per "
+			      "second and latencies are its own, not the servers'.",
+			      load_busy * 100);
+	if (status == 0 && others > OTHERS_WORTH_A_WORD)
+		status = note(notes,
+			      "Other programs took %.0f %% of the servers' processors: the machine "
+			      "is not quiet.",
+			      others * 100);
+	if (status == 0 && steal > STEAL_WORTH_A_WORD)
+		status = note(notes, "The host took away up to %.1f %% of the servers' processors.",
+			      steal * 100);
+	if (status == 0 && discarded)
+		status = note(
+			notes,
+			"%d rounds were dropped because the host took away more than %.0f %%.",
+			(int)discarded, comparison->steal_max * 100);
+	return status;
+}
+
+/* ---- a point ---- */
+
+int summary_refresh(const struct comparison *comparison, json_t *point)
+{
+	json_t *results = json_object_get(point, "results"), *result;
+	size_t rounds_max = 1, i;
+	double *values;
+	int status = 0;
+
+	if (!json_is_array(results))
+		return -EINVAL;
+	json_array_foreach (results, i, result)
+		rounds_max = rota_max_size(rounds_max,
+					   json_array_size(json_object_get(result, "rounds")));
+	values = calloc(rounds_max, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	json_array_foreach (results, i, result)
+		if (status == 0)
+			status = summarize_result(comparison, result, values);
+	if (status == 0)
+		status = compare_all(comparison, point, values);
+	if (status == 0)
+		status = add_notes(comparison, point);
+	free(values);
+	return status;
+}
+
+static json_t *latencies_json(const struct histogram *histogram)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; list && i < HISTOGRAM_BUCKETS; i++)
+		if (histogram->buckets[i] &&
+		    json_array_append_new(list,
+					  json_pack("[II]", (json_int_t)histogram_bucket_highest(i),
+						    (json_int_t)histogram->buckets[i]))) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+static json_t *results_json(const struct contestant list[], unsigned count)
+{
+	json_t *results = json_array();
+
+	for (unsigned i = 0; results && i < count; i++)
+		if (json_array_append_new(
+			    results,
+			    json_pack("{s:s, s:o, s:O, s:o}", "variant", list[i].variant->name,
+				      "failed",
+				      list[i].has_failed ? json_string(list[i].why) : json_null(),
+				      "rounds", list[i].rounds, "histogram",
+				      latencies_json(&list[i].latencies)))) {
+			json_decref(results);
+			return NULL;
+		}
+	return results;
+}
+
+/* The one asked for, epoll, or the first that takes part. */
+static const char *choose_reference(const struct comparison *comparison,
+				    const struct contestant list[], unsigned count)
+{
+	const char *wanted = comparison->reference ? comparison->reference : "epoll";
+
+	for (unsigned i = 0; i < count; i++)
+		if (!strcmp(list[i].variant->name, wanted))
+			return wanted;
+	return count ? list[0].variant->name : "";
+}
+
+static const char *why_skipped(const struct contestant list[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!list[i].has_failed)
+			return NULL;
+	return count ? "Every server failed." : "No server takes part in this workload.";
+}
+
+json_t *summary_of_point(const struct comparison *comparison, const struct point *point,
+			 const struct contestant list[], unsigned count, unsigned discarded)
+{
+	json_t *out = point_describe(point);
+	int status = 0;
+
+	if (!out)
+		return NULL;
+	status |= json_object_set_new(out, "reference",
+				      json_string(choose_reference(comparison, list, count)));
+	status |= json_object_set_new(
+		out, "skipped",
+		why_skipped(list, count) ? json_string(why_skipped(list, count)) : json_null());
+	status |= json_object_set_new(out, "discarded_rounds", json_integer(discarded));
+	status |= json_object_set_new(out, "results", results_json(list, count));
+	status |= json_object_set_new(out, "words", json_array());
+	if (status || summary_refresh(comparison, out) < 0) {
+		json_decref(out);
+		return NULL;
+	}
+	return out;
+}

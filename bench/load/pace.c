@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests at a fixed rate: an open loop.
+ *
+ * The one idea: when a request is due does not depend on how the server does. Its latency counts
+ * from then, whether or not a connection had room for it, so a server that stalls is charged with
+ * every request that would have come meanwhile: no coordinated omission (G. Tene, "How NOT to
+ * Measure Latency", 2015). What finds no room waits in a queue with a bound; what finds the queue
+ * full is an error.
+ */
+#include <math.h>
+
+#include "bench/load/load.h"
+
+/*
+ * The reactor's timers are late by up to 66 us. So the last of the wait goes by in turns that do
+ * not wait, or the client's own lateness would stand in every latency.
+ */
+#define SPIN_NS (70 * ROTA_NS_PER_US)
+
+static void queue_push(struct share *share, rota_ns due)
+{
+	struct queue *queue = &share->queue;
+	uint32_t capacity = share->options->queue;
+
+	if (queue->count == capacity) {
+		share_error(share, 1, "at this rate more than %u requests were waiting", capacity);
+		return;
+	}
+	queue->due[(queue->first + queue->count++) % capacity] = due;
+}
+
+static rota_ns queue_pop(struct share *share)
+{
+	struct queue *queue = &share->queue;
+	rota_ns due = queue->due[queue->first];
+
+	queue->first = (queue->first + 1) % share->options->queue;
+	queue->count--;
+	return due;
+}
+
+void pace_client_is_free(struct client *client)
+{
+	struct share *share = client->share;
+
+	while (share->queue.count && client_has_room(client))
+		client_send(client, 1, queue_pop(share));
+	if (client_has_room(client) && rota_list_is_empty(&client->free_link))
+		rota_list_push_back(&share->free, &client->free_link);
+}
+
+/* One is due: the connection that has had room for longest takes it. */
+static void arrive(struct share *share, rota_ns due)
+{
+	struct rota_link *link = rota_list_pop_front(&share->free);
+	struct client *client;
+
+	if (!link) {
+		queue_push(share, due);
+		return;
+	}
+	client = ROTA_CONTAINER_OF(link, struct client, free_link);
+	client_send(client, 1, due);
+	if (client_has_room(client))
+		rota_list_push_back(&share->free, &client->free_link);
+}
+
+/* When the next is due after one at `at`: nanoseconds as they are, so that nothing adds up. */
+static double next_due(struct share *share, double at, double gap_ns)
+{
+	/* exponential gaps make a Poisson process; 1 - u is never 0 */
+	if (share->options->poisson)
+		return at - log(1 - random_unit(&share->random)) * gap_ns;
+	return at + gap_ns;
+}
+
+int64_t pace(struct share *share, rota_ns end)
+{
+	double part = (double)share->clients_count / share->options->connections;
+	double gap_ns = 1e9 / (share->options->rate * part);
+	double at = next_due(share, 0, gap_ns);
+	int status = 0;
+
+	if (!share->clients_count)
+		return rota_sleep_until(end);
+	while (status == 0 && share->started_at + (rota_ns)at < end) {
+		rota_ns due = share->started_at + (rota_ns)at;
+
+		share->now = rota_now();
+		if (due <= share->now) {
+			arrive(share, due);
+			at = next_due(share, at, gap_ns);
+		} else {
+			/* `now` has passed already: in the next turn */
+			status = rota_sleep_until(due - share->now > SPIN_NS ? due - SPIN_NS
+									     : share->now);
+		}
+	}
+	return status;
+}

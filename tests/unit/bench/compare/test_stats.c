@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Medians and intervals against values worked out elsewhere, and the promise that counts: what is
+ * the same is hardly ever called different, also when the rounds are as noisy as rounds are.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "bench/compare/stats.h"
+#include "tests/support/t_core.h"
+
+#define CONFIDENCE 0.95
+#define MARGIN 0.03
+
+static struct stats_interval interval_of(const double values[], unsigned count, double confidence)
+{
+	struct stats_interval out;
+
+	T_EQUAL(stats_interval(values, count, confidence, 1, &out), 0);
+	return out;
+}
+
+static void near(double value, double expected)
+{
+	if (fabs(value - expected) > 1e-9)
+		fail_msg("%.12g is not %.12g", value, expected);
+}
+
+/* ---- random numbers ---- */
+
+/* The first numbers of SplitMix64 from seed 1234567, as its authors' code gives them. */
+static void test_random_is_splitmix64(void **state)
+{
+	struct stats_random random = { .state = 1234567 };
+
+	(void)state;
+	T_EQUAL(stats_random_next(&random), UINT64_C(6457827717110365317));
+	T_EQUAL(stats_random_next(&random), UINT64_C(3203168211198807973));
+	T_EQUAL(stats_random_next(&random), UINT64_C(9817491932198370423));
+}
+
+/* 6000 orders of three: each of the six is seen 1000 times, give or take five deviations. */
+static void test_order_is_any_order_evenly(void **state)
+{
+	struct stats_random random = { .state = 1 };
+	unsigned seen[27] = { 0 }, kinds = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 6000; i++) {
+		unsigned order[3];
+
+		stats_random_order(&random, order, 3);
+		T_EQUAL(order[0] + order[1] + order[2], 3);
+		seen[order[0] * 9 + order[1] * 3 + order[2]]++;
+	}
+	for (unsigned i = 0; i < 27; i++) {
+		kinds += seen[i] > 0;
+		if (seen[i])
+			T_CHECK(seen[i] >= 855 && seen[i] <= 1145);
+	}
+	T_EQUAL(kinds, 6);
+}
+
+/* ---- intervals ---- */
+
+static void test_median_of_odd_and_even_counts(void **state)
+{
+	(void)state;
+	near(interval_of((double[]){ 3 }, 1, CONFIDENCE).median, 3);
+	near(interval_of((double[]){ 5, 1, 4, 2, 3 }, 5, CONFIDENCE).median, 3);
+	near(interval_of((double[]){ 4, 1, 3, 2 }, 4, CONFIDENCE).median, 2.5);
+}
+
+/*
+ * The sign test's table (Conover, table A3): at 95 % the interval goes from the k-th smallest to
+ * the k-th largest. The bootstrap's may be wider, never narrower.
+ */
+static void test_interval_is_no_narrower_than_the_sign_test_allows(void **state)
+{
+	static const unsigned table[][2] = { { 6, 1 },   { 9, 2 },   { 12, 3 },
+					     { 15, 4 },  { 20, 6 },  { 25, 8 },
+					     { 40, 14 }, { 50, 18 }, { 100, 40 } };
+	double values[100];
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		values[i] = i + 1;
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(table); i++) {
+		unsigned count = table[i][0], k = table[i][1];
+		struct stats_interval out = interval_of(values, count, CONFIDENCE);
+
+		T_CHECK(out.is_valid);
+		T_CHECK(out.low <= k);
+		T_CHECK(out.high >= count + 1 - k);
+		T_CHECK(out.low >= (double)k - 2);
+		T_CHECK(out.high <= count + 1 - k + 2);
+	}
+}
+
+static void test_too_few_rounds_give_no_interval(void **state)
+{
+	const double values[] = { 2, 2, 2, 2, 2 };
+	struct stats_interval out = interval_of(values, 5, CONFIDENCE);
+
+	(void)state;
+	T_CHECK(!out.is_valid);
+	T_EQUAL(stats_call(&out, MARGIN), STATS_UNDECIDED);
+	T_CHECK(interval_of(values, 5, 0.9).is_valid);
+	T_CHECK(!interval_of((double[]){ 1, 1, 1, 1, 1, 1 }, 6, 0.99).is_valid);
+}
+
+static void test_what_is_no_number_is_refused(void **state)
+{
+	struct stats_interval out = { .median = 7 };
+	double values[] = { 1, NAN, 3 };
+
+	(void)state;
+	T_EQUAL(stats_interval(values, 0, CONFIDENCE, 1, &out), -EINVAL);
+	T_EQUAL(stats_interval(values, 3, CONFIDENCE, 1, &out), -EINVAL);
+	values[1] = INFINITY;
+	T_EQUAL(stats_interval(values, 3, CONFIDENCE, 1, &out), -EINVAL);
+	near(out.median, 7);
+}
+
+static void test_same_seed_gives_the_same_interval(void **state)
+{
+	struct stats_random random = { .state = 5 };
+	struct stats_interval first, second;
+	double values[31];
+
+	(void)state;
+	for (unsigned i = 0; i < 31; i++)
+		values[i] = stats_random_below(&random, 1000);
+	T_EQUAL(stats_interval(values, 31, CONFIDENCE, 9, &first), 0);
+	T_EQUAL(stats_interval(values, 31, CONFIDENCE, 9, &second), 0);
+	near(first.low, second.low);
+	near(first.high, second.high);
+}
+
+/* ---- calls ---- */
+
+static void test_call_follows_interval_and_margin(void **state)
+{
+	static const struct {
+		double low, high;
+		enum stats_call call;
+	} table[] = {
+		{ 0.86, 0.91, STATS_LESS },      { 1.05, 1.20, STATS_MORE },
+		{ 0.98, 1.02, STATS_EQUAL },     { 0.975, 0.99, STATS_EQUAL },
+		{ 0.90, 0.999, STATS_LESS },     { 0.90, 1.0, STATS_UNDECIDED },
+		{ 0.99, 1.04, STATS_UNDECIDED }, { 1.001, 1.04, STATS_MORE },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(table); i++) {
+		const struct stats_interval ratio = { .low = table[i].low,
+						      .high = table[i].high,
+						      .is_valid = true };
+
+		T_EQUAL(stats_call(&ratio, MARGIN), table[i].call);
+	}
+}
+
+/* Ten times a uniform number's cube: what the machine adds to a round is often little, seldom much.
+ */
+static double noisy(struct stats_random *random, double cost)
+{
+	double u = stats_random_below(random, 1000000) / 1e6;
+
+	return cost * (1 + 0.3 * u * u * u);
+}
+
+/* How many of `runs` runs call the ratio of `cost` to 1 so, by rounds made from a seed each. */
+static unsigned calls(enum stats_call call, unsigned runs, unsigned rounds, double cost)
+{
+	unsigned count = 0;
+
+	for (unsigned seed = 1; seed <= runs; seed++) {
+		struct stats_random random = { .state = seed };
+		struct stats_interval out;
+		double ratios[64];
+
+		for (unsigned i = 0; i < rounds; i++)
+			ratios[i] = noisy(&random, cost) / noisy(&random, 1);
+		T_EQUAL(stats_interval(ratios, rounds, CONFIDENCE, seed, &out), 0);
+		count += stats_call(&out, MARGIN) == call;
+	}
+	return count;
+}
+
+/* At most 1 in 20 by construction; 2000 runs, and 3.5 deviations (34) above 100. */
+static void test_equal_costs_are_hardly_ever_called_different(void **state)
+{
+	(void)state;
+	for (unsigned rounds = 6; rounds <= 24; rounds += 9)
+		T_CHECK(calls(STATS_LESS, 2000, rounds, 1) + calls(STATS_MORE, 2000, rounds, 1) <=
+			134);
+}
+
+static void test_a_fifth_more_is_found(void **state)
+{
+	(void)state;
+	T_CHECK(calls(STATS_MORE, 500, 12, 1.2) >= 450);
+	T_EQUAL(calls(STATS_LESS, 500, 12, 1.2), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_is_splitmix64),
+		cmocka_unit_test(test_order_is_any_order_evenly),
+		cmocka_unit_test(test_median_of_odd_and_even_counts),
+		cmocka_unit_test(test_interval_is_no_narrower_than_the_sign_test_allows),
+		cmocka_unit_test(test_too_few_rounds_give_no_interval),
+		cmocka_unit_test(test_what_is_no_number_is_refused),
+		cmocka_unit_test(test_same_seed_gives_the_same_interval),
+		cmocka_unit_test(test_call_follows_interval_and_margin),
+		cmocka_unit_test(test_equal_costs_are_hardly_ever_called_different),
+		cmocka_unit_test(test_a_fifth_more_is_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
