@@ -6,8 +6,9 @@
     bench/performance.py --only 'kv P=16,micro'     these rows and sections anew, the others as they
                                                     were
     bench/performance.py --only none                only write the page again
-    bench/performance.py --peer 'valkey=valkey-server --port {port} --save ""'
-                                                    one more key-value server, if it speaks RESP;
+    bench/performance.py --peer 'valkey=src/valkey-server --port {port} --save ""'
+                                                    one more key-value server, if it speaks RESP,
+                                                    or this one for that of bench/peers/peers.tsv;
                                                     with {threads} in it also beside two reactors
 
 Sections: echo, kv, kv-large, reactors, latency-echo, latency-kv, user-space, calls, idle, key,
@@ -66,7 +67,7 @@ ROWS = {
 }
 # What callgrind looks at: a load, and the servers under it.
 USER_SPACE = [
-    (echo_row(64, 1), [name for name in servers.ECHO if name != 'libuv']),
+    (echo_row(64, 1), [name for name in servers.ECHO if not servers.is_peer(name)]),
     (key_row('GET P=1', 1, ratio='0:1'), ['limit-uring', 'rota-kv, uring', 'redis']),
     (key_row('SET P=1', 1, ratio='1:0'), ['limit-uring', 'rota-kv, uring', 'redis']),
     (key_row('kv P=16', 16), ['limit-uring', 'rota-kv, uring']),
@@ -358,8 +359,7 @@ def main():
     os.chdir(os.path.join(HERE, '..'))
     paired.end_by_signals()
     paired.set_slice()
-    subprocess.run(['bench/peers/build.sh', 'libuv', f'{servers.BUILD}/bench/libuv-echo',
-                    'bench/peers/libuv_echo.c'], check=True)
+    subprocess.run('bench/peers/peers.sh', check=True)
     failed = []
     for name, measure in SECTIONS.items():
         if name not in arguments.only and \

@@ -2,7 +2,7 @@
 """The servers that bench/performance.py measures: how each is started, and which are here.
 
 A command's {port} and {threads} are filled in; memcached-meta: before it says how it is spoken to
-(bench/limit/paired.py).
+(bench/limit/paired.py). Peers are those of bench/peers/peers.tsv.
 """
 import os
 import re
@@ -17,6 +17,23 @@ ONE = '--reactors 1 --port {port}'
 LIMIT = 'limit-'                # names of the raw loops begin so,
 OURS = 'rota'                   # and ours so; everybody else is a peer
 
+# What peers.tsv calls a kind, and what a command of it begins with here.
+DIALECTS = {'echo': '', 'resp': '', 'memcached': 'memcached-meta:'}
+# Of the echo servers there, those that can keep up: rows at one fixed rate take the slowest's.
+FAST = ('asio', 'go', 'libev', 'libevent', 'libuv')
+
+
+def with_threads(command, threads):
+    return command.replace('{threads}', str(threads))
+
+
+def listed_peers(*kinds):
+    """{name: command} of the peers of those kinds, here or not."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'peers/peers.tsv')) as file:
+        lines = [line.split('\t') for line in file if not line.startswith('#')]
+    return {name: DIALECTS[kind] + command for name, kind, command, *_ in lines if kind in kinds}
+
+
 ECHO = {
     'limit-uring': f'{BUILD}/bench/limit-uring --port {{port}}',
     'limit-epoll': f'{BUILD}/bench/limit-epoll --port {{port}}',
@@ -24,7 +41,8 @@ ECHO = {
     'rota protocol, epoll': f'{BUILD}/bench/echo-protocol --backend epoll {ONE}',
     'rota task, uring': f'{BUILD}/apps/rota-echo --backend uring {ONE}',
     'rota task, epoll': f'{BUILD}/apps/rota-echo --backend epoll {ONE}',
-    'libuv': f'{BUILD}/bench/libuv-echo --port {{port}}',
+    **{name: with_threads(command, 1) for name, command in listed_peers('echo').items()
+       if name in FAST},
 }
 RAW_KEYS = {
     'limit-uring': f'{BUILD}/bench/limit-uring --mode resp --port {{port}}',
@@ -36,21 +54,12 @@ KEYS = {
                       '--reactors {threads} --port {port}',
     'rota-kv, epoll': f'{BUILD}/apps/rota-kv --backend epoll --maxclients 19000 '
                       '--reactors {threads} --port {port}',
-    # Not protected: it would turn away connections that come from 127.0.0.2.
-    'redis': "redis-server --port {port} --save '' --appendonly no --bind 127.0.0.1 "
-             '--protected-mode no --maxclients 19000',
-    'memcached': 'memcached-meta:memcached -u nobody -l 127.0.0.1 -p {port} -t {threads} '
-                 '-c 19000 -m 4096',
+    **listed_peers('resp', 'memcached'),
 }
 
 
-def with_threads(command, threads):
-    return command.replace('{threads}', str(threads))
-
-
 def key_servers(peers, raw=True):
-    """Key-value servers with one thread each: the raw loops, ours, the peers of this file, `peers`.
-    """
+    """Key-value servers with one thread each: the raw loops, ours, the listed peers, `peers`."""
     every = {**(RAW_KEYS if raw else {}), **KEYS, **peers}
     return {name: with_threads(command, 1) for name, command in every.items()}
 
@@ -78,12 +87,16 @@ def available(commands, notes):
     return here
 
 
+# Whose version a peer built here is known by.
+LIBRARIES = {'build/peers/libevent-echo': 'libevent', 'build/peers/libuv-echo': 'libuv'}
+
+
 def version_of(command):
     """What a peer says it is, or ''."""
     program = program_of(command)
-    if program == f'{BUILD}/bench/libuv-echo':
-        words = ['pkg-config', '--modversion', 'libuv']
-    elif program.startswith(BUILD):
+    if program in LIBRARIES:
+        words = ['pkg-config', '--modversion', LIBRARIES[program]]
+    elif program.startswith('build/'):
         return ''
     else:
         words = [program, '--version']
@@ -105,9 +118,9 @@ def shown(name, command):
 
 
 def parse_peers(texts):
-    """--peer NAME=COMMAND, for key-value servers that speak RESP."""
+    """--peer NAME=COMMAND, for key-value servers that speak RESP; in place of a listed one."""
     peers = paired.named_commands(texts)
     for name, command in peers.items():
-        if not is_peer(name) or name in KEYS or '{port}' not in command:
-            raise paired.Failure(f'--peer {name}={command}: wants a new name and a {{port}}')
+        if not is_peer(name) or '{port}' not in command:
+            raise paired.Failure(f'--peer {name}={command}: wants a name of its own and a {{port}}')
     return peers

@@ -43,7 +43,7 @@ WORKS = {
 }
 # The distribution's Python, which is what people have, and faster than many others.
 PYTHON = shutil.which('python3', path='/usr/bin') or sys.executable
-# System: its command; the library it needs, as bench/peers/build.sh finds it; its source.
+# System: its command; the library it needs, as bench/primitives/build.sh finds it; its source.
 SYSTEMS = {
     'rota': ([f'{BUILD}/primitives-rota'], None, None),
     'State Threads': ([f'{BUILD}/primitives-state-threads'], 'st', 'state_threads.c'),
@@ -77,7 +77,7 @@ def build_peers(notes):
     here = {}
     for system, (command, library, source) in SYSTEMS.items():
         if library:
-            subprocess.run(['bench/peers/build.sh', library, command[0], f'{HERE}/{source}',
+            subprocess.run(['bench/primitives/build.sh', library, command[0], f'{HERE}/{source}',
                             f'{HERE}/primitives.c'], check=True, stdout=subprocess.DEVNULL)
         if not os.path.exists(command[0]):
             notes.append(f'{system} is left out: its library is not here')

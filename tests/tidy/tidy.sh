@@ -79,7 +79,7 @@ check_lines() {
 
 check_columns() {
 	awk -v max="$columns_max" '
-		FNR == 1 { skip = FILENAME ~ /\.(md|txt|def)$/ }
+		FNR == 1 { skip = FILENAME ~ /\.(md|txt|def|tsv)$/ }
 		skip || length * 8 <= max { next }
 		{
 			line = $0

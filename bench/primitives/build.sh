@@ -3,7 +3,7 @@
 # Build a peer of the benchmarks if the library it needs is here; otherwise say so and leave no
 # program behind, so that the benchmark skips its rows.
 #
-#   bench/peers/build.sh LIBRARY PROGRAM SOURCE...
+#   bench/primitives/build.sh LIBRARY PROGRAM SOURCE...
 set -eu
 
 library=$1 program=$2
