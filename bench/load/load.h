@@ -73,6 +73,7 @@ static inline size_t line_bytes(struct rota_view view)
 extern const struct protocol protocol_echo;
 extern const struct protocol protocol_http1;
 extern const struct protocol protocol_memcached;
+extern const struct protocol protocol_memcached_meta;
 extern const struct protocol protocol_resp;
 
 /* All of them, ended by NULL. */
