@@ -108,6 +108,8 @@ void options_print_help(FILE *out)
 	      "                         line of JSON for each line \"go SECONDS\" it reads\n"
 	      "  --version, -h, --help\n"
 	      "\n"
+	      "SIGINT and SIGTERM end the run early; what was measured until then is reported.\n"
+	      "\n"
 	      "Exit status: 0 all was well; 1 there were errors, or it could not run; 2 wrong\n"
 	      "usage.\n",
 	      out);
