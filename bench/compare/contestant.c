@@ -393,8 +393,7 @@ static int add_latencies(struct histogram *histogram, const json_t *list)
 	const json_t *pair;
 	size_t i;
 
-	json_array_foreach(list, i, pair)
-	{
+	json_array_foreach (list, i, pair) {
 		json_int_t value = json_integer_value(json_array_get(pair, 0));
 		json_int_t count = json_integer_value(json_array_get(pair, 1));
 

@@ -26,10 +26,10 @@ static size_t choose_variants(const json_t *result, const json_t *chosen[CHART_S
 	size_t count = 0, i;
 
 	for (unsigned guests = 0; guests < 2; guests++)
-		json_array_foreach(variants, i, variant) if (count < CHART_SERIES_MAX &&
-							     (guests ? variant_is_guest(variant)
-								     : variant_is_default(variant)))
-			chosen[count++] = variant;
+		json_array_foreach (variants, i, variant)
+			if (count < CHART_SERIES_MAX &&
+			    (guests ? variant_is_guest(variant) : variant_is_default(variant)))
+				chosen[count++] = variant;
 	return count;
 }
 
@@ -41,7 +41,7 @@ static double samples_in(const json_t *histogram)
 	double sum = 0;
 	size_t i;
 
-	json_array_foreach(histogram, i, bucket)
+	json_array_foreach (histogram, i, bucket)
 		sum += json_number_value(json_array_get(bucket, 1));
 	return sum;
 }
@@ -62,8 +62,7 @@ static size_t trace(const json_t *histogram, struct chart_point points[POINTS_MA
 
 	if (all <= SAMPLES_BEYOND)
 		return 0;
-	json_array_foreach(histogram, i, bucket)
-	{
+	json_array_foreach (histogram, i, bucket) {
 		double ns = json_number_value(json_array_get(bucket, 0)), x;
 
 		seen += json_number_value(json_array_get(bucket, 1));
@@ -183,8 +182,7 @@ static size_t gather_set(const json_t *result, const json_t *first,
 	double connections;
 	size_t count = 0, seen = 0, i;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		if (!is_of_set(first, point))
 			continue;
 		if (!seen++ && point != first)
@@ -338,8 +336,7 @@ void curves_by_connections(FILE *to, const json_t *result, const char *workload)
 	const json_t *set[CONNECTIONS_MAX], *point;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		size_t count;
 
 		if (strcmp(result_text(point, "workload"), workload) != 0)

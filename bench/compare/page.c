@@ -57,14 +57,13 @@ static void put_date(FILE *to, const json_t *result)
 
 static bool is_workload(const json_t *result, const char *text, size_t length)
 {
+	char family[FAMILY_BYTES];
 	const json_t *point;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
-		const char *name = result_text(point, "workload");
-
-		if (strlen(name) == length && !strncmp(name, text, length))
+	json_array_foreach (json_object_get(result, "points"), i, point) {
+		point_family(point, family);
+		if (strlen(family) == length && !strncmp(family, text, length))
 			return true;
 	}
 	return false;
@@ -77,10 +76,9 @@ static void put_verdict(FILE *to, const json_t *result)
 	bool in_list = false;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "verdict"), i, sentence)
-	{
+	json_array_foreach (json_object_get(result, "verdict"), i, sentence) {
 		const char *text = json_string_value(sentence);
-		const char *colon = text ? strchr(text, ':') : NULL;
+		const char *colon = text ? strstr(text, ": ") : NULL;
 		bool named = colon && is_workload(result, text, (size_t)(colon - text));
 
 		if (!text)
@@ -149,17 +147,11 @@ static void put_row(FILE *to, const char *name, const json_t *value)
 static void put_processor_rows(FILE *to, const json_t *cpu)
 {
 	put_row(to, "Processor", json_object_get(cpu, "model"));
-	fputs("<div><dt>Cores</dt><dd>", to);
-	put_value(to, json_object_get(cpu, "cores"));
-	fputs(" in ", to);
-	put_value(to, json_object_get(cpu, "sockets"));
-	fputs(" socket(s), ", to);
-	put_value(to, json_object_get(cpu, "threads"));
-	fputs(" processors, ", to);
-	put_value(to, json_object_get(cpu, "usable"));
-	fputs(" usable here; SMT ", to);
-	put_value(to, json_object_get(cpu, "smt"));
-	fputs("</dd></div>\n", to);
+	put_row(to, "Cores", json_object_get(cpu, "cores"));
+	put_row(to, "Sockets", json_object_get(cpu, "sockets"));
+	put_row(to, "Processors", json_object_get(cpu, "threads"));
+	put_row(to, "Usable by us", json_object_get(cpu, "usable"));
+	put_row(to, "SMT", json_object_get(cpu, "smt"));
 	put_row(to, "Frequency governor", json_object_get(cpu, "governor"));
 }
 
@@ -197,7 +189,8 @@ static void put_pairs(FILE *to, const json_t *object)
 
 	fputs("<dl class=\"facts\">\n", to);
 	/* jansson's iterator takes a pointer it does not write through */
-	json_object_foreach((json_t *)(uintptr_t)object, key, value) put_row(to, key, value);
+	json_object_foreach ((json_t *)(uintptr_t)object, key, value)
+		put_row(to, key, value);
 	fputs("</dl>\n", to);
 }
 
@@ -209,8 +202,7 @@ static void put_more_of_machine(FILE *to, const json_t *result)
 	unsigned active = 0, open = 0;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)mitigations, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)mitigations, key, value) {
 		const char *text = json_string_value(value);
 
 		active += text && !strncmp(text, "Mitigation", 10);
@@ -246,8 +238,7 @@ static void put_engines(FILE *to, const json_t *result)
 	const json_t *engine, *feature;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(result, "engines"), i, engine)
-	{
+	json_array_foreach (json_object_get(result, "engines"), i, engine) {
 		const json_t *features = json_object_get(engine, "features");
 		const char *name = result_text(engine, "name");
 
@@ -268,7 +259,8 @@ static void put_engines(FILE *to, const json_t *result)
 		      "scope=\"col\">State</th><th scope=\"col\">Since Linux</th><th "
 		      "scope=\"col\">Why off</th></tr></thead>\n<tbody>",
 		      to);
-		json_array_foreach(features, j, feature) put_feature(to, feature);
+		json_array_foreach (features, j, feature)
+			put_feature(to, feature);
 		fputs("</tbody></table>\n", to);
 	}
 }
@@ -280,8 +272,7 @@ static void put_variants(FILE *to, const json_t *result)
 	const json_t *variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(result, "variants"), i, variant) {
 		fputs("<tr><th scope=\"row\">", to);
 		html_text(to, result_text(variant, "name"));
 		fputs("</th><td data-label=\"What it is\">", to);

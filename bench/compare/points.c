@@ -23,9 +23,9 @@ static bool is_first(const json_t *result, const json_t *point)
 	const json_t *other;
 	size_t i;
 
-	json_array_foreach(
-		json_object_get(result, "points"), i,
-		other) if (!strcmp(workload_of(other), workload_of(point))) return other == point;
+	json_array_foreach (json_object_get(result, "points"), i, other)
+		if (!strcmp(workload_of(other), workload_of(point)))
+			return other == point;
 	return false;
 }
 
@@ -38,8 +38,7 @@ static const char *only_reference(const json_t *result)
 	const char *only = NULL;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		const char *reference = result_text(point, "reference");
 
 		if (only && strcmp(only, reference) != 0)
@@ -53,7 +52,7 @@ static void put_overview_caption(FILE *to, const json_t *result)
 {
 	const json_t *reference = result_variant(result, only_reference(result));
 
-	html_format(to, "CPU per request, as a multiple of %s's",
+	html_format(to, "CPU time, as a multiple of %s's",
 		    reference ? variant_title(reference) : "the reference");
 	fputs(" <small>left of 1 is cheaper; bars are intervals; filled marks are decided, hollow "
 	      "ones are not, grey ones are equal</small>",
@@ -64,14 +63,13 @@ static void put_overview_caption(FILE *to, const json_t *result)
 static void put_overview_rows(FILE *to, struct forest *forest, const json_t *result)
 {
 	const json_t *points = json_object_get(result, "points"), *point, *variant;
+	char family[FAMILY_BYTES];
 	size_t i, j;
 
-	json_array_foreach(points, i, point)
-	{
+	json_array_foreach (points, i, point) {
 		if (is_first(result, point))
-			forest_heading(forest, workload_of(point));
-		json_array_foreach(json_object_get(result, "variants"), j, variant)
-		{
+			forest_heading(forest, point_family(point, family));
+		json_array_foreach (json_object_get(result, "variants"), j, variant) {
 			struct forest_row row = {
 				.title = point_load(point),
 				.anchor = i + 1,
@@ -101,7 +99,7 @@ void page_put_overview(FILE *to, const json_t *result)
 	fputs("<figure class=\"overview\"><figcaption>", to);
 	put_overview_caption(to, result);
 	fputs("</figcaption>\n", to);
-	forest_begin(to, &forest, "Load", "CPU per request", "p99");
+	forest_begin(to, &forest, "Load", "CPU", "p99");
 	put_overview_rows(to, &forest, result);
 	forest_end(to);
 	fputs("</figure>\n", to);
@@ -109,15 +107,15 @@ void page_put_overview(FILE *to, const json_t *result)
 
 void page_put_links(FILE *to, const json_t *result)
 {
+	char family[FAMILY_BYTES];
 	const json_t *point;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		if (!is_first(result, point))
 			continue;
 		fprintf(to, "<li><a href=\"#w%zu\">", i + 1);
-		html_text(to, workload_of(point));
+		html_text(to, point_family(point, family));
 		fputs("</a></li>\n", to);
 	}
 }
@@ -131,8 +129,7 @@ static void put_variant_rows(FILE *to, struct forest *forest, const json_t *resu
 	const json_t *variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(result, "variants"), i, variant) {
 		struct forest_row row = {
 			.title = variant_title(variant),
 			.variant = variant,
@@ -173,9 +170,9 @@ static double largest_cpu(const json_t *point)
 	double largest = 0;
 	size_t i;
 
-	json_array_foreach(json_object_get(point, "results"), i,
-			   of_variant) if (result_figure(of_variant, "cpu_ns", &cpu))
-		largest = fmax(largest, cpu.middle);
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (result_figure(of_variant, "cpu_ns", &cpu))
+			largest = fmax(largest, cpu.middle);
 	return largest;
 }
 
@@ -230,8 +227,7 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 	for (size_t j = 0; j < count; j++)
 		fprintf(to, "<th scope=\"col\">%s</th>", columns[j].heading);
 	fputs("</tr></thead>\n<tbody>", to);
-	json_array_foreach(json_object_get(point, "results"), i, of_variant)
-	{
+	json_array_foreach (json_object_get(point, "results"), i, of_variant) {
 		const char *name = result_text(of_variant, "variant");
 		const json_t *variant = result_variant(result, name);
 
@@ -277,10 +273,26 @@ static bool is_measured(const json_t *point)
 	const json_t *of_variant;
 	size_t i;
 
-	json_array_foreach(
-		json_object_get(point, "results"), i,
-		of_variant) if (json_array_size(json_object_get(of_variant, "rounds"))) return true;
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (json_array_size(json_object_get(of_variant, "rounds")))
+			return true;
 	return false;
+}
+
+/* What to think of the measurement itself. */
+static void put_notes(FILE *to, const json_t *point)
+{
+	const json_t *notes = json_object_get(point, "notes"), *note;
+	size_t i;
+
+	if (!json_array_size(notes))
+		return;
+	fputs("<p class=\"notes\">", to);
+	json_array_foreach (notes, i, note) {
+		fputs(i ? " " : "", to);
+		html_text(to, json_string_value(note));
+	}
+	fputs("</p>\n", to);
 }
 
 static void put_point(FILE *to, const json_t *result, const json_t *point, size_t number)
@@ -291,13 +303,13 @@ static void put_point(FILE *to, const json_t *result, const json_t *point, size_
 	fprintf(to, "<article id=\"p%zu\"><h3>", number);
 	html_text(to, point_load(point));
 	fputs("</h3>\n<ul class=\"words\">\n", to);
-	json_array_foreach(json_object_get(point, "words"), i, sentence)
-	{
+	json_array_foreach (json_object_get(point, "words"), i, sentence) {
 		fputs("<li>", to);
 		html_text(to, json_string_value(sentence));
 		fputs("</li>\n", to);
 	}
 	fputs("</ul>\n", to);
+	put_notes(to, point);
 	if (is_measured(point)) {
 		fputs("<div class=\"pair\">\n", to);
 		put_variants_forest(to, result, point);
@@ -311,19 +323,19 @@ static void put_point(FILE *to, const json_t *result, const json_t *point, size_
 void page_put_workloads(FILE *to, const json_t *result)
 {
 	const json_t *points = json_object_get(result, "points"), *first, *point;
+	char family[FAMILY_BYTES];
 	size_t i, j;
 
-	json_array_foreach(points, i, first)
-	{
+	json_array_foreach (points, i, first) {
 		if (!is_first(result, first))
 			continue;
 		fprintf(to, "<section id=\"w%zu\"><h2>", i + 1);
-		html_text(to, workload_of(first));
+		html_text(to, point_family(first, family));
 		fputs("</h2>\n", to);
 		curves_by_connections(to, result, workload_of(first));
-		json_array_foreach(points, j,
-				   point) if (!strcmp(workload_of(point), workload_of(first)))
-			put_point(to, result, point, j + 1);
+		json_array_foreach (points, j, point)
+			if (!strcmp(workload_of(point), workload_of(first)))
+				put_point(to, result, point, j + 1);
 		fputs("</section>\n", to);
 	}
 }

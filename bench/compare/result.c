@@ -2,7 +2,9 @@
 /*
  * Look-ups in a result.
  */
+#include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,9 +46,9 @@ const json_t *result_variant(const json_t *result, const char *name)
 	const json_t *variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "variants"), i,
-			   variant) if (name &&
-					!strcmp(result_text(variant, "name"), name)) return variant;
+	json_array_foreach (json_object_get(result, "variants"), i, variant)
+		if (name && !strcmp(result_text(variant, "name"), name))
+			return variant;
 	return NULL;
 }
 
@@ -72,10 +74,10 @@ const json_t *point_result(const json_t *point, const char *variant)
 	const json_t *of_variant;
 	size_t i;
 
-	json_array_foreach(json_object_get(point, "results"), i,
-			   of_variant) if (!strcmp(result_text(of_variant, "variant"), variant) &&
-					   !json_is_string(json_object_get(
-						   of_variant, "failed"))) return of_variant;
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (!strcmp(result_text(of_variant, "variant"), variant) &&
+		    !json_is_string(json_object_get(of_variant, "failed")))
+			return of_variant;
 	return NULL;
 }
 
@@ -85,12 +87,11 @@ const json_t *point_comparison(const json_t *point, const char *variant, const c
 	const json_t *comparison;
 	size_t i;
 
-	json_array_foreach(
-		json_object_get(point, "comparisons"), i,
-		comparison) if (!strcmp(result_text(comparison, "variant"), variant) &&
-				!strcmp(result_text(comparison, "reference"), reference) &&
-				!strcmp(result_text(comparison, "figure"),
-					figure)) return comparison;
+	json_array_foreach (json_object_get(point, "comparisons"), i, comparison)
+		if (!strcmp(result_text(comparison, "variant"), variant) &&
+		    !strcmp(result_text(comparison, "reference"), reference) &&
+		    !strcmp(result_text(comparison, "figure"), figure))
+			return comparison;
 	return NULL;
 }
 
@@ -107,9 +108,9 @@ bool rounds_median(const json_t *of_variant, const char *key, double *out)
 	const json_t *round;
 	size_t count = 0, i;
 
-	json_array_foreach(json_object_get(of_variant, "rounds"), i,
-			   round) if (count < ROUNDS_MAX &&
-				      result_number(round, key, &values[count])) count++;
+	json_array_foreach (json_object_get(of_variant, "rounds"), i, round)
+		if (count < ROUNDS_MAX && result_number(round, key, &values[count]))
+			count++;
 	if (!count)
 		return false;
 	qsort(values, count, sizeof(*values), compare_doubles);
@@ -117,15 +118,33 @@ bool rounds_median(const json_t *of_variant, const char *key, double *out)
 	return true;
 }
 
+/* Where the load begins, at its ", ": a number follows, or "depth". NULL: there is none. */
+static const char *find_load(const char *title)
+{
+	const char *comma = title;
+
+	while ((comma = strstr(comma, ", ")) != NULL) {
+		if (isdigit((unsigned char)comma[2]) || !strncmp(comma + 2, "depth ", 6))
+			return comma;
+		comma += 2;
+	}
+	return NULL;
+}
+
+const char *point_family(const json_t *point, char text[FAMILY_BYTES])
+{
+	const char *title = result_text(point, "title"), *load = find_load(title);
+	size_t length = load ? (size_t)(load - title) : strlen(title);
+
+	snprintf(text, FAMILY_BYTES, "%.*s", (int)length, title);
+	return text;
+}
+
 const char *point_load(const json_t *point)
 {
-	const char *title = result_text(point, "title");
-	const char *workload = result_text(point, "workload");
-	size_t length = strlen(workload);
+	const char *title = result_text(point, "title"), *load = find_load(title);
 
-	if (length && !strncmp(title, workload, length) && title[length] == ',')
-		title += length + 1 + strspn(title + length + 1, " ");
-	return title;
+	return load ? load + 2 : title;
 }
 
 const char *point_unit(const json_t *point)

@@ -48,7 +48,13 @@ const json_t *point_comparison(const json_t *point, const char *variant, const c
 /* The median over a result's rounds of what they call `key`. */
 bool rounds_median(const json_t *of_variant, const char *key, double *out);
 
-/* "64 connections, depth 1, 64 B": a point's title without its workload. */
+#define FAMILY_BYTES 128
+
+/*
+ * A title names a workload and then its load: "key-value, SET:GET 1:10, 64 connections, depth 1".
+ * The two parts; the first is cut to its room, the second borrowed.
+ */
+const char *point_family(const json_t *point, char text[FAMILY_BYTES]);
 const char *point_load(const json_t *point);
 
 /* What its figures are per: "request", or what the point says. */

@@ -132,14 +132,45 @@ static const json_t *find_result(const json_t *results, const char *variant)
 	const json_t *result;
 	size_t i;
 
-	json_array_foreach(
-		results, i,
-		result) if (variant &&
-			    !strcmp(json_string_value(json_object_get(result, "variant")),
-				    variant)) return result;
+	json_array_foreach (results, i, result)
+		if (variant &&
+		    !strcmp(json_string_value(json_object_get(result, "variant")), variant))
+			return result;
 	return NULL;
 }
 
+static int compare_with(const struct comparison *comparison, const json_t *result,
+			const json_t *reference, double values[], json_t *out)
+{
+	int status = 0;
+
+	if (!reference || result == reference ||
+	    !json_is_null(json_object_get(reference, "failed")) ||
+	    !json_is_null(json_object_get(result, "failed")))
+		return 0; /* nothing to compare */
+	for (unsigned i = 0; status == 0 && i < ROTA_ARRAY_COUNT(figures); i++)
+		if (figures[i].is_compared)
+			status = compare_figure(comparison, result, reference, i, values, out);
+	return status;
+}
+
+/* The name of the same engine without options; NULL: it is that itself, or another server. */
+static const char *default_of(const struct comparison *comparison, const char *name)
+{
+	const struct variants *variants = &comparison->variants;
+	int index = name ? variants_find(variants, name) : -1;
+
+	if (index < 0 || !variants->list[index].engine || !*variants->list[index].options)
+		return NULL;
+	for (unsigned i = 0; i < variants->count; i++)
+		if (variants->list[i].engine && !*variants->list[i].options &&
+		    !variants->list[i].slow_ns &&
+		    !strcmp(variants->list[i].engine, variants->list[index].engine))
+			return variants->list[i].name;
+	return NULL;
+}
+
+/* Everybody with the reference; then options with their engine's default: what each is worth. */
 static int compare_all(const struct comparison *comparison, json_t *point, double values[])
 {
 	const json_t *results = json_object_get(point, "results"), *result, *reference;
@@ -150,14 +181,19 @@ static int compare_all(const struct comparison *comparison, json_t *point, doubl
 	if (!out || json_object_set_new(point, "comparisons", out))
 		return -ENOMEM;
 	reference = find_result(results, json_string_value(json_object_get(point, "reference")));
-	if (!reference || !json_is_null(json_object_get(reference, "failed")))
-		return 0; /* nothing to compare with */
-	json_array_foreach(results, i,
-			   result) for (unsigned j = 0;
-					status == 0 && j < ROTA_ARRAY_COUNT(figures);
-					j++) if (result != reference && figures[j].is_compared &&
-						 json_is_null(json_object_get(result, "failed")))
-		status = compare_figure(comparison, result, reference, j, values, out);
+	for (i = 0; status == 0 && i < json_array_size(results); i++)
+		status = compare_with(comparison, json_array_get(results, i), reference, values,
+				      out);
+	for (i = 0; status == 0 && i < json_array_size(results); i++) {
+		const json_t *base;
+
+		result = json_array_get(results, i);
+		base = find_result(
+			results, default_of(comparison,
+					    json_string_value(json_object_get(result, "variant"))));
+		if (base != reference && result != reference)
+			status = compare_with(comparison, result, base, values, out);
+	}
 	return status;
 }
 
@@ -189,8 +225,9 @@ static double worst_of(const json_t *results, const char *figure)
 	double worst = 0;
 	size_t i;
 
-	json_array_foreach(results, i, result) if (json_is_null(json_object_get(result, "failed")))
-		worst = fmax(worst, median_of(result, figure));
+	json_array_foreach (results, i, result)
+		if (json_is_null(json_object_get(result, "failed")))
+			worst = fmax(worst, median_of(result, figure));
 	return worst;
 }
 
@@ -238,13 +275,15 @@ int summary_refresh(const struct comparison *comparison, json_t *point)
 
 	if (!json_is_array(results))
 		return -EINVAL;
-	json_array_foreach(results, i, result) rounds_max = rota_max_size(
-		rounds_max, json_array_size(json_object_get(result, "rounds")));
+	json_array_foreach (results, i, result)
+		rounds_max = rota_max_size(rounds_max,
+					   json_array_size(json_object_get(result, "rounds")));
 	values = calloc(rounds_max, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	json_array_foreach(results, i, result) if (status == 0)
-		status = summarize_result(comparison, result, values);
+	json_array_foreach (results, i, result)
+		if (status == 0)
+			status = summarize_result(comparison, result, values);
 	if (status == 0)
 		status = compare_all(comparison, point, values);
 	if (status == 0)

@@ -69,10 +69,10 @@ void table_print_foot(const struct comparison *comparison, const json_t *result)
 
 	if (json_array_size(json_object_get(result, "verdict")))
 		fputc('\n', comparison->table);
-	json_array_foreach(json_object_get(result, "verdict"), i, sentence)
+	json_array_foreach (json_object_get(result, "verdict"), i, sentence)
 		fprintf(comparison->table, "%s\n", json_string_value(sentence));
 
-	json_array_foreach(points, i, point)
+	json_array_foreach (points, i, point)
 		count += json_array_size(json_object_get(point, "comparisons"));
 	if (count)
 		fprintf(comparison->table,
@@ -88,10 +88,10 @@ static const json_t *find_comparison(const json_t *point, const json_t *variant,
 	const json_t *comparison;
 	size_t i;
 
-	json_array_foreach(
-		json_object_get(point, "comparisons"), i,
-		comparison) if (json_equal(json_object_get(comparison, "variant"), variant) &&
-				!strcmp(text_of(comparison, "figure"), figure)) return comparison;
+	json_array_foreach (json_object_get(point, "comparisons"), i, comparison)
+		if (json_equal(json_object_get(comparison, "variant"), variant) &&
+		    !strcmp(text_of(comparison, "figure"), figure))
+			return comparison;
 	return NULL;
 }
 
@@ -133,8 +133,7 @@ static size_t rounds_of(const json_t *results)
 	const json_t *result;
 	size_t most = 0, i;
 
-	json_array_foreach(results, i, result)
-	{
+	json_array_foreach (results, i, result) {
 		size_t rounds = json_array_size(json_object_get(result, "rounds"));
 
 		most = rounds > most ? rounds : most;
@@ -156,10 +155,11 @@ void table_print_point(const struct comparison *comparison, const json_t *point)
 		fprintf(out, "  %-*s %8s %7s %8s %9s %8s %8s %8s %6s %7s %5s %6s  CPU against %s\n",
 			NAME_COLUMNS, "", "CPU us", "user", "system", "per s", "p50 us", "p99",
 			"p99.9", "calls", "switch", "busy%", "MiB", text_of(point, "reference"));
-	json_array_foreach(results, i, item) print_result(point, item, out);
-	json_array_foreach(json_object_get(point, "notes"), i, item)
+	json_array_foreach (results, i, item)
+		print_result(point, item, out);
+	json_array_foreach (json_object_get(point, "notes"), i, item)
 		fprintf(out, "  note: %s\n", json_string_value(item));
-	json_array_foreach(json_object_get(point, "words"), i, item)
+	json_array_foreach (json_object_get(point, "words"), i, item)
 		fprintf(out, "  %s\n", json_string_value(item));
 	fflush(out);
 }

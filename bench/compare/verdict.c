@@ -21,6 +21,8 @@ static const char *const call_names[CALL_COUNT] = { "less", "more", "equal", "un
 /* What the points of one workload say of one engine's default against the reference. */
 struct workload {
 	const char *name;
+	char title[FAMILY_BYTES];
+	const char *unit;
 	const json_t *variant;
 	const json_t *reference;
 	unsigned counts[CALL_COUNT];
@@ -58,13 +60,12 @@ static void take_point(const json_t *result, const json_t *point, struct workloa
 
 	if (!workload->variant) {
 		workload->reference = result_variant(result, result_text(point, "reference"));
-		json_array_foreach(
-			json_object_get(result, "variants"), i,
-			variant) if (!workload->variant && variant != workload->reference &&
-				     variant_is_default(variant) &&
-				     point_comparison(point, result_text(variant, "name"),
-						      result_text(point, "reference"), "cpu_ns"))
-			workload->variant = variant;
+		json_array_foreach (json_object_get(result, "variants"), i, variant)
+			if (!workload->variant && variant != workload->reference &&
+			    variant_is_default(variant) &&
+			    point_comparison(point, result_text(variant, "name"),
+					     result_text(point, "reference"), "cpu_ns"))
+				workload->variant = variant;
 		if (!workload->variant)
 			return;
 	}
@@ -124,8 +125,7 @@ static void say_loads(FILE *to, const json_t *result, const struct workload *wor
 	struct interval ratio;
 	size_t i, said = 0;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		const json_t *comparison = compare_point(point, workload, "cpu_ns");
 
 		if (strcmp(result_text(point, "workload"), workload->name) != 0 ||
@@ -144,7 +144,7 @@ static void say_loads(FILE *to, const json_t *result, const struct workload *wor
 static void say_mixed(FILE *to, const json_t *result, const struct workload *workload)
 {
 	static const char *const heads[CALL_COUNT] = {
-		"less CPU than the other ",
+		"less CPU ",
 		"more ",
 		"the same ",
 		"undecided ",
@@ -176,7 +176,7 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 		if (workload->change.high < 2)
 			fputs(call == CALL_LESS ? " less" : " more", to);
 	}
-	fprintf(to, " CPU per request %s %s", workload->change.low >= 2 ? "of" : "than",
+	fprintf(to, " CPU per %s %s %s", workload->unit, workload->change.low >= 2 ? "as" : "than",
 		variant_title(workload->reference));
 	if (all > workload->counts[call]) {
 		fprintf(to, " in %u of %u loads", workload->counts[call], all);
@@ -193,7 +193,7 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 
 static void say_workload(FILE *to, const json_t *result, const struct workload *workload)
 {
-	fprintf(to, "%s: ", workload->name);
+	fprintf(to, "%s: ", workload->title);
 	if (!workload->variant || !compared(workload)) {
 		fputs("nothing to compare.", to);
 		return;
@@ -274,14 +274,14 @@ static void say_choices(FILE *to, const struct workload *workloads, size_t count
 			chosen += choose(&workloads[i]) == choice;
 		if (!chosen)
 			continue;
-		fputs(said ? "; " : "By CPU per request, on this machine: ", to);
+		fputs(said ? "; " : "By CPU time, on this machine: ", to);
 		said = true;
 		for (size_t i = 0; i < count; i++) {
 			if (choose(&workloads[i]) != choice)
 				continue;
 			if (!named)
 				say_choice(to, (enum choice)choice, &workloads[i]);
-			fprintf(to, "%s%s", phrase_comma(named++, chosen), workloads[i].name);
+			fprintf(to, "%s%s", phrase_comma(named++, chosen), workloads[i].title);
 		}
 	}
 	if (said)
@@ -294,8 +294,7 @@ static void say_unusable(FILE *to, const json_t *result)
 	const char *before = "";
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "engines"), i, engine)
-	{
+	json_array_foreach (json_object_get(result, "engines"), i, engine) {
 		const char *name = result_text(engine, "name");
 
 		if (!json_is_false(json_object_get(engine, "usable")))
@@ -315,16 +314,18 @@ static size_t gather(const json_t *result, struct workload workloads[WORKLOADS_M
 	const json_t *point;
 	size_t count = 0, i, j;
 
-	json_array_foreach(json_object_get(result, "points"), i, point)
-	{
+	json_array_foreach (json_object_get(result, "points"), i, point) {
 		const char *name = result_text(point, "workload");
 
 		for (j = 0; j < count && strcmp(workloads[j].name, name) != 0; j++)
 			;
 		if (j == WORKLOADS_MAX)
 			continue;
-		if (j == count)
-			workloads[count++] = (struct workload){ .name = name };
+		if (j == count) {
+			workloads[count] = (struct workload){ .name = name,
+							      .unit = point_unit(point) };
+			point_family(point, workloads[count++].title);
+		}
 		take_point(result, point, &workloads[j]);
 	}
 	return count;

@@ -14,7 +14,6 @@
 #include "bench/compare/words.h"
 
 #define STEAL_NOTED 0.05  /* of the CPU's time, taken by the host */
-#define BUSY_ENOUGH 0.95  /* of its core: below, a server in a closed loop has time to spare */
 #define SPREAD_NOTED 0.05 /* of the median: an interval this wide hides what people look for */
 #define ROUNDS_FEW 9
 #define CAUSES_MAX 16
@@ -49,8 +48,7 @@ int words_add(json_t *result)
 
 	if (!json_is_array(points))
 		return -EINVAL;
-	json_array_foreach(points, i, point)
-	{
+	json_array_foreach (points, i, point) {
 		if (!json_is_object(point))
 			return -EINVAL;
 		sentences = json_array();
@@ -93,7 +91,7 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else if (is_called(subject->cpu, "equal")) {
 		edge = fmax(fabs(ratio.low - 1), fabs(ratio.high - 1)) * 100;
 		fprintf(to, "%s and %s use the same CPU per %s, to within %.0f %%", title, other,
-			unit, ceil(edge));
+			unit, ceil(edge - 0.001));
 	} else if (is_called(subject->cpu, "undecided")) {
 		fprintf(to, "Whether %s or %s uses less CPU per %s is undecided: %s uses ", title,
 			other, unit, title);
@@ -104,7 +102,7 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else {
 		fprintf(to, "%s uses ", title);
 		phrase_change(to, ratio.middle, "less", "more");
-		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "of" : "than", other);
+		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "as" : "than", other);
 		phrase_range(to, ratio.low, ratio.high, "less", "more");
 		putc(')', to);
 	}
@@ -235,8 +233,7 @@ static size_t find_siblings(const struct subject *subject, bool takes_away, cons
 	size_t count = 0, i;
 
 	*seen = 0;
-	json_array_foreach(json_object_get(subject->result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(subject->result, "variants"), i, variant) {
 		const json_t *comparison = point_comparison(subject->point, name_of(variant),
 							    name_of(subject->variant), "cpu_ns");
 		struct cause cause = { .variant = variant, .feature = feature_without(variant) };
@@ -363,32 +360,6 @@ static bool is_closed_loop(const json_t *point)
 	return !result_number(point, "rate", &rate) || rate <= 0;
 }
 
-/* In a closed loop, who waits for the load says little about throughput. */
-static void say_idle_servers(FILE *to, const json_t *result, const json_t *point)
-{
-	const json_t *of_variant;
-	double busy, least = 1;
-	const char *name = NULL;
-	size_t i;
-
-	json_array_foreach(json_object_get(point, "results"), i, of_variant)
-	{
-		const json_t *variant = result_variant(result, result_text(of_variant, "variant"));
-
-		if (rounds_median(of_variant, "busy", &busy) && busy < least) {
-			least = busy;
-			name = variant_title(variant);
-		}
-	}
-	if (!is_closed_loop(point) || least >= BUSY_ENOUGH || !name)
-		return;
-	fprintf(to,
-		"The load client sets the pace here: %s was %.0f %% busy. So requests per second "
-		"say little about servers, and one with time to spare works in smaller batches, "
-		"which cost more per %s.",
-		name, least * 100, point_unit(point));
-}
-
 /* ---- together ---- */
 
 typedef void (*say_fn)(FILE *to, const struct subject *subject);
@@ -441,8 +412,7 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		fprintf(phrase.to, "Not measured: %s", result_text(point, "skipped"));
 		return phrase_end(&phrase, words);
 	}
-	json_array_foreach(json_object_get(result, "variants"), i, variant)
-	{
+	json_array_foreach (json_object_get(result, "variants"), i, variant) {
 		struct subject subject = {
 			.result = result,
 			.point = point,
@@ -457,11 +427,11 @@ static int point_words(const json_t *result, const json_t *point, json_t *words)
 		if (status == 0 && variant_is_default(variant))
 			status = add(words, say_better_settings, &subject);
 	}
-	say_idle_servers(phrase.to, result, point);
-	json_array_foreach(json_object_get(point, "results"), i,
-			   of_variant) if (*result_text(of_variant, "failed"))
-		fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
-			result_text(of_variant, "variant"), result_text(of_variant, "failed"));
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (*result_text(of_variant, "failed"))
+			fprintf(phrase.to, "%s%s failed: %s.", ftell(phrase.to) ? " " : "",
+				result_text(of_variant, "variant"),
+				result_text(of_variant, "failed"));
 	if (phrase_end(&phrase, words) < 0)
 		return -ENOMEM;
 	return status;

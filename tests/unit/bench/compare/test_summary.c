@@ -91,8 +91,7 @@ static const json_t *comparison_of(const json_t *point, const char *figure)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(point, "comparisons"), i, one)
-	{
+	json_array_foreach (json_object_get(point, "comparisons"), i, one) {
 		T_CHECK(!strcmp(json_string_value(json_object_get(one, "variant")), "b"));
 		T_CHECK(!strcmp(json_string_value(json_object_get(one, "reference")), "a"));
 		if (!strcmp(json_string_value(json_object_get(one, "figure")), figure))
@@ -173,7 +172,8 @@ static void add_to_rounds(json_t *point, const char *key, double value)
 	json_t *rounds = json_object_get(result_at(point, 0), "rounds"), *round;
 	size_t i;
 
-	json_array_foreach(rounds, i, round) json_object_set_new(round, key, json_real(value));
+	json_array_foreach (rounds, i, round)
+		json_object_set_new(round, key, json_real(value));
 }
 
 static bool has_note(const json_t *point, const char *text)
@@ -181,8 +181,9 @@ static bool has_note(const json_t *point, const char *text)
 	const json_t *note;
 	size_t i;
 
-	json_array_foreach(json_object_get(point, "notes"), i,
-			   note) if (strstr(json_string_value(note), text)) return true;
+	json_array_foreach (json_object_get(point, "notes"), i, note)
+		if (strstr(json_string_value(note), text))
+			return true;
 	return false;
 }
 
