@@ -26,6 +26,9 @@
 /* Another server cannot say that it is ready, so we look whether it is. */
 #define LISTENS_NS (10 * ROTA_NS_PER_S)
 #define LOOK_NS (10 * ROTA_NS_PER_MS)
+/* A thread that runs is charged at the scheduler's tick, every 4 ms or more often. */
+#define LOOK_STILL_MS 5
+#define STILL_NS (3 * ROTA_NS_PER_S)
 
 /* ---- words of a command ---- */
 
@@ -127,7 +130,7 @@ static int start_ours(struct contestant *contestant, const struct comparison *co
 	add_engine(&words, contestant->variant, point);
 	if (contestant->variant->slow_ns)
 		add_formatted(&words, "--slow-ns", "%" PRId64, contestant->variant->slow_ns);
-	status = child_start(server, comparison->server_cpus, words.list, true);
+	status = child_start(server, comparison->server_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(server, READY_NS, &contestant->port_);
 	return status > 0 ? 0 : fail(contestant, server, "the server", status);
@@ -161,20 +164,30 @@ static int reserve_port(unsigned *port)
 	return fd;
 }
 
-/* The command with the port in the place of {port}, wherever that stands. */
-static int fill_in_port(const char *command, unsigned port, char *out, size_t bytes_max)
+/* The command with numbers in the place of {port} and {threads}, wherever they stand. */
+static int fill_in(const char *command, unsigned port, int64_t threads, char *out, size_t bytes_max)
 {
+	const struct {
+		const char *mark;
+		int64_t number;
+	} marks[] = { { "{port}", port }, { "{threads}", threads } };
 	size_t bytes = 0;
 
 	while (*command) {
-		if (bytes + 8 >= bytes_max)
+		size_t i = 0;
+
+		if (bytes + 24 >= bytes_max)
 			return -EMSGSIZE;
-		if (!strncmp(command, "{port}", 6)) {
-			bytes += (size_t)snprintf(out + bytes, bytes_max - bytes, "%u", port);
-			command += 6;
-		} else {
+		while (i < ROTA_ARRAY_COUNT(marks) &&
+		       strncmp(command, marks[i].mark, strlen(marks[i].mark)))
+			i++;
+		if (i == ROTA_ARRAY_COUNT(marks)) {
 			out[bytes++] = *command++;
+			continue;
 		}
+		bytes += (size_t)snprintf(out + bytes, bytes_max - bytes, "%" PRId64,
+					  marks[i].number);
+		command += strlen(marks[i].mark);
 	}
 	out[bytes] = '\0';
 	return 0;
@@ -217,7 +230,7 @@ static int start_words(struct contestant *contestant, const struct comparison *c
 		add_word(&words, expanded->we_wordv[i]);
 	if (expanded->we_wordc == 0 || expanded->we_wordc > WORDS_MAX)
 		return fail_with(contestant, "its command has no words, or too many");
-	status = child_start(server, comparison->server_cpus, words.list, false);
+	status = child_start(server, comparison->server_cpus.text, words.list, false);
 	if (status == 0)
 		status = wait_until_it_listens(server, contestant->port_);
 	if (status == -ETIMEDOUT)
@@ -225,7 +238,8 @@ static int start_words(struct contestant *contestant, const struct comparison *c
 	return status > 0 ? 0 : fail(contestant, server, words.list[0], status);
 }
 
-static int start_other(struct contestant *contestant, const struct comparison *comparison)
+static int start_other(struct contestant *contestant, const struct comparison *comparison,
+		       const struct point *point)
 {
 	int reserved = reserve_port(&contestant->port_), status;
 	char command[VARIANT_COMMAND_BYTES];
@@ -233,8 +247,8 @@ static int start_other(struct contestant *contestant, const struct comparison *c
 
 	if (reserved < 0)
 		return fail_with(contestant, "there is no free port");
-	status = fill_in_port(contestant->variant->command, contestant->port_, command,
-			      sizeof(command));
+	status = fill_in(contestant->variant->command, contestant->port_,
+			 point->settings[SETTING_REACTORS], command, sizeof(command));
 	if (status < 0 || wordexp(command, &words, WRDE_NOCMD)) {
 		close(reserved);
 		return fail_with(contestant, "its command cannot be taken apart into words");
@@ -256,6 +270,21 @@ static void add_keys(struct words *words, const struct workload *workload, int64
 	add_word(words, "--prefill");
 }
 
+/*
+ * The client does as much work as the server, so it may need as many processors, and some more to
+ * stay ahead. Each of its reactors needs a connection.
+ */
+static unsigned load_reactors(const struct comparison *comparison, const struct point *point)
+{
+	int64_t wanted = point->settings[SETTING_REACTORS] * 2;
+
+	if (wanted > point->settings[SETTING_CONNECTIONS])
+		wanted = point->settings[SETTING_CONNECTIONS];
+	if (wanted > comparison->load_cpus.count)
+		wanted = comparison->load_cpus.count;
+	return wanted > 1 ? (unsigned)wanted : 1;
+}
+
 static void add_load_words(struct words *words, const struct contestant *contestant,
 			   const struct comparison *comparison, const struct point *point)
 {
@@ -275,7 +304,7 @@ static void add_load_words(struct words *words, const struct contestant *contest
 	add_setting(words, "--idle", settings[SETTING_IDLE]);
 	add_setting(words, "--rate", settings[SETTING_RATE]);
 	add_keys(words, workload, settings[SETTING_KEYS]);
-	add_setting(words, "--reactors", comparison->load_cpus_count);
+	add_setting(words, "--reactors", load_reactors(comparison, point));
 	if (comparison->load_backend)
 		add_option(words, "--backend", comparison->load_backend);
 	add_setting(words, "--seed", (int64_t)(comparison->seed & INT32_MAX));
@@ -290,7 +319,7 @@ static int start_load(struct contestant *contestant, const struct comparison *co
 	int status;
 
 	add_load_words(&words, contestant, comparison, point);
-	status = child_start(load, comparison->load_cpus, words.list, true);
+	status = child_start(load, comparison->load_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(load, point->workload->ratio ? PREFILLED_NS : READY_NS, NULL);
 	return status > 0 ? 0 : fail(contestant, load, "the load client", status);
@@ -309,7 +338,7 @@ static int start_work(struct contestant *contestant, const struct comparison *co
 	add_engine(&words, contestant->variant, point);
 	add_setting(&words, "--depth", point->settings[SETTING_DEPTH]);
 	add_setting(&words, "--payload", point->settings[SETTING_PAYLOAD]);
-	status = child_start(work, comparison->all_cpus, words.list, true);
+	status = child_start(work, comparison->all_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(work, READY_NS, NULL);
 	return status > 0 ? 0 : fail(contestant, work, "the work", status);
@@ -344,7 +373,7 @@ int contestant_start(struct contestant *contestant, const struct comparison *com
 	else if (contestant->variant->engine)
 		status = start_ours(contestant, comparison, point);
 	else
-		status = start_other(contestant, comparison);
+		status = start_other(contestant, comparison, point);
 	if (status == 0 && workload->served && !contestant->has_failed)
 		status = start_load(contestant, comparison, point);
 	child_pause(&contestant->server_);
@@ -359,16 +388,35 @@ void contestant_end(struct contestant *contestant)
 
 /* ---- rounds ---- */
 
+/*
+ * Until it uses the processor no more: a kernel thread that polls for it (SQPOLL) goes on for a
+ * second after the process was stopped, and would take the next one's processor.
+ */
+static int wait_until_still(int pid)
+{
+	struct procfs_usage before = { 0 }, now;
+	rota_ns give_up = rota_after_ns(STILL_NS);
+
+	while (procfs_usage("/proc", pid, &now) == 0 && now.cpu_ns != before.cpu_ns &&
+	       rota_now() < give_up) {
+		int status = rota_sleep_ms(LOOK_STILL_MS);
+
+		if (status < 0)
+			return status;
+		before = now;
+	}
+	return 0;
+}
+
 int contestant_round(struct contestant *contestant, const struct comparison *comparison,
 		     const struct point *point, json_t **figures)
 {
 	bool is_alone = !contestant->server_.is_open;
-	const int *cpus = is_alone ? comparison->all_cpu_list : comparison->server_cpu_list;
 	struct round round = {
 		.load = &contestant->load_,
 		.server = is_alone ? &contestant->load_ : &contestant->server_,
-		.cpus = cpus,
-		.cpus_count = is_alone ? comparison->all_cpus_count : comparison->server_cpus_count,
+		.cpus = is_alone ? &comparison->all_cpus : &comparison->server_cpus,
+		.load_reactors = load_reactors(comparison, point),
 		.answers = contestant->variant->engine != NULL,
 		.first = &contestant->first_,
 		.comparison = comparison,
@@ -380,6 +428,8 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 	child_resume(&contestant->server_);
 	status = round_run(&round, figures);
 	child_pause(&contestant->server_);
+	if (status == 0)
+		status = wait_until_still(round.server->process.pid);
 	if (status == -EPROTO)
 		return fail_with(contestant, round.why);
 	if (status == -EIO)

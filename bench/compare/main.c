@@ -24,6 +24,7 @@
 #include "backends/backends.h"
 #include "bench/compare/arguments.h"
 #include "bench/compare/engines.h"
+#include "bench/compare/explain.h"
 #include "bench/compare/machine.h"
 #include "bench/compare/page.h"
 #include "bench/compare/place.h"
@@ -108,8 +109,8 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 			      (json_int_t)comparison->seed, "round_seconds",
 			      comparison->round_seconds, "blocks", (int)comparison->blocks,
 			      "rounds", (int)comparison->rounds, "confidence",
-			      comparison->confidence, "server_cpus", comparison->server_cpus,
-			      "load_cpus", comparison->load_cpus)) ||
+			      comparison->confidence, "server_cpus", comparison->server_cpus.text,
+			      "load_cpus", comparison->load_cpus.text)) ||
 	    json_object_set_new(json_object_get(result, "made"), "margin",
 				json_real(comparison->margin)) ||
 	    json_object_set_new(result, "machine", machine_describe()) ||
@@ -221,6 +222,11 @@ static int compare_main(int argc, char **argv)
 
 /* ---- subcommands ---- */
 
+static int explain_main(int argc, char **argv)
+{
+	return explain(argc, argv, stdout);
+}
+
 /* rota-compare page RESULT.json OUT.html: the page of a result, made anew. */
 static int page_main(int argc, char **argv)
 {
@@ -250,10 +256,8 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } subcommands[] = {
-	{ "page", page_main },
-	{ "place", place_main },
-	{ "serve", serve_main },
-	{ "work", work_main },
+	{ "explain", explain_main }, { "page", page_main }, { "place", place_main },
+	{ "serve", serve_main },     { "work", work_main },
 };
 
 int main(int argc, char **argv)

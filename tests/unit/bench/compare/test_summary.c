@@ -29,6 +29,7 @@ static struct comparison comparison = {
 	.margin = 0.03,
 	.steal_max = 0.05,
 	.seed = 7,
+	.server_cpus = { .count = 1 },
 };
 
 static struct recorded {
@@ -205,7 +206,10 @@ static void test_what_stands_in_the_way_is_said(void **state)
 	T_CHECK(has_note(point, "Other programs took 30 %"));
 	T_CHECK(has_note(point, "The host took away up to 2.0 %"));
 	T_CHECK(has_note(point, "3 rounds were dropped"));
-	T_EQUAL(json_array_size(json_object_get(point, "notes")), 4);
+	json_object_set_new(point, "reactors", json_integer(2));
+	T_EQUAL(summary_refresh(&comparison, point), 0);
+	T_CHECK(has_note(point, "The 2 reactors share 1 processor."));
+	T_EQUAL(json_array_size(json_object_get(point, "notes")), 5);
 	json_decref(point);
 }
 
