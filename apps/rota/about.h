@@ -77,6 +77,9 @@ void say_what(struct target *target, uint64_t address, struct text *text);
 void say_wait(struct snapshot *snapshot, const struct seen_task *task, const struct wait *wait,
 	      struct text *text);
 
+/* All that it waits for: `the end of task 3 "b" or a timer, due in 2 s`. */
+void say_waits(struct snapshot *snapshot, const struct seen_task *task, struct text *text);
+
 /*
  * What it does: `waits in f (a.c:3) for a timer, due in 2 s; for 1.2 s`, `runs, for 3 s`, `is
  * ready` …

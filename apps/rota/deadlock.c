@@ -249,24 +249,6 @@ static void find_wait(struct snapshot *snapshot, uint32_t from, uint32_t to, str
 		about_future(snapshot, future, kind, wait);
 }
 
-/* Any of its futures would do, and each leads back. */
-static void say_alternatives(struct snapshot *snapshot, const struct seen_task *task,
-			     struct text *text)
-{
-	const char *between = "";
-	struct wait wait;
-	uint64_t future;
-	uint32_t at = 0;
-	uint8_t kind;
-
-	while (waits_next_future(snapshot->target, task, &at, &future, &kind)) {
-		about_future(snapshot, future, kind, &wait);
-		text_add(text, "%s", between);
-		say_wait(snapshot, task, &wait, text);
-		between = " or ";
-	}
-}
-
 static void say_its_wait(struct snapshot *snapshot, uint32_t from, uint32_t next, struct text *text)
 {
 	const struct seen_task *task = &snapshot->tasks[from];
@@ -276,7 +258,7 @@ static void say_its_wait(struct snapshot *snapshot, uint32_t from, uint32_t next
 	say_frame(places_at(snapshot->places, task->spot), text);
 	text_add(text, " for ");
 	if (task->needed < task->pending) {
-		say_alternatives(snapshot, task, text);
+		say_waits(snapshot, task, text);
 		return;
 	}
 	find_wait(snapshot, from, next, &wait);

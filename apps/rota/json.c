@@ -119,7 +119,7 @@ static void put_wait(struct json *json, struct snapshot *snapshot, const struct 
 	struct wait wait;
 
 	about_future(snapshot, task->future, task->kind, &wait);
-	say_wait(snapshot, task, &wait, &text);
+	say_waits(snapshot, task, &text);
 	open_value(json, "waits", '{');
 	put_frame(json, "at", places_at(snapshot->places, task->spot));
 	put_number(json, "for_ns", ns_between(task->since, now));

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "apps/rota/groups.h"
+#include "apps/rota/bunches.h"
 #include "apps/rota/show.h"
 
 static const char *const states[SEEN_STATE_COUNT] = {
@@ -47,17 +47,17 @@ static void say_age(const struct snapshot *snapshot, const struct seen_task *tas
 		text_add(text, "-");
 }
 
-static void show_group(struct snapshot *snapshot, const struct group *group)
+static void show_bunch(struct snapshot *snapshot, const struct bunch *bunch)
 {
-	const struct seen_task *task = &snapshot->tasks[group->first];
+	const struct seen_task *task = &snapshot->tasks[bunch->first];
 	struct text what = { 0 }, site = { 0 }, spot = { 0 }, age = { 0 };
 
-	say_what(snapshot->target, group->site, &what);
-	say_site(snapshot->target, group->site, &site);
+	say_what(snapshot->target, bunch->site, &what);
+	say_site(snapshot->target, bunch->site, &site);
 	say_spot(snapshot, task, &spot);
-	say_age(snapshot, task, group->since, &age);
-	printf("%8" PRIu64 "  %-5s  %-15s  %7s  %-20s  %-36s  %s\n", group->count,
-	       states[group->state], kind_of(snapshot, task), age.data, what.data, site.data,
+	say_age(snapshot, task, bunch->since, &age);
+	printf("%8" PRIu64 "  %-5s  %-15s  %7s  %-20s  %-36s  %s\n", bunch->count,
+	       states[bunch->state], kind_of(snapshot, task), age.data, what.data, site.data,
 	       spot.data);
 }
 
@@ -80,9 +80,9 @@ static void show_one(struct snapshot *snapshot, uint32_t index, const struct sho
 
 int show_ps(struct snapshot *snapshot, const struct show_options *options)
 {
-	struct groups *groups = calloc(1, sizeof(*groups));
+	struct bunches *bunches = calloc(1, sizeof(*bunches));
 
-	if (!groups)
+	if (!bunches)
 		return -ENOMEM;
 	show_head(snapshot);
 	if (options->all)
@@ -95,14 +95,14 @@ int show_ps(struct snapshot *snapshot, const struct show_options *options)
 		if (options->all)
 			show_one(snapshot, i, options);
 		else
-			groups_add(groups, snapshot, i);
+			bunches_add(bunches, snapshot, i);
 	}
-	groups_sort(groups);
-	for (uint32_t i = 0; i < groups->count; i++) {
-		show_group(snapshot, &groups->groups[i]);
+	bunches_sort(bunches);
+	for (uint32_t i = 0; i < bunches->count; i++) {
+		show_bunch(snapshot, &bunches->bunches[i]);
 		if (options->stacks)
-			show_stack(snapshot, &snapshot->tasks[groups->groups[i].first], 10);
+			show_stack(snapshot, &snapshot->tasks[bunches->bunches[i].first], 10);
 	}
-	free(groups);
+	free(bunches);
 	return show_tail(snapshot);
 }

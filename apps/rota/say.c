@@ -5,9 +5,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "apps/rota/about.h"
+#include "apps/rota/waits.h"
 
-/* Of a select. */
+/* Of what a task waits for at once; and of a select's channels. */
+#define WAITS_SHOWN 4
 #define CASES_SHOWN 4
 
 void say_task(struct snapshot *snapshot, uint32_t index, uint32_t reactor, struct text *text)
@@ -230,21 +231,36 @@ void say_wait(struct snapshot *snapshot, const struct seen_task *task, const str
 
 /* ---- states ---- */
 
-static void say_waiting(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
+void say_waits(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
 {
+	const char *word = task->needed < task->pending ? "or" : "and";
+	uint64_t future = task->future;
+	uint8_t kind = task->kind;
+	uint32_t at = 0, count = 0;
 	struct wait wait;
 
+	if (task->pending < 2) {
+		about_future(snapshot, future, kind, &wait);
+		say_wait(snapshot, task, &wait, text);
+		return;
+	}
+	while (count < WAITS_SHOWN &&
+	       waits_next_future(snapshot->target, task, &at, &future, &kind)) {
+		if (count++)
+			text_add(text, " %s ", word);
+		about_future(snapshot, future, kind, &wait);
+		say_wait(snapshot, task, &wait, text);
+	}
+	if (task->pending > count)
+		text_add(text, " %s %" PRIu32 " more", word, task->pending - count);
+}
+
+static void say_waiting(struct snapshot *snapshot, const struct seen_task *task, struct text *text)
+{
 	text_add(text, "waits in ");
 	say_frame(places_at(snapshot->places, task->spot), text);
 	text_add(text, " for ");
-	about_future(snapshot, task->future, task->kind, &wait);
-	say_wait(snapshot, task, &wait, text);
-	if (task->pending == 2)
-		text_add(text, task->needed < 2 ? " or one other" : " and one other");
-	else if (task->pending > 2)
-		text_add(text,
-			 task->needed < task->pending ? " or one of %u others" : " and %u others",
-			 task->pending - 1);
+	say_waits(snapshot, task, text);
 }
 
 void say_state(struct snapshot *snapshot, const struct seen_task *task, struct text *text)

@@ -50,12 +50,12 @@ static const struct seen_reactor *reactor_before(const struct look *before, uint
 }
 
 /* What the tasks of a site have used since; who has ended meanwhile is not counted. */
-static uint64_t cpu_since(const struct look *before, const struct group *group)
+static uint64_t cpu_since(const struct look *before, const struct bunch *bunch)
 {
-	for (uint32_t i = 0; before->at && i < before->groups.count; i++)
-		if (before->groups.groups[i].site == group->site)
-			return since(group->cpu_ns, before->groups.groups[i].cpu_ns);
-	return before->at ? group->cpu_ns : 0;
+	for (uint32_t i = 0; before->at && i < before->bunches.count; i++)
+		if (before->bunches.bunches[i].site == bunch->site)
+			return since(bunch->cpu_ns, before->bunches.bunches[i].cpu_ns);
+	return before->at ? bunch->cpu_ns : 0;
 }
 
 /* ---- reactors ---- */
@@ -227,7 +227,7 @@ static uint64_t stack_of(const struct snapshot *snapshot, uint64_t site)
 	for (uint32_t i = 0; i < snapshot->reactors_count; i++) {
 		uint64_t entry = snapshot->reactors[i].address + layout->reactor_census;
 
-		for (uint64_t j = 0; j < layout->census_count && j < GROUPS_MAX;
+		for (uint64_t j = 0; j < layout->census_count && j < BUNCHES_MAX;
 		     j++, entry += layout->census_bytes)
 			if (target_u64(snapshot->target, entry, layout->census_site) == site)
 				used_bytes = rota_max_size(
@@ -239,7 +239,7 @@ static uint64_t stack_of(const struct snapshot *snapshot, uint64_t site)
 }
 
 struct row {
-	const struct group *group;
+	const struct bunch *bunch;
 	uint64_t cpu_ns;
 };
 
@@ -249,37 +249,37 @@ static int compare_rows(const void *left, const void *right)
 
 	if (a->cpu_ns != b->cpu_ns)
 		return a->cpu_ns > b->cpu_ns ? -1 : 1;
-	if (a->group->count != b->group->count)
-		return a->group->count > b->group->count ? -1 : 1;
-	return a->group < b->group ? -1 : a->group > b->group;
+	if (a->bunch->count != b->bunch->count)
+		return a->bunch->count > b->bunch->count ? -1 : 1;
+	return a->bunch < b->bunch ? -1 : a->bunch > b->bunch;
 }
 
 static void show_row(struct look *look, const struct row *row, int64_t ns)
 {
-	uint64_t stack = stack_of(&look->snapshot, row->group->site);
+	uint64_t stack = stack_of(&look->snapshot, row->bunch->site);
 	struct text what = { 0 }, site = { 0 }, cpu = { 0 }, used = { 0 };
 
-	say_what(look->snapshot.target, row->group->site, &what);
-	say_site(look->snapshot.target, row->group->site, &site);
+	say_what(look->snapshot.target, row->bunch->site, &what);
+	say_site(look->snapshot.target, row->bunch->site, &site);
 	if (look->snapshot.target->layout.task_cpu_ns != LAYOUT_ABSENT)
 		text_add(&cpu, "%.1f", percent(row->cpu_ns, ns));
 	if (stack)
 		text_add(&used, "%" PRIu64 " KiB", stack / 1024);
 	printf("%8s  %9" PRIu64 "  %7" PRIu64 "  %8s  %-20s  %s\n", ns ? cpu.data : "",
-	       row->group->count, row->group->ready, used.data, what.data, site.data);
+	       row->bunch->count, row->bunch->ready, used.data, what.data, site.data);
 }
 
 int top_show_sites(struct look *look, const struct look *before, unsigned rows_max)
 {
 	int64_t ns = ns_from(before, look);
-	uint32_t count = look->groups.count;
+	uint32_t count = look->bunches.count;
 	struct row *rows = calloc((size_t)count + 1, sizeof(*rows));
 
 	if (!rows)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
-		rows[i].group = &look->groups.groups[i];
-		rows[i].cpu_ns = cpu_since(before, rows[i].group);
+		rows[i].bunch = &look->bunches.bunches[i];
+		rows[i].cpu_ns = cpu_since(before, rows[i].bunch);
 	}
 	qsort(rows, count, sizeof(*rows), compare_rows);
 	printf("   TIME%%      TASKS    READY     STACK  TASK                  SPAWNED AT\n");

@@ -20,13 +20,13 @@ static int take_look(struct look *look, struct target *target, struct places *pl
 	int status;
 
 	target_forget(target);
-	look->groups = (struct groups){ .count = 0 };
+	look->bunches = (struct bunches){ .count = 0 };
 	look->at = target->now;
 	status = snapshot_take(&look->snapshot, target, places);
 	if (status < 0)
 		return status;
 	for (uint32_t i = 0; i < look->snapshot.tasks_count; i++)
-		groups_add_by_site(&look->groups, &look->snapshot, i);
+		bunches_add_by_site(&look->bunches, &look->snapshot, i);
 	return 0;
 }
 

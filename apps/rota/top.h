@@ -6,19 +6,19 @@
 #ifndef ROTA_APPS_ROTA_TOP_H
 #define ROTA_APPS_ROTA_TOP_H
 
-#include "apps/rota/groups.h"
+#include "apps/rota/bunches.h"
 #include "apps/rota/show.h"
 
 /* A look: what is compared with the next one. */
 struct look {
 	struct snapshot snapshot;
-	struct groups groups;
+	struct bunches bunches;
 	int64_t at; /* 0: there was none */
 };
 
 /*
  * Reactors: processor time and turns, how often the engine entered the kernel, and what it brought.
- * Scheduling groups, if there is more than the normal one. The tasks that used most. Each returns
+ * Groups, if there is more than the normal one. The tasks that used most. Each returns
  * how many lines it wrote. `before`: with at 0 if there was no look before.
  */
 unsigned top_show_reactors(struct look *look, const struct look *before);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/rota/groups.h"
+#include "apps/rota/bunches.h"
 #include "apps/rota/show.h"
 
 /* Of tasks that are alike. */
@@ -19,10 +19,10 @@
 #define INDENT_MAX 60
 
 static void choose(struct snapshot *snapshot, const struct seen_reactor *reactor, bool all,
-		   struct groups *groups, bool *is_shown)
+		   struct bunches *bunches, bool *is_shown)
 {
 	for (uint32_t i = reactor->first; i < reactor->end; i++)
-		is_shown[i] = all || groups_add(groups, snapshot, i)->count <= SHOWN_MAX;
+		is_shown[i] = all || bunches_add(bunches, snapshot, i)->count <= SHOWN_MAX;
 	for (uint32_t i = reactor->end; i-- > reactor->first;) {
 		uint32_t parent = snapshot->tasks[i].parent;
 
@@ -137,27 +137,28 @@ static void show_groups(struct snapshot *snapshot, const struct seen_reactor *re
 	}
 }
 
-static void show_hidden(struct snapshot *snapshot, const struct group *group)
+static void show_hidden(struct snapshot *snapshot, const struct bunch *bunch)
 {
 	struct text text = { 0 };
 
-	text_add(&text, "... and %" PRIu64 " more [", group->hidden);
-	say_site(snapshot->target, group->site, &text);
+	text_add(&text, "... and %" PRIu64 " more [", bunch->hidden);
+	say_site(snapshot->target, bunch->site, &text);
 	text_add(&text, "] like ");
-	say_task(snapshot, group->first, snapshot->tasks[group->first].reactor, &text);
+	say_task(snapshot, bunch->first, snapshot->tasks[bunch->first].reactor, &text);
 	text_add(&text, ", which ");
-	say_state(snapshot, &snapshot->tasks[group->first], &text);
+	say_state(snapshot, &snapshot->tasks[bunch->first], &text);
 	printf("  %s\n", text.data);
 }
 
 static void show_reactor(struct snapshot *snapshot, const struct seen_reactor *reactor,
-			 const struct show_options *options, struct groups *groups, bool *is_shown)
+			 const struct show_options *options, struct bunches *bunches,
+			 bool *is_shown)
 {
 	uint64_t scopes[SNAPSHOT_DEPTH_MAX + 2] = { 0 }; /* by depth: whose tasks came last */
 	struct text text = { 0 };
 
-	*groups = (struct groups){ .count = 0 };
-	choose(snapshot, reactor, options->all, groups, is_shown);
+	*bunches = (struct bunches){ .count = 0 };
+	choose(snapshot, reactor, options->all, bunches, is_shown);
 	say_reactor(snapshot, reactor, &text);
 	printf("reactor %" PRIu32 " %s\n", reactor->index, text.data);
 	show_groups(snapshot, reactor);
@@ -176,25 +177,25 @@ static void show_reactor(struct snapshot *snapshot, const struct seen_reactor *r
 		return;
 	for (uint32_t i = reactor->first; i < reactor->end; i++)
 		if (!is_shown[i])
-			groups_add(groups, snapshot, i)->hidden++;
-	for (uint32_t i = 0; i < groups->count; i++)
-		if (groups->groups[i].hidden)
-			show_hidden(snapshot, &groups->groups[i]);
+			bunches_add(bunches, snapshot, i)->hidden++;
+	for (uint32_t i = 0; i < bunches->count; i++)
+		if (bunches->bunches[i].hidden)
+			show_hidden(snapshot, &bunches->bunches[i]);
 }
 
 int show_tree(struct snapshot *snapshot, const struct show_options *options)
 {
-	struct groups *groups = malloc(sizeof(*groups));
+	struct bunches *bunches = malloc(sizeof(*bunches));
 	bool *is_shown = calloc((size_t)snapshot->tasks_count + 1, sizeof(*is_shown));
-	int status = groups && is_shown ? 0 : -ENOMEM;
+	int status = bunches && is_shown ? 0 : -ENOMEM;
 
 	if (status == 0) {
 		show_head(snapshot);
 		for (uint32_t i = 0; i < snapshot->reactors_count; i++)
-			show_reactor(snapshot, &snapshot->reactors[i], options, groups, is_shown);
+			show_reactor(snapshot, &snapshot->reactors[i], options, bunches, is_shown);
 		status = show_tail(snapshot);
 	}
-	free(groups);
+	free(bunches);
 	free(is_shown);
 	return status;
 }

@@ -266,7 +266,8 @@ class Ways(unittest.TestCase):
             status, out, complaints = rota("tree", program.pid)
         self.assertEqual(complaints, "")
         expect_one_of_several_is_stuck(self, status, out)
-        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or the end of '
+                              r'task \d "other", for')
         self.assertRegex(out, r'"choose" [^\n]* for one of 2 channels: channel 0x\w+ to receive '
                               r'\(0 of 0 in it\), channel 0x\w+ to send \(0 of 0 in it\), for')
 
@@ -274,7 +275,8 @@ class Ways(unittest.TestCase):
         with Program("any-live") as program:
             status, out, complaints = rota("tree", program.pid)
         self.assertEqual((status, complaints), (LOOKED, ""), out)
-        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or one other, for')
+        self.assertRegex(out, r'"hopeful" [^\n]* for the end of task \d "wants" or the end of '
+                              r'task \d "other", for')
         self.assertNotIn("deadlock", out)
 
     def expect_wait(self, said, *arguments):

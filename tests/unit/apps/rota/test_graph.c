@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -26,26 +26,60 @@ static uint32_t draw(uint64_t *seed, uint32_t bound)
 	return (uint32_t)(*seed >> 33) % bound;
 }
 
-/* Up to three futures a node, each free or with edges to up to two others. */
-static void make_graph(struct graph *graph, uint64_t seed)
+/* ---- memory that runs out ---- */
+
+static unsigned allocations, failing; /* so many were asked for; that one fails; 0: none does */
+
+void *__real_realloc(void *memory, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+	return ++allocations == failing ? NULL : __real_realloc(memory, bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+	return ++allocations == failing ? NULL : __real_calloc(count, bytes);
+}
+
+/* ---- graphs ---- */
+
+/* One future, free or with edges to up to two others. */
+static int add_goal(struct graph *graph, uint32_t node, uint32_t count, uint64_t *seed)
+{
+	int status = graph_add_goal(graph, node);
+
+	for (uint32_t edges = draw(seed, 3); edges > 0 && status == 0; edges--)
+		status = graph_add_edge(graph, draw(seed, count));
+	return status;
+}
+
+/* Up to three futures a node. Returns 0 or -ENOMEM. */
+static int try_to_make_graph(struct graph *graph, uint64_t seed)
 {
 	uint32_t count = 1 + draw(&seed, NODES_MAX);
+	int status = 0;
 
 	*graph = (struct graph){ .sets = 0 };
-	for (uint32_t i = 0; i < count; i++)
-		assert_int_equal(graph_add_node(graph, 10 * i), 0);
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count && status == 0; i++)
+		status = graph_add_node(graph, 10 * i);
+	for (uint32_t i = 0; i < count && status == 0; i++) {
 		struct node *node = &graph->nodes[i];
 
 		node->pending = draw(&seed, 4);
 		node->needed = node->pending ? 1 + draw(&seed, node->pending) : 0;
-		for (uint32_t j = 0; j < node->pending; j++) {
-			assert_int_equal(graph_add_goal(graph, i), 0);
-			for (uint32_t edges = draw(&seed, 3); edges > 0; edges--)
-				assert_int_equal(graph_add_edge(graph, draw(&seed, count)), 0);
-		}
+		for (uint32_t j = 0; j < node->pending && status == 0; j++)
+			status = add_goal(graph, i, count, &seed);
 	}
-	assert_int_equal(graph_finish(graph), 0);
+	return status < 0 ? status : graph_finish(graph);
+}
+
+static void make_graph(struct graph *graph, uint64_t seed)
+{
+	assert_int_equal(try_to_make_graph(graph, seed), 0);
 }
 
 static bool is_blocked(const struct graph *graph, const struct goal *goal, uint32_t set)
@@ -220,12 +254,41 @@ static void test_graph_find_knows_tasks_and_no_others(void **state)
 	graph_drop(&graph);
 }
 
+/* Each allocation once. What was made by then is given back, which the address sanitizer sees. */
+static void test_graph_without_memory_says_so_and_loses_nothing(void **state)
+{
+	unsigned count;
+
+	(void)state;
+	for (failing = 1, count = 0;; failing++, count++) {
+		uint32_t nodes[NODES_MAX], ends[NODES_MAX], way[NODES_MAX], nodes_count = 0;
+		struct graph graph;
+		int64_t status;
+
+		allocations = 0;
+		status = try_to_make_graph(&graph, 3);
+		if (status == 0) {
+			nodes_count = list_of(&graph, UINT32_MAX, nodes);
+			status = graph_components(&graph, nodes, nodes_count, ends);
+		}
+		if (status > 0)
+			status = graph_circle(&graph, nodes, nodes_count, way);
+		graph_drop(&graph);
+		if (allocations < failing)
+			break;
+		assert_int_equal(status, -ENOMEM);
+	}
+	failing = 0;
+	assert_int_equal(count, 6); /* nodes, goals, edges, the reverse; parts; a circle */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_graph_reduced_keeps_what_is_stuck),
 		cmocka_unit_test(test_graph_cut_gives_parts_that_lead_to_each_other),
 		cmocka_unit_test(test_graph_circle_leads_back_or_there_is_none),
+		cmocka_unit_test(test_graph_without_memory_says_so_and_loses_nothing),
 		cmocka_unit_test(test_graph_find_knows_tasks_and_no_others),
 	};
 
