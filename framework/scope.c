@@ -83,6 +83,18 @@ void rota_shield_at(struct rota_scope *scope, rota_ns deadline, const struct rot
 	open_in_task(scope, deadline, site, true);
 }
 
+/* Those beyond the first, which the close returns. */
+static ROTA_NOINLINE void surface_failures(struct rota_reactor *reactor,
+					   const struct rota_task *task, struct rota_scope *scope)
+{
+	rota__failures_surface(reactor, scope);
+	if (scope->failures_unseen_ > FAILURES_LOGGED_MAX)
+		rota_log(ROTA_LOG_WARNING,
+			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
+			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
+			 task->name, task->site->file, task->site->line);
+}
+
 /* If the task returns what its close returned, this is why. */
 static ROTA_NOINLINE void note_why(struct rota_reactor *reactor, struct rota_task *task,
 				   struct rota_scope *scope)
@@ -107,15 +119,10 @@ int64_t rota_scope_close(struct rota_scope *scope)
 	if (scope->children_count_)
 		rota__await_exempt(&scope->idle_);
 	result = scope->failure_ ? scope->failure_ : rota__scope_status(reactor, scope);
-	if (ROTA_UNLIKELY(reactor->unread_count))
-		rota__failures_surface(reactor, scope);
-	if (scope->failures_unseen_ > FAILURES_LOGGED_MAX)
-		rota_log(ROTA_LOG_WARNING,
-			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
-			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
-			 task->name, task->site->file, task->site->line);
-	if (ROTA_UNLIKELY(result < 0))
+	if (ROTA_UNLIKELY(result < 0)) {
+		surface_failures(reactor, task, scope);
 		note_why(reactor, task, scope);
+	}
 	task->scope = scope->parent_;
 	rota__scope_retire(reactor, scope);
 	scope->is_closed_ = true;
