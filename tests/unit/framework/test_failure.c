@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <rota/error.h>
+#include <rota/net.h>
 #include <rota/task.h>
 
 #include "tests/support/t_core.h"
@@ -138,6 +139,58 @@ static void test_failure_in_the_root_scope_is_logged_when_the_reactor_closes(voi
 	assert_int_equal(run_logged(leave_one_in_the_root, "EIO"), 1);
 }
 
+static bool has_opened;
+
+static int fail_in_the_session(struct rota_session *session)
+{
+	static struct rota_future future;
+
+	spawn_failing(rota_session_scope(session), EIO, &future);
+	has_opened = true;
+	return 0;
+}
+
+static int64_t take_all(struct rota_session *session, struct rota_view bytes)
+{
+	(void)session;
+	return (int64_t)bytes.bytes;
+}
+
+static int64_t visit_a_session(void *arg)
+{
+	static const struct rota_protocol protocol = { .name = "test",
+						       .on_open = fail_in_the_session,
+						       .on_bytes = take_all,
+						       .on_close = rota_protocol_default_close };
+	struct rota_listener_options options = { .protocol = &protocol };
+	struct rota_listener *listener;
+	struct rota_net_stats stats;
+	struct rota_conn *conn;
+
+	(void)arg;
+	has_opened = false;
+	T_EQUAL(rota_address_parse(&options.address, "127.0.0.1", 0), 0);
+	T_EQUAL(rota_listener_open(&options, &listener), 0);
+	T_EQUAL(rota_listener_address(listener, &options.address), 0);
+	T_EQUAL(rota_connect(&options.address, NULL, &conn), 0);
+	while (!has_opened)
+		t_settle();
+	T_EQUAL(t_log_count("EIO"), 0);
+	rota_conn_close(conn);
+	do {
+		t_settle();
+		rota_net_stats(&stats);
+	} while (stats.connections > 0);
+	T_EQUAL(t_log_count("EIO"), 1);
+	return 0;
+}
+
+static void test_failure_in_a_sessions_scope_is_logged_when_the_session_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(run_logged(visit_a_session, "EIO"), 1);
+}
+
 /* ---- somebody awaits ---- */
 
 static int64_t await_first(void *arg)
@@ -209,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_failure_overwritten_by_the_next_result_is_logged),
 		cmocka_unit_test(test_failure_of_many_is_logged_and_then_counted),
 		cmocka_unit_test(test_failure_in_the_root_scope_is_logged_when_the_reactor_closes),
+		cmocka_unit_test(test_failure_in_a_sessions_scope_is_logged_when_the_session_ends),
 		cmocka_unit_test(test_failure_somebody_awaits_is_not_logged),
 		cmocka_unit_test(test_failure_awaited_in_vain_is_logged),
 	};
