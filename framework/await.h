@@ -86,10 +86,13 @@ ROTA_AWAIT_INLINE ROTA_SUSPENDS int64_t rota__await(struct rota_future *future)
 	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
 	 * why.
 	 */
-	if (ROTA_UNLIKELY(!future->done_ || future->result == -ECANCELED)) {
-		status = rota__scope_status(task->reactor, task->scope);
+	if (ROTA_UNLIKELY(!future->done_ || future->result < 0)) {
+		status = future->done_ && future->result != -ECANCELED
+				 ? 0
+				 : rota__scope_status(task->reactor, task->scope);
 		if (status < 0)
 			return status;
+		rota__failure_read(task->reactor, future);
 	}
 	return future->result;
 }

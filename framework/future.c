@@ -107,7 +107,10 @@ int rota_await_any(struct rota_future *const futures[], unsigned count)
 	settle(futures, count);
 	if (status == 0)
 		status = rota_check_cancelled();
-	return status < 0 ? status : winner;
+	if (status < 0)
+		return status;
+	rota__failure_read(rota__reactor(), futures[winner]);
+	return winner;
 }
 
 int rota_await_all(struct rota_future *const futures[], unsigned count)
@@ -117,8 +120,11 @@ int rota_await_all(struct rota_future *const futures[], unsigned count)
 
 	if (status == 0 && pending)
 		wait_for(futures, count, pending);
-	if (status == 0 && pending_count(futures, count) == 0)
+	if (status == 0 && pending_count(futures, count) == 0) {
+		for (unsigned i = 0; i < count; i++)
+			rota__failure_read(rota__reactor(), futures[i]);
 		return 0;
+	}
 	settle(futures, count);
 	return rota_check_cancelled();
 }

@@ -381,6 +381,7 @@ void rota_reactor_close(struct rota_reactor *reactor)
 	if (!reactor->is_open)
 		return;
 	assert_nothing_is_left(reactor);
+	rota__failures_surface(reactor, &reactor->root);
 	rota__watch_end(reactor);
 	rota__mailbox_wait_for_senders(reactor);
 	reactor->engine->stats(reactor->backend, &reactor->stats.engine);

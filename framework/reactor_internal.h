@@ -27,6 +27,9 @@ struct net;
 /* Causes of cancellations kept to be told: 11 KiB. A guess. */
 #define REASONS_MAX 128
 
+/* Failures in futures that nobody has looked at yet: 5 KiB. A guess. */
+#define UNREAD_MAX 32
+
 /* Spawn sites the stack census has room for. A guess. */
 #define CENSUS_SITES 128
 
@@ -47,6 +50,13 @@ struct mailbox {
 struct outbox {
 	struct rota_message *first;
 	struct rota_message *last;
+};
+
+/* A task of `scope` has failed, and `future` has its result. */
+struct unread_failure {
+	const struct rota_future *future; /* its address only: it may be gone */
+	struct rota_scope *scope;
+	struct rota_cancel_reason reason;
 };
 
 struct rota_reactor {
@@ -103,7 +113,9 @@ struct rota_reactor {
 	struct rota_stack_census census[CENSUS_SITES];  /* a hash table by site, open */
 	struct rota_cancel_reason reasons[REASONS_MAX]; /* a ring, by number; reason.c */
 	uint64_t reasons_kept;                          /* the newest number */
-	const struct rota__offsets *offsets;            /* keeps the table linked in */
+	struct unread_failure unread[UNREAD_MAX];       /* oldest first; failure.c */
+	unsigned unread_count;
+	const struct rota__offsets *offsets; /* keeps the table linked in */
 
 	struct watch watch;
 
@@ -221,6 +233,27 @@ static inline void rota__check_home(const struct rota_reactor *home, const char 
 {
 	if (ROTA_DEBUG && ROTA_UNLIKELY(home != rota__current_reactor))
 		rota__die_of_use_elsewhere(home, what, call);
+}
+
+/* ---- failure.c ---- */
+
+/*
+ * A task of `scope` has failed for `reason`; its result goes to `future`, for which nobody waits.
+ */
+void rota__failure_keep(struct rota_reactor *reactor, struct rota_scope *scope,
+			const struct rota_future *future, const struct rota_cancel_reason *reason);
+
+/* Somebody looks at `future`. */
+void rota__failure_take(struct rota_reactor *reactor, const struct rota_future *future);
+
+/* The scope ends: log those that nobody has looked at. */
+void rota__failures_surface(struct rota_reactor *reactor, const struct rota_scope *scope);
+
+static inline void rota__failure_read(struct rota_reactor *reactor,
+				      const struct rota_future *future)
+{
+	if (ROTA_UNLIKELY(reactor->unread_count))
+		rota__failure_take(reactor, future);
 }
 
 /* ---- suspending ---- */

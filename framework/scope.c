@@ -83,13 +83,27 @@ void rota_shield_at(struct rota_scope *scope, rota_ns deadline, const struct rot
 	open_in_task(scope, deadline, site, true);
 }
 
+/* Those beyond the first, which the close returns. */
+static ROTA_NOINLINE void surface_failures(struct rota_reactor *reactor,
+					   const struct rota_task *task, struct rota_scope *scope)
+{
+	rota__failures_surface(reactor, scope);
+	if (scope->failures_unseen_ > FAILURES_LOGGED_MAX)
+		rota_log(ROTA_LOG_WARNING,
+			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
+			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
+			 task->name, task->site->file, task->site->line);
+}
+
 /* If the task returns what its close returned, this is why. */
 static ROTA_NOINLINE void note_why(struct rota_reactor *reactor, struct rota_task *task,
 				   struct rota_scope *scope)
 {
-	struct rota_scope *why = scope->failure_ ? scope : innermost_cancelled(scope);
+	struct rota_scope *why = innermost_cancelled(scope);
 
-	if (why && why->reason_.kind != ROTA_CANCEL_NONE)
+	if (scope->failure_ && rota__reason_find(reactor, scope->failure_because_))
+		task->because = scope->failure_because_;
+	else if (why)
 		task->because = rota__reason_keep(reactor, &why->reason_);
 }
 
@@ -105,13 +119,10 @@ int64_t rota_scope_close(struct rota_scope *scope)
 	if (scope->children_count_)
 		rota__await_exempt(&scope->idle_);
 	result = scope->failure_ ? scope->failure_ : rota__scope_status(reactor, scope);
-	if (scope->failures_unseen_ > FAILURES_LOGGED_MAX)
-		rota_log(ROTA_LOG_WARNING,
-			 "%llu more task(s) of the scope closed by task \"%s\" (%s:%d) failed",
-			 (unsigned long long)scope->failures_unseen_ - FAILURES_LOGGED_MAX,
-			 task->name, task->site->file, task->site->line);
-	if (ROTA_UNLIKELY(result < 0))
+	if (ROTA_UNLIKELY(result < 0)) {
+		surface_failures(reactor, task, scope);
 		note_why(reactor, task, scope);
+	}
 	task->scope = scope->parent_;
 	rota__scope_retire(reactor, scope);
 	scope->is_closed_ = true;
@@ -157,7 +168,7 @@ static ROTA_NOINLINE void child_failed(const struct rota_task *task, int64_t res
 	};
 
 	rota__reason_name(&reason, task);
-	rota__scope_fail(task->reactor, task->owner, &reason, task->result != NULL);
+	rota__scope_fail(task->reactor, task->owner, &reason, task->result);
 }
 
 void rota__scope_child_ended(struct rota_task *task, int64_t result)
@@ -178,22 +189,28 @@ void rota__scope_child_ended(struct rota_task *task, int64_t result)
 }
 
 void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope,
-		      struct rota_cancel_reason *reason, bool was_seen)
+		      struct rota_cancel_reason *reason, const struct rota_future *result)
 {
 	reason->kind = ROTA_CANCEL_SIBLING_FAILED;
 	reason->error = -ECANCELED;
 	reason->why = "a task of the scope failed";
 	/* The framework's own scopes are closed by nobody who would be told. */
-	if (!scope->task_) {
-		if (!was_seen)
-			log_failure(reason);
-	} else if (scope->failure_ == 0) {
+	if (scope->task_ && scope->failure_ == 0) {
 		scope->failure_ = reason->failure;
-	} else if (!was_seen && ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX) {
-		log_failure(reason);
+		scope->failure_because_ = rota__reason_keep(reactor, reason);
+	} else if (!result) {
+		rota__scope_log_failure(scope, reason);
+	} else if (!result->waits_) {
+		rota__failure_keep(reactor, scope, result, reason);
 	}
 	if (!scope->keeps_going_)
 		rota__scope_cancel(reactor, scope, reason);
+}
+
+void rota__scope_log_failure(struct rota_scope *scope, const struct rota_cancel_reason *reason)
+{
+	if (!scope->task_ || ++scope->failures_unseen_ <= FAILURES_LOGGED_MAX)
+		log_failure(reason);
 }
 
 static void log_failure(const struct rota_cancel_reason *reason)

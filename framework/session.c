@@ -317,6 +317,7 @@ void rota__session_fini(struct rota_conn *conn)
 {
 	if (!conn->children)
 		return;
+	rota__failures_surface(conn->reactor, &conn->children->scope);
 	rota__scope_retire(conn->reactor, &conn->children->scope);
 	rota_free(conn->children);
 }

@@ -126,7 +126,7 @@ int rota_spawn_at(struct rota_scope *scope, rota_task_fn fn, void *arg,
 		if (status < 0) {
 			struct rota_cancel_reason reason = { .failure = status, .site = site };
 
-			rota__scope_fail(reactor, scope, &reason, options && options->result);
+			rota__scope_fail(reactor, scope, &reason, options ? options->result : NULL);
 		}
 	}
 	if (status < 0 && options && options->result)

@@ -142,10 +142,14 @@ bool rota__scope_is_of(const struct rota_scope *scope, const struct rota_reactor
 
 /*
  * Count a failure against the scope, as if one of its tasks had ended with it. The caller has set
- * in `reason` what failed: failure, site, the task, the cause.
+ * in `reason` what failed: failure, site, the task, the cause. `result` is where the spawner wanted
+ * the task's result, or NULL; it is about to be completed.
  */
 void rota__scope_fail(struct rota_reactor *reactor, struct rota_scope *scope,
-		      struct rota_cancel_reason *reason, bool was_seen);
+		      struct rota_cancel_reason *reason, const struct rota_future *result);
+
+/* Log a failure that nobody would learn of otherwise. The first few of a scope; the rest count. */
+void rota__scope_log_failure(struct rota_scope *scope, const struct rota_cancel_reason *reason);
 
 /* Tell some of the tasks of cancelled scopes; true while there are more. */
 bool rota__scopes_sweep(struct rota_reactor *reactor);

@@ -94,9 +94,10 @@ struct rota_scope {
 	void (*emptied_)(struct rota_scope *scope);
 	struct rota_local *locals_; /* values bound in it, newest first */
 	uint64_t children_count_;
-	/* failed tasks beyond the one that close returns, without those whose future took it */
+	/* failed tasks beyond the one that close returns, without those somebody awaited */
 	uint64_t failures_unseen_;
-	int64_t failure_; /* the first failure, or 0 */
+	int64_t failure_;          /* the first failure, or 0 */
+	uint64_t failure_because_; /* if there is one: its number as a reason */
 	bool is_shield_;
 	bool keeps_going_; /* a failure does not cancel the siblings */
 	bool is_closing_;
@@ -137,7 +138,7 @@ ROTA_API void rota_scope_collect(struct rota_scope *scope);
  * cancellation itself: it always waits, and since its tasks are told to stop, not for long.
  *
  * Returns   0, or the first failed task's result, or -ECANCELED / -ETIMEDOUT when this scope or one
- *           around it was cancelled. Failures beyond the first, that no future took, are logged
+ *           around it was cancelled. Failures beyond the first that nobody has awaited are logged
  *           with their spawn site; when there are many, the first of them, and then their number.
  * Suspends  if a task is still running. Thread: the task that opened it (asserted).
  */

@@ -53,7 +53,10 @@ struct rota_spawn_options {
 	 * copy it. NULL: the function's name
 	 */
 	const char *name;
-	/* completed with the task's result; lent until then; NULL: not wanted */
+	/*
+	 * completed with the task's result; lent until then; NULL: not wanted. A failure that is
+	 * not awaited there before the scope closes is logged
+	 */
 	struct rota_future *result;
 	enum rota_stack_class stack;
 	/* at most one of these two is set (asserted) */

@@ -128,12 +128,108 @@ static void test_bad_use_where_nothing_can_wait_is_asserted(void **state)
 	dies(outlive_nobody, "task->client_scope != NULL");
 }
 
+/* ---- connections ---- */
+
+static struct rota_conn *conn;
+
+static int64_t close_what_it_was_lent(struct rota_conn *lent, void *arg)
+{
+	(void)arg;
+	rota_conn_close(lent);
+	return 0;
+}
+
+static int64_t read_nothing(struct rota_conn *lent, void *arg)
+{
+	(void)lent;
+	(void)arg;
+	return rota_sleep_until(ROTA_NEVER);
+}
+
+static void connect_to(rota_conn_fn handler)
+{
+	struct rota_listener_options options = { .handler = handler };
+	struct rota_listener *listener;
+
+	T_EQUAL(rota_address_parse(&options.address, "127.0.0.1", 0), 0);
+	T_EQUAL(rota_listener_open(&options, &listener), 0);
+	T_EQUAL(rota_listener_address(listener, &options.address), 0);
+	T_EQUAL(rota_connect(&options.address, NULL, &conn), 0);
+}
+
+static int64_t read_conn(void *arg)
+{
+	struct rota_view view;
+
+	(void)arg;
+	return rota_conn_read(conn, &view);
+}
+
+static int64_t read_from_two_tasks(void *arg)
+{
+	struct rota_scope scope;
+
+	connect_to(read_nothing);
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, read_conn, arg), 0);
+	T_EQUAL(rota_spawn(&scope, read_conn, arg), 0);
+	return rota_scope_close(&scope);
+}
+
+/* More than sockets hold, whatever the kernel lets them grow to. */
+static int64_t write_much(void *arg)
+{
+	static const char bytes[24 << 20];
+
+	(void)arg;
+	return rota_conn_write(conn, rota_view_of(bytes, sizeof(bytes)));
+}
+
+static int64_t write_from_two_tasks(void *arg)
+{
+	struct rota_scope scope;
+
+	connect_to(read_nothing);
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, write_much, arg), 0);
+	T_EQUAL(rota_spawn(&scope, write_much, arg), 0);
+	return rota_scope_close(&scope);
+}
+
+static int64_t close_while_a_task_reads(void *arg)
+{
+	struct rota_scope scope;
+
+	connect_to(read_nothing);
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, read_conn, arg), 0);
+	t_settle();
+	rota_conn_close(conn);
+	return rota_scope_close(&scope);
+}
+
+static int64_t connect_to_one_that_closes(void *arg)
+{
+	connect_to(close_what_it_was_lent);
+	return read_conn(arg);
+}
+
+static void test_bad_use_of_a_connection_is_asserted(void **state)
+{
+	(void)state;
+	dies(read_from_two_tasks, "!*place");
+	dies(write_from_two_tasks, "!*place");
+	dies(close_while_a_task_reads, "!rota__stream(conn)->reader");
+	dies(connect_to_one_that_closes, "!conn->listener");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_use_cancel_of_a_finished_task_changes_nothing),
 		cmocka_unit_test(test_bad_use_of_a_closed_scope_is_seen),
 		cmocka_unit_test(test_bad_use_where_nothing_can_wait_is_asserted),
+		cmocka_unit_test(test_bad_use_of_a_connection_is_asserted),
 	};
 
 	return t_run_group("bad use", tests, ROTA_ARRAY_COUNT(tests));

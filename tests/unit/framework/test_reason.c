@@ -124,6 +124,54 @@ static void test_reason_goes_up_with_the_failure(void **state)
 	assert_int_equal(t_run(spawn_two_levels, NULL), -ETIMEDOUT);
 }
 
+/* A failure cancels nobody in a scope that collects, and is the cause all the same. */
+static int64_t look_above_the_collector(void *arg)
+{
+	(void)arg;
+	T_EQUAL(rota_sleep_until(ROTA_NEVER), -ECANCELED);
+	CHAIN_IS(rota_why(), ROTA_CANCEL_SIBLING_FAILED, ROTA_CANCEL_SIBLING_FAILED,
+		 ROTA_CANCEL_DEADLINE);
+	text_has(rota_why(), "task \"collector\" #");
+	text_has(rota_why(), ", because task \"fetch\" #");
+	return 0;
+}
+
+static int64_t collect(void *arg)
+{
+	struct rota_future end;
+	const struct rota_spawn_options named = { .name = "fetch", .result = &end };
+	struct rota_scope scope;
+	int line;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	rota_scope_collect(&scope);
+	T_EQUAL(rota_spawn_with(&scope, time_out, &line, &named), 0);
+	T_EQUAL(rota_await(&end), -ETIMEDOUT);
+	if (arg) /* that comes later, and is not why it fails */
+		rota_scope_cancel(&scope, "by the test");
+	return rota_scope_close(&scope);
+}
+
+static int64_t spawn_collector(void *arg)
+{
+	const struct rota_spawn_options named = { .name = "collector" };
+	struct rota_scope scope;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, look_above_the_collector, NULL), 0);
+	T_EQUAL(rota_spawn_with(&scope, collect, arg, &named), 0);
+	return rota_scope_close(&scope);
+}
+
+static void test_reason_goes_up_from_a_scope_that_collects(void **state)
+{
+	static char cancelled_later;
+
+	(void)state;
+	assert_int_equal(t_run(spawn_collector, NULL), -ETIMEDOUT);
+	assert_int_equal(t_run(spawn_collector, &cancelled_later), -ETIMEDOUT);
+}
+
 /* ---- an error of the task's own has nothing behind it ---- */
 
 static int64_t fail_otherwise(void *arg)
@@ -526,6 +574,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reason_of_a_sibling_that_timed_out_names_the_deadline),
 		cmocka_unit_test(test_reason_goes_up_with_the_failure),
+		cmocka_unit_test(test_reason_goes_up_from_a_scope_that_collects),
 		cmocka_unit_test(test_reason_of_another_error_than_the_close_returned_stands_alone),
 		cmocka_unit_test(test_reason_by_hand_names_the_task_and_why_it_was_told),
 		cmocka_unit_test(test_reason_of_clean_up_that_took_too_long_says_after_what),

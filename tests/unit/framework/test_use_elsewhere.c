@@ -268,6 +268,15 @@ static void set_shares(void)
 	rota_ignore(rota_group_set_shares(group, 20), "it dies");
 }
 
+static void spawn_into_group(void)
+{
+	const struct rota_spawn_options options = { .group = group };
+
+	rota_ignore(rota_spawn_with(rota_reactor_scope(rota_reactor_current()), do_nothing, NULL,
+				    &options),
+		    "it dies");
+}
+
 static void make_process(void)
 {
 	static const char *const argv[] = { "true", NULL };
@@ -342,6 +351,7 @@ static const struct row {
 	{ make_timer, arm, "calls rota_timer_arm() on a timer of reactor 0" },
 	{ make_timer, disarm, "calls rota_timer_disarm() on a timer of reactor 0" },
 	{ make_group, set_shares, "group->reactor == rota__reactor()" },
+	{ make_group, spawn_into_group, "group->reactor == reactor" },
 	{ make_nothing, spawn, "rota__scope_is_of(scope, reactor)" },
 	{ make_nothing, cancel, "rota__scope_is_of(scope, reactor)" },
 	{ make_nothing, close_scope, "scope->task_ == task" },
