@@ -150,6 +150,12 @@ static uint64_t run_seed(uint64_t seed, FILE *trace)
 	options.latency_max_ns = 5 * ROTA_NS_PER_MS;
 	options.loss_permille = seed % 3 ? 10 : 0;
 	options.shuffle = seed % 2;
+	if (seed % 4 == 1)
+		options.socket_bytes = 300;
+	if (seed % 5 == 2)
+		options.descriptors_max = 6; /* fewer than the server has clients */
+	if (seed % 7 == 3)
+		options.bandwidth = 20000;
 	options.trace = trace;
 	if (plan_text)
 		options.plan = rota_view_of_string(plan_text);

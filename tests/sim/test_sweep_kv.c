@@ -94,7 +94,10 @@ static struct t_outcome run_once(uint64_t fail_attempt)
 	t_kv_begin();
 	t_kv.may_refuse = true;
 	has_served_again = false;
-	rota_sim_options_init(&options, seed_now);
+	if (seed_now % 2)
+		rota_sim_options_init(&options, seed_now);
+	else
+		rota_sim_options_rough(&options, seed_now);
 	options.latency_min_ns = options.latency_max_ns = ROTA_NS_PER_MS;
 	options.steps_max = 1000000;
 	options.fail_attempt = fail_attempt;

@@ -48,6 +48,15 @@ static int sync_it(void)
 	return rota_file_sync(&file);
 }
 
+/* What is open can be closed: a world that ends with an open file fails the test. */
+static int open_and_close(void)
+{
+	struct rota_file other;
+	int status = rota_file_open(&other, "other", O_WRONLY | O_CREAT, 0600);
+
+	return status < 0 ? status : rota_file_close(&other);
+}
+
 static rota_ns second(int number)
 {
 	return ROTA_SIM_START_NS + number * ROTA_NS_PER_S;
@@ -106,12 +115,14 @@ static void test_burst_of_no_memory_fails_allocations_and_operations(void **stat
 {
 	struct burst memory = { .attempt = take_memory, .error = -ENOMEM };
 	struct burst operations = { .attempt = sync_it, .error = -ENOMEM };
+	struct burst opens = { .attempt = open_and_close, .error = -ENOMEM };
 
 	(void)state;
 	attempt_under("no-memory:1@1s..2s", &memory);
 	assert_true(memory.succeeded[1] > 10 * memory.failed[1]);
 	attempt_under("no-memory:1@1s..2s", &operations);
 	assert_true(operations.succeeded[1] > 10 * operations.failed[1]);
+	attempt_under("no-memory:1@1s..2s", &opens);
 }
 
 static void test_burst_of_disk_errors_and_of_a_full_disk(void **state)
