@@ -39,6 +39,7 @@ static const char help[] =
 	"  --server NAME=[PROTOCOL:]COMMAND\n"
 	"                       another server, with {port} in the command, for workloads of its\n"
 	"                       PROTOCOL (echo, resp, memcached; default: all)\n"
+	"  --peers FILE         those of a table, such as build/peers/ready.tsv (ninja peers)\n"
 	"  --reference NAME     whom the others are compared with (default epoll)\n"
 	"\n"
 	"How:\n"
@@ -80,6 +81,7 @@ enum {
 	OPTION_LOAD_CPUS,
 	OPTION_LONG,
 	OPTION_MARGIN,
+	OPTION_PEERS,
 	OPTION_REFERENCE,
 	OPTION_ROUND_SECONDS,
 	OPTION_SEED,
@@ -107,6 +109,7 @@ static const struct option long_options[] = {
 	{ "load-cpus", required_argument, NULL, OPTION_LOAD_CPUS },
 	{ "long", no_argument, NULL, OPTION_LONG },
 	{ "margin", required_argument, NULL, OPTION_MARGIN },
+	{ "peers", required_argument, NULL, OPTION_PEERS },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "reference", required_argument, NULL, OPTION_REFERENCE },
 	{ "round-seconds", required_argument, NULL, OPTION_ROUND_SECONDS },
@@ -196,13 +199,14 @@ static int take_cpus(const char *name, const char *text, int list[], unsigned *c
 	return 0;
 }
 
-static int take_variant(struct comparison *comparison, const char *text, bool is_server)
+/* By one of variants.h's functions. */
+static int take_variant(struct comparison *comparison, const char *text,
+			int (*add)(struct variants *variants, const char *text,
+				   char error[ROTA_BACKEND_TEXT_BYTES]))
 {
 	char error[ROTA_BACKEND_TEXT_BYTES];
-	int status = is_server ? variants_add_server(&comparison->variants, text, error)
-			       : variants_add(&comparison->variants, text, error);
 
-	return status < 0 ? complain("%s", error) : 0;
+	return add(&comparison->variants, text, error) < 0 ? complain("%s", error) : 0;
 }
 
 static int take_workload(struct comparison *comparison, const char *text)
@@ -318,12 +322,14 @@ static int take_participant(struct reading *reading, int which)
 static int take_late(struct reading *reading, int which)
 {
 	switch (which) {
+	case OPTION_PEERS:
+		return take_variant(reading->comparison, optarg, variants_add_table);
 	case OPTION_SERVER:
-		return take_variant(reading->comparison, optarg, true);
+		return take_variant(reading->comparison, optarg, variants_add_server);
 	case OPTION_SLOW:
 		return take_slow(reading->comparison);
 	case OPTION_VARIANT:
-		return take_variant(reading->comparison, optarg, false);
+		return take_variant(reading->comparison, optarg, variants_add);
 	default:
 		return 0;
 	}
@@ -491,7 +497,7 @@ static int choose_participants(struct reading *reading)
 	/* What makes the difference, where there is one. */
 	if (status == 0 && is_preset && !reading->wants_all &&
 	    variants_find(&comparison->variants, "uring") >= 0)
-		status = take_variant(comparison, "uring:multishot=off", false);
+		status = take_variant(comparison, "uring:multishot=off", variants_add);
 	if (status == 0)
 		status = read_second_pass(reading);
 	if (status == 0 && comparison->reference &&

@@ -161,20 +161,30 @@ static int reserve_port(unsigned *port)
 	return fd;
 }
 
-/* The command with the port in the place of {port}, wherever that stands. */
-static int fill_in_port(const char *command, unsigned port, char *out, size_t bytes_max)
+/* The command with numbers in the place of {port} and {threads}, wherever they stand. */
+static int fill_in(const char *command, unsigned port, int64_t threads, char *out, size_t bytes_max)
 {
+	const struct {
+		const char *mark;
+		int64_t number;
+	} marks[] = { { "{port}", port }, { "{threads}", threads } };
 	size_t bytes = 0;
 
 	while (*command) {
-		if (bytes + 8 >= bytes_max)
+		size_t i = 0;
+
+		if (bytes + 24 >= bytes_max)
 			return -EMSGSIZE;
-		if (!strncmp(command, "{port}", 6)) {
-			bytes += (size_t)snprintf(out + bytes, bytes_max - bytes, "%u", port);
-			command += 6;
-		} else {
+		while (i < ROTA_ARRAY_COUNT(marks) &&
+		       strncmp(command, marks[i].mark, strlen(marks[i].mark)))
+			i++;
+		if (i == ROTA_ARRAY_COUNT(marks)) {
 			out[bytes++] = *command++;
+			continue;
 		}
+		bytes += (size_t)snprintf(out + bytes, bytes_max - bytes, "%" PRId64,
+					  marks[i].number);
+		command += strlen(marks[i].mark);
 	}
 	out[bytes] = '\0';
 	return 0;
@@ -225,7 +235,8 @@ static int start_words(struct contestant *contestant, const struct comparison *c
 	return status > 0 ? 0 : fail(contestant, server, words.list[0], status);
 }
 
-static int start_other(struct contestant *contestant, const struct comparison *comparison)
+static int start_other(struct contestant *contestant, const struct comparison *comparison,
+		       const struct point *point)
 {
 	int reserved = reserve_port(&contestant->port_), status;
 	char command[VARIANT_COMMAND_BYTES];
@@ -233,8 +244,8 @@ static int start_other(struct contestant *contestant, const struct comparison *c
 
 	if (reserved < 0)
 		return fail_with(contestant, "there is no free port");
-	status = fill_in_port(contestant->variant->command, contestant->port_, command,
-			      sizeof(command));
+	status = fill_in(contestant->variant->command, contestant->port_,
+			 point->settings[SETTING_REACTORS], command, sizeof(command));
 	if (status < 0 || wordexp(command, &words, WRDE_NOCMD)) {
 		close(reserved);
 		return fail_with(contestant, "its command cannot be taken apart into words");
@@ -344,7 +355,7 @@ int contestant_start(struct contestant *contestant, const struct comparison *com
 	else if (contestant->variant->engine)
 		status = start_ours(contestant, comparison, point);
 	else
-		status = start_other(contestant, comparison);
+		status = start_other(contestant, comparison, point);
 	if (status == 0 && workload->served && !contestant->has_failed)
 		status = start_load(contestant, comparison, point);
 	child_pause(&contestant->server_);

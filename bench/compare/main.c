@@ -24,6 +24,7 @@
 #include "backends/backends.h"
 #include "bench/compare/arguments.h"
 #include "bench/compare/engines.h"
+#include "bench/compare/explain.h"
 #include "bench/compare/machine.h"
 #include "bench/compare/page.h"
 #include "bench/compare/place.h"
@@ -221,6 +222,11 @@ static int compare_main(int argc, char **argv)
 
 /* ---- subcommands ---- */
 
+static int explain_main(int argc, char **argv)
+{
+	return explain(argc, argv, stdout);
+}
+
 /* rota-compare page RESULT.json OUT.html: the page of a result, made anew. */
 static int page_main(int argc, char **argv)
 {
@@ -250,10 +256,8 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } subcommands[] = {
-	{ "page", page_main },
-	{ "place", place_main },
-	{ "serve", serve_main },
-	{ "work", work_main },
+	{ "explain", explain_main }, { "page", page_main }, { "place", place_main },
+	{ "serve", serve_main },     { "work", work_main },
 };
 
 int main(int argc, char **argv)

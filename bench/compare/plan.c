@@ -21,12 +21,15 @@ static const struct {
 	[SETTING_IDLE] = { "idle", 0, 19000 },
 	[SETTING_RATE] = { "rate", 0, 100000000 },
 	[SETTING_KEYS] = { "keys", 1, 100000000 },
+	[SETTING_CAPACITY] = { "capacity", 0, 95 },
 };
 
-/* In the order of enum setting: connections, depth, payload, reactors, idle, rate, keys. */
-#define KEYS .settings = { 64, 1, 64, 1, 0, 0, 100000 }
-#define BULK .settings = { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED }
-#define READS .settings = { UNUSED, 64, 4096, UNUSED, UNUSED, UNUSED, UNUSED }
+/*
+ * In the order of enum setting: connections, depth, payload, reactors, idle, rate, keys, capacity.
+ */
+#define KEYS .settings = { 64, 1, 64, 1, 0, 0, 100000, 0 }
+#define BULK .settings = { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED, UNUSED }
+#define READS .settings = { UNUSED, 64, 4096, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED }
 
 const struct workload workloads[] = {
 	{
@@ -37,7 +40,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "requests",
 		.unit = "request",
-		.settings = { 64, 1, 64, 1, 0, 0, UNUSED },
+		.settings = { 64, 1, 64, 1, 0, 0, UNUSED, 0 },
 	},
 	{
 		.name = "idle",
@@ -47,7 +50,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "requests",
 		.unit = "request",
-		.settings = { 16, 1, 64, 1, 4000, 0, UNUSED },
+		.settings = { 16, 1, 64, 1, 4000, 0, UNUSED, 0 },
 	},
 	{
 		.name = "churn",
@@ -57,7 +60,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "churn",
 		.unit = "connection",
-		.settings = { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED },
+		.settings = { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "get",
@@ -111,21 +114,21 @@ const struct workload workloads[] = {
 		.shape = "download",
 		.unit = "MiB",
 		/* The server decides how much it sends at once. */
-		.settings = { 16, UNUSED, UNUSED, 1, UNUSED, UNUSED, UNUSED },
+		.settings = { 16, UNUSED, UNUSED, 1, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "calls",
 		.title = "calls between reactors",
 		.about = "a reactor calls another and waits",
 		.unit = "call",
-		.settings = { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED },
+		.settings = { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "timers",
 		.title = "timers",
 		.about = "tasks that sleep for a millisecond again and again",
 		.unit = "timer",
-		.settings = { UNUSED, 64, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
+		.settings = { UNUSED, 64, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "read",
@@ -157,10 +160,12 @@ const char *const plan_short[] = {
 const char *const plan_long[] = {
 	"echo:connections=1/16/64/256/1000/4000/10000",
 	"echo:depth=4/16/64",
+	"echo:capacity=30/70",
 	"echo:payload=1024/16384",
 	"get:depth=1/16",
 	"set:depth=1/16",
 	"kv:depth=1/16/64",
+	"kv:capacity=70",
 	"upload",
 	"download",
 	"churn",
@@ -276,7 +281,9 @@ static void make_title(struct point *point)
 		ADD(", %" PRId64 " B", numbers[SETTING_PAYLOAD]);
 	if (numbers[SETTING_REACTORS] > 1)
 		ADD(", %" PRId64 " reactors", numbers[SETTING_REACTORS]);
-	if (numbers[SETTING_RATE] > 0)
+	if (numbers[SETTING_CAPACITY] > 0)
+		ADD(", at %" PRId64 " %% of capacity", numbers[SETTING_CAPACITY]);
+	else if (numbers[SETTING_RATE] > 0)
 		ADD(", %" PRId64 "/s", numbers[SETTING_RATE]);
 #undef ADD
 	memcpy(point->title, title.text, sizeof(point->title));

@@ -28,6 +28,8 @@ enum setting {
 	SETTING_IDLE,     /* further connections that say nothing */
 	SETTING_RATE,     /* requests per second over all; 0: as fast as they are answered */
 	SETTING_KEYS,
+	/* the rate, in percent of what the slowest answers without one; 0: it is SETTING_RATE's */
+	SETTING_CAPACITY,
 	SETTING_COUNT
 };
 

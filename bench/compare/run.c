@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Point after point, round after round; see run.h. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@
 /* A point under way. */
 struct bout {
 	const struct comparison *comparison;
-	const struct point *point;
+	struct point point;      /* the plan's, with the rate that was found */
 	struct contestant *list; /* owned */
 	unsigned count;
 	unsigned rounds; /* kept */
@@ -67,7 +68,7 @@ static int bout_init(struct bout *bout)
 	if (!bout->list)
 		return -ENOMEM;
 	for (unsigned i = 0; status == 0 && i < variants->count; i++)
-		if (takes_part(&variants->list[i], bout->point->workload))
+		if (takes_part(&variants->list[i], bout->point.workload))
 			status = contestant_init(&bout->list[bout->count++], &variants->list[i]);
 	return status;
 }
@@ -126,7 +127,7 @@ static int run_round(struct bout *bout)
 	for (unsigned i = 0; status == 0 && i < bout->count; i++)
 		if (!bout->list[order[i]].has_failed)
 			status = contestant_round(&bout->list[order[i]], bout->comparison,
-						  bout->point, &figures[order[i]]);
+						  &bout->point, &figures[order[i]]);
 	if (status == 0)
 		status = keep_round(bout, figures);
 	for (unsigned i = 0; i < bout->count; i++)
@@ -140,7 +141,7 @@ static void show_progress(const struct bout *bout)
 
 	if (bout->comparison->is_quiet || !isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "\r\033[K%s: round %u, %lld s left", bout->point->title, bout->rounds + 1,
+	fprintf(stderr, "\r\033[K%s: round %u, %lld s left", bout->point.title, bout->rounds + 1,
 		(long long)(left > 0 ? left / ROTA_NS_PER_S : 0));
 	fflush(stderr);
 }
@@ -170,7 +171,7 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 	int status = 0;
 
 	for (unsigned i = 0; status == 0 && i < bout->count; i++)
-		status = contestant_start(&bout->list[i], bout->comparison, bout->point);
+		status = contestant_start(&bout->list[i], bout->comparison, &bout->point);
 	while (status == 0 && still_in(bout) && !block_is_over(bout, block, began)) {
 		show_progress(bout);
 		status = run_round(bout);
@@ -182,18 +183,56 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 
 /* ---- points ---- */
 
+/* What `contestant` answers in a second of a closed loop; 0: it failed. */
+static int find_capacity(struct bout *bout, struct contestant *contestant, double *out)
+{
+	json_t *figures = NULL;
+	int status = contestant_start(contestant, bout->comparison, &bout->point);
+
+	*out = 0;
+	if (status == 0 && !contestant->has_failed)
+		status = contestant_round(contestant, bout->comparison, &bout->point, &figures);
+	if (figures)
+		*out = json_number_value(json_object_get(figures, "requests_per_s"));
+	json_decref(figures);
+	contestant_end(contestant);
+	return status;
+}
+
+/* Turn a share of the slowest one's capacity into a rate, the same for all. */
+static int find_rate(struct bout *bout)
+{
+	int64_t *settings = bout->point.settings;
+	double capacity = 0;
+	int status = 0;
+
+	if (settings[SETTING_CAPACITY] <= 0)
+		return 0;
+	for (unsigned i = 0; status == 0 && i < bout->count; i++) {
+		double one;
+
+		status = find_capacity(bout, &bout->list[i], &one);
+		if (one > 0 && (capacity == 0 || one < capacity))
+			capacity = one;
+	}
+	settings[SETTING_RATE] = (int64_t)ceil(capacity * (double)settings[SETTING_CAPACITY] / 100);
+	return status;
+}
+
 static int run_point(struct bout *bout, json_t *result)
 {
 	rota_ns began = rota_now();
 	json_t *described = NULL;
 	int status = bout_init(bout);
 
+	if (status == 0)
+		status = find_rate(bout);
 	for (unsigned block = 0; status == 0 && block < bout->comparison->blocks; block++)
 		status = run_block(bout, block, began);
 	clear_progress(bout);
 	if (status == 0) {
-		described = summary_of_point(bout->comparison, bout->point, bout->list, bout->count,
-					     bout->discarded);
+		described = summary_of_point(bout->comparison, &bout->point, bout->list,
+					     bout->count, bout->discarded);
 		if (!described || json_array_append(json_object_get(result, "points"), described))
 			status = -ENOMEM;
 	}
@@ -219,7 +258,7 @@ int run_points(const struct comparison *comparison, json_t *result)
 		rota_ns now = rota_now();
 		struct bout bout = {
 			.comparison = comparison,
-			.point = &comparison->plan.points[i],
+			.point = comparison->plan.points[i],
 			.ends = now + (ends > now ? ends - now : 0) / (comparison->plan.count - i),
 			.random = &random,
 		};

@@ -205,6 +205,47 @@ int variants_add_server(struct variants *variants, const char *text,
 	return 0;
 }
 
+/* One line of a table. */
+static int add_line(struct variants *variants, char *line, char error[ROTA_BACKEND_TEXT_BYTES])
+{
+	char text[VARIANT_NAME_BYTES + VARIANT_COMMAND_BYTES];
+	char *rest = line, *name = strsep(&rest, "\t"), *protocol = strsep(&rest, "\t");
+	char *command = strsep(&rest, "\t\n");
+
+	if (*line == '#' || *line == '\n')
+		return 0;
+	if (!command) {
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
+			 "a line is a name, a protocol and a command with tabs between, not "
+			 "\"%.200s\"",
+			 line);
+		return -EINVAL;
+	}
+	snprintf(text, sizeof(text), "%s:%s", protocol, command);
+	if (!protocol_bytes(text))
+		return 0;
+	snprintf(text, sizeof(text), "%s=%s:%s", name, protocol, command);
+	return variants_add_server(variants, text, error);
+}
+
+int variants_add_table(struct variants *variants, const char *path,
+		       char error[ROTA_BACKEND_TEXT_BYTES])
+{
+	char line[2 * VARIANT_COMMAND_BYTES];
+	FILE *file = fopen(path, "r");
+	int status = 0;
+
+	if (!file) {
+		status = -errno;
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES, "%s: %s", path, strerror(-status));
+		return status;
+	}
+	while (status == 0 && fgets(line, sizeof(line), file))
+		status = add_line(variants, line, error);
+	fclose(file);
+	return status;
+}
+
 /* ---- all of an engine ---- */
 
 static void add_or_leave_out(struct variants *variants, const struct rota_backend_ops *engine,

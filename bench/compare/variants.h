@@ -26,7 +26,7 @@ struct variant {
 	char options[VARIANT_NAME_BYTES];
 	const char *about; /* static; NULL: nothing to say */
 	int64_t slow_ns;   /* an engine's: every read costs so much more, to test the instrument */
-	/* Another server's, with {port}; "" for an engine's. */
+	/* Another server's, with {port} and perhaps {threads}; "" for an engine's. */
 	char command[VARIANT_COMMAND_BYTES];
 	/* What that speaks, as rota-load's --protocol; "": whatever is asked of it. */
 	char protocol[16];
@@ -65,6 +65,14 @@ ROTA_MUST_USE int variants_add(struct variants *variants, const char *text,
  */
 ROTA_MUST_USE int variants_add_server(struct variants *variants, const char *text,
 				      char error[ROTA_BACKEND_TEXT_BYTES]);
+
+/*
+ * Add the servers of a table, such as bench/peers writes: lines of a name, a protocol and a
+ * command, with tabs between. Those that speak what rota-load does not are passed over. Returns as
+ * variants_add, or what opening the file failed with.
+ */
+ROTA_MUST_USE int variants_add_table(struct variants *variants, const char *path,
+				     char error[ROTA_BACKEND_TEXT_BYTES]);
 
 /* Its number, or -1. */
 int variants_find(const struct variants *variants, const char *name);

@@ -87,10 +87,12 @@ class TheResult(unittest.TestCase):
         works = ("kv:connections=4,keys=1000", "get:connections=4,keys=1000",
                  "upload:connections=2", "download:connections=2", "churn:connections=2",
                  "idle:connections=2,idle=20", "calls", "timers", "read:depth=4",
-                 "echo:connections=4,rate=2000", "echo:connections=4,reactors=2")
+                 "echo:connections=4,rate=2000", "echo:connections=4,reactors=2",
+                 "echo:connections=4,capacity=50")
         words = [word for work in works for word in ("--workload", work)]
         result, _ = measure(*words, "--rounds", "1", "--blocks", "1")
         self.assertEqual(len(result["points"]), len(works))
+        self.assertGreater(result["points"][-1]["rate"], 0)
         for point in result["points"]:
             for one in point["results"]:
                 self.assertIsNone(one["failed"], f"{point['title']} on {one['variant']}")
@@ -286,6 +288,7 @@ class Usage(unittest.TestCase):
         self.assertIn("read-direct", out)
         self.assertIn("epoll trigger=edge", out)
         self.assertEqual(compare("--version")[0], 0)
+        self.assertEqual(compare("explain")[0], 0)
         self.assertEqual(compare("serve", "nothing")[0], 2)
         self.assertEqual(compare("work", "nothing")[0], 2)
         self.assertEqual(compare("place")[0], 2)

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -62,8 +64,12 @@ static void test_lists_are_as_many_points(void **state)
 	assert_string_equal(plan.points[0].title, "echo, 1 connection, depth 1, 64 B");
 	assert_string_equal(plan.points[1].title, "echo, 1 connection, depth 16, 64 B");
 	assert_string_equal(plan.points[3].title, "echo, 1000 connections, depth 16, 64 B");
-	add("idle:reactors=2,rate=5000");
+	add("kv:capacity=70");
 	assert_string_equal(plan.points[4].title,
+			    "key-value, SET:GET 1:10, 64 connections, depth 1, 64 B, at 70 % of "
+			    "capacity");
+	add("idle:reactors=2,rate=5000");
+	assert_string_equal(plan.points[5].title,
 			    "many idle, few busy, 16 connections and 4000 idle, depth 1, 64 B, "
 			    "2 reactors, 5000/s");
 }
@@ -203,6 +209,37 @@ static void test_servers_have_a_name_a_port_and_perhaps_a_protocol(void **state)
 	refuse_variant("=x {port}", variants_add_server, "1 to 127 bytes");
 }
 
+static void write_table(char path[64], const char *text)
+{
+	int fd;
+
+	/* tidy: allow unfinished, mkstemp(3) wants it so */
+	strcpy(path, "/tmp/rota-test-peers-XXXXXX");
+	fd = mkstemp(path);
+	T_CHECK(fd >= 0);
+	T_EQUAL(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static void test_a_table_has_servers(void **state)
+{
+	char path[64];
+
+	(void)state;
+	write_table(path, "# of peers\n\nlibuv\techo\tlibuv-echo --port {port}\n"
+			  "nginx\thttp\tnginx {port}\n"
+			  "memcached\tmemcached\tmemcached -p {port} -t {threads}\tmore\n");
+	add_variant(path, variants_add_table);
+	T_EQUAL(variants.count, 2);
+	assert_string_equal(variants.list[0].name, "libuv");
+	assert_string_equal(variants.list[1].command, "memcached -p {port} -t {threads}");
+	unlink(path);
+
+	write_table(path, "libev echo libev-echo {port}\n");
+	refuse_variant(path, variants_add_table, "with tabs between, not \"libev");
+	unlink(path);
+}
+
 static void test_variants_describe_themselves(void **state)
 {
 	json_t *result = json_object(), *list, *left_out;
@@ -236,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup(test_what_cannot_work_is_left_out_with_its_reason, reset),
 		cmocka_unit_test_setup(test_servers_have_a_name_a_port_and_perhaps_a_protocol,
 				       reset),
+		cmocka_unit_test_setup(test_a_table_has_servers, reset),
 		cmocka_unit_test_setup(test_variants_describe_themselves, reset),
 	};
 
