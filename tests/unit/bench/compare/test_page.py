@@ -37,6 +37,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         assert len(attributes) == len(attrs), f"an attribute twice in {tag}: {attrs}"
+        assert all(re.fullmatch("[a-z-]+", name) for name in attributes), f"in {tag}: {attrs}"
         self.elements.append((tag, attributes, [name for name, _ in self.open]))
         if tag not in VOID:
             self.open.append((tag, attributes))
