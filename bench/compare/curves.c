@@ -242,7 +242,7 @@ static void fit_connections(struct chart *chart, const json_t *const set[], size
 static void put_set_table(FILE *to, const struct chart *chart, const json_t *const set[],
 			  size_t count, html_figure_fn put)
 {
-	fputs("<details><summary>In numbers</summary>\n<table class=\"rows figures\"><thead><tr>"
+	fputs("<details><summary>In numbers</summary>\n<table class=\"figures\"><thead><tr>"
 	      "<th scope=\"col\">Connections</th>",
 	      to);
 	for (size_t i = 0; i < chart->series_count; i++) {

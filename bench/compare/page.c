@@ -255,7 +255,7 @@ static void put_engines(FILE *to, const json_t *result)
 		fputs("</p>\n", to);
 		if (!json_array_size(features))
 			continue;
-		fputs("<table class=\"rows\"><thead><tr><th scope=\"col\">Feature</th><th "
+		fputs("<table class=\"states\"><thead><tr><th scope=\"col\">Feature</th><th "
 		      "scope=\"col\">State</th><th scope=\"col\">Since Linux</th><th "
 		      "scope=\"col\">Why off</th></tr></thead>\n<tbody>",
 		      to);

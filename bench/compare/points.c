@@ -200,7 +200,7 @@ static const struct column {
 	{ "User", "cpu_user_ns", html_time, false },
 	{ "System", "cpu_system_ns", html_time, false },
 	{ "System calls", "syscalls", html_plain, false },
-	{ "Completions per enter", "completions_per_enter", html_plain, false },
+	{ "Batch", "completions_per_enter", html_plain, false },
 	{ "Switches", "switches", html_plain, false },
 	{ "Memory", "resident_bytes", html_bytes, false },
 }, speed_columns[] = {
@@ -221,7 +221,7 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 	const json_t *of_variant;
 	size_t i;
 
-	fputs("<table class=\"rows figures\"><thead><tr><th scope=\"col\">Variant</th>", to);
+	fputs("<table class=\"figures\"><thead><tr><th scope=\"col\">Variant</th>", to);
 	if (cost)
 		fputs("<th scope=\"col\">User and system</th>", to);
 	for (size_t j = 0; j < count; j++)
@@ -249,7 +249,10 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 static void put_costs(FILE *to, const json_t *result, const json_t *point)
 {
 	fputs("<figure class=\"wide\"><figcaption>Where the CPU goes <small>", to);
-	html_format(to, "per %s of the server; medians of the rounds", point_unit(point));
+	html_format(to,
+		    "per %s of the server; medians of the rounds; batch: completions per entry to "
+		    "the kernel",
+		    point_unit(point));
 	fputs("</small></figcaption>\n<ul class=\"legend\"><li><i class=\"user\"></i>user</li><li>"
 	      "<i class=\"system\"></i>system</li></ul>\n",
 	      to);

@@ -263,6 +263,12 @@ static void say_choice(FILE *to, enum choice choice, const struct workload *work
 	}
 }
 
+/* More loads than not say nothing, and the choice is made from the others. */
+static bool is_mostly_undecided(const struct workload *workload, unsigned choice)
+{
+	return choice != CHOOSE_NONE && workload->counts[CALL_UNDECIDED] * 2 > compared(workload);
+}
+
 static void say_choices(FILE *to, const struct workload *workloads, size_t count)
 {
 	bool said = false;
@@ -281,7 +287,9 @@ static void say_choices(FILE *to, const struct workload *workloads, size_t count
 				continue;
 			if (!named)
 				say_choice(to, (enum choice)choice, &workloads[i]);
-			fprintf(to, "%s%s", phrase_comma(named++, chosen), workloads[i].title);
+			fprintf(to, "%s%s%s", phrase_comma(named++, chosen), workloads[i].title,
+				is_mostly_undecided(&workloads[i], choice) ? " (mostly undecided)"
+									   : "");
 		}
 	}
 	if (said)
