@@ -12,7 +12,6 @@
 #include <rota/server.h>
 
 #include "bench/compare/arguments.h"
-#include "framework/options.h"
 
 /* The ninja target's form and the long one: seconds in all. */
 #define SHORT_SECONDS 112
@@ -52,7 +51,7 @@ static const char help[] =
 	"  --confidence C       of intervals and calls (default 0.95)\n"
 	"  --margin M           what lies within it is called equal (default 0.03)\n"
 	"  --steal-max S        rounds in which the host took more are made again (default 0.05)\n"
-	"  --server-cpus LIST   as in 0,2-3 (default: the first half of those we may use)\n"
+	"  --server-cpus LIST   as in 0,2-3 (default: half of the cores we may use)\n"
 	"  --load-cpus LIST     (default: the others)\n"
 	"  --load PROGRAM       the load client (default: rota-load beside this program)\n"
 	"  --load-backend E     the engine it runs on (default: its own choice)\n"
@@ -189,13 +188,10 @@ static int take_seed(uint64_t *out)
 	return 0;
 }
 
-static int take_cpus(const char *name, const char *text, int list[], unsigned *count)
+static int take_cpus(const char *name, struct cpus *cpus)
 {
-	int parsed = rota__cpus_parse(text, list, CPUS_MAX);
-
-	if (parsed < 0)
-		return complain("--%s takes a list such as 0,2-3, not \"%s\"", name, text);
-	*count = (unsigned)parsed;
+	if (cpus_parse(cpus, optarg) < 0)
+		return complain("--%s takes a list such as 0,2-3, not \"%s\"", name, optarg);
 	return 0;
 }
 
@@ -284,8 +280,7 @@ static int take_text(struct reading *reading, int which)
 		comparison->load_backend = optarg;
 		return 0;
 	case OPTION_LOAD_CPUS:
-		comparison->load_cpus = optarg;
-		return 0;
+		return take_cpus("load-cpus", &comparison->load_cpus);
 	case OPTION_LONG:
 	case OPTION_SHORT:
 		reading->is_long = which == OPTION_LONG;
@@ -294,8 +289,7 @@ static int take_text(struct reading *reading, int which)
 		comparison->reference = optarg;
 		return 0;
 	case OPTION_SERVER_CPUS:
-		comparison->server_cpus = optarg;
-		return 0;
+		return take_cpus("server-cpus", &comparison->server_cpus);
 	default:
 		return 1;
 	}
@@ -381,65 +375,21 @@ static int read_second_pass(struct reading *reading)
 
 /* ---- what was left open ---- */
 
-#define CPU_TEXT_BYTES (5 * CPUS_MAX)
-
-struct cpu_texts {
-	char server[CPU_TEXT_BYTES], load[CPU_TEXT_BYTES], all[2 * CPU_TEXT_BYTES];
-};
-
-static void add_cpu(char *text, size_t bytes_max, unsigned cpu)
+static int choose_cpus(struct comparison *comparison)
 {
-	size_t used = strlen(text);
+	struct cpus *servers = &comparison->server_cpus, *clients = &comparison->load_cpus;
+	static struct cpus dealt[2]; /* too large for a stack */
+	cpu_set_t allowed;
 
-	snprintf(text + used, bytes_max - used, "%s%u", used ? "," : "", cpu);
-}
-
-/* Half of the processors we may use for the servers, the others for the clients. */
-static int halve_cpus(struct cpu_texts *texts)
-{
-	unsigned seen = 0, half;
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return complain("cannot tell which processors may be used: %s", strerror(errno));
-	half = ((unsigned)CPU_COUNT(&set) + 1) / 2;
-	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &set))
-			continue;
-		if (seen < half)
-			add_cpu(texts->server, sizeof(texts->server), cpu);
-		/* One alone is for both. */
-		if (seen >= half || CPU_COUNT(&set) == 1)
-			add_cpu(texts->load, sizeof(texts->load), cpu);
-		seen++;
-	}
+	cpus_halve("/sys", &allowed, &dealt[0], &dealt[1]);
+	if (!servers->count)
+		*servers = dealt[0];
+	if (!clients->count)
+		*clients = dealt[1];
+	cpus_join(servers, clients, &comparison->all_cpus);
 	return 0;
-}
-
-static int choose_cpus(struct comparison *comparison, struct cpu_texts *texts)
-{
-	int status = halve_cpus(texts);
-
-	if (!comparison->server_cpus)
-		comparison->server_cpus = texts->server;
-	if (!comparison->load_cpus)
-		comparison->load_cpus = texts->load;
-	snprintf(texts->all, sizeof(texts->all), "%s,%s", comparison->server_cpus,
-		 comparison->load_cpus);
-	/* The same one twice would count twice. */
-	comparison->all_cpus = strcmp(comparison->server_cpus, comparison->load_cpus)
-				       ? texts->all
-				       : comparison->server_cpus;
-	if (status == 0)
-		status = take_cpus("server-cpus", comparison->server_cpus,
-				   comparison->server_cpu_list, &comparison->server_cpus_count);
-	if (status == 0)
-		status = take_cpus("load-cpus", comparison->load_cpus, comparison->load_cpu_list,
-				   &comparison->load_cpus_count);
-	if (status == 0)
-		status = take_cpus("server-cpus", comparison->all_cpus, comparison->all_cpu_list,
-				   &comparison->all_cpus_count);
-	return status;
 }
 
 /* The load client that lies beside this program. */
@@ -541,7 +491,6 @@ static void print_list(const struct comparison *comparison)
 
 enum arguments_result arguments_parse(struct comparison *comparison, int argc, char **argv)
 {
-	static struct cpu_texts cpu_texts;
 	static char load_path[4096];
 	struct reading reading = { .comparison = comparison, .argv = argv, .argc = argc };
 	enum arguments_result result;
@@ -569,7 +518,7 @@ enum arguments_result arguments_parse(struct comparison *comparison, int argc, c
 	}
 	if (comparison->json_path && !strcmp(comparison->json_path, "-"))
 		comparison->table = stderr;
-	if (choose_points(&reading) < 0 || choose_cpus(comparison, &cpu_texts) < 0 ||
+	if (choose_points(&reading) < 0 || choose_cpus(comparison) < 0 ||
 	    find_load(comparison, load_path) < 0)
 		return ARGUMENTS_WRONG;
 	return ARGUMENTS_RUN;

@@ -10,20 +10,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "bench/compare/cpus.h"
 #include "bench/compare/plan.h"
 #include "bench/compare/variants.h"
-
-#define CPUS_MAX 1024
 
 /* Texts are lent: those of the command line. */
 struct comparison {
 	struct plan plan;
 	struct variants variants;
 	const char *reference; /* a variant's name; NULL: epoll, or the first */
-	/* Where servers and load clients run, and what needs no client: as text, and one by one. */
-	const char *server_cpus, *load_cpus, *all_cpus;
-	int server_cpu_list[CPUS_MAX], load_cpu_list[CPUS_MAX], all_cpu_list[2 * CPUS_MAX];
-	unsigned server_cpus_count, load_cpus_count, all_cpus_count;
+	struct cpus server_cpus, load_cpus, all_cpus;
 	const char *load_program;
 	const char *load_backend; /* rota-load's --backend; NULL: its default */
 	const char *json_path, *html_path;

@@ -26,6 +26,9 @@
 /* Another server cannot say that it is ready, so we look whether it is. */
 #define LISTENS_NS (10 * ROTA_NS_PER_S)
 #define LOOK_NS (10 * ROTA_NS_PER_MS)
+/* A thread that runs is charged at the scheduler's tick, every 4 ms or more often. */
+#define LOOK_STILL_MS 5
+#define STILL_NS (3 * ROTA_NS_PER_S)
 
 /* ---- words of a command ---- */
 
@@ -127,7 +130,7 @@ static int start_ours(struct contestant *contestant, const struct comparison *co
 	add_engine(&words, contestant->variant, point);
 	if (contestant->variant->slow_ns)
 		add_formatted(&words, "--slow-ns", "%" PRId64, contestant->variant->slow_ns);
-	status = child_start(server, comparison->server_cpus, words.list, true);
+	status = child_start(server, comparison->server_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(server, READY_NS, &contestant->port_);
 	return status > 0 ? 0 : fail(contestant, server, "the server", status);
@@ -227,7 +230,7 @@ static int start_words(struct contestant *contestant, const struct comparison *c
 		add_word(&words, expanded->we_wordv[i]);
 	if (expanded->we_wordc == 0 || expanded->we_wordc > WORDS_MAX)
 		return fail_with(contestant, "its command has no words, or too many");
-	status = child_start(server, comparison->server_cpus, words.list, false);
+	status = child_start(server, comparison->server_cpus.text, words.list, false);
 	if (status == 0)
 		status = wait_until_it_listens(server, contestant->port_);
 	if (status == -ETIMEDOUT)
@@ -267,6 +270,21 @@ static void add_keys(struct words *words, const struct workload *workload, int64
 	add_word(words, "--prefill");
 }
 
+/*
+ * The client does as much work as the server, so it may need as many processors, and some more to
+ * stay ahead. Each of its reactors needs a connection.
+ */
+static unsigned load_reactors(const struct comparison *comparison, const struct point *point)
+{
+	int64_t wanted = point->settings[SETTING_REACTORS] * 2;
+
+	if (wanted > point->settings[SETTING_CONNECTIONS])
+		wanted = point->settings[SETTING_CONNECTIONS];
+	if (wanted > comparison->load_cpus.count)
+		wanted = comparison->load_cpus.count;
+	return wanted > 1 ? (unsigned)wanted : 1;
+}
+
 static void add_load_words(struct words *words, const struct contestant *contestant,
 			   const struct comparison *comparison, const struct point *point)
 {
@@ -286,7 +304,7 @@ static void add_load_words(struct words *words, const struct contestant *contest
 	add_setting(words, "--idle", settings[SETTING_IDLE]);
 	add_setting(words, "--rate", settings[SETTING_RATE]);
 	add_keys(words, workload, settings[SETTING_KEYS]);
-	add_setting(words, "--reactors", comparison->load_cpus_count);
+	add_setting(words, "--reactors", load_reactors(comparison, point));
 	if (comparison->load_backend)
 		add_option(words, "--backend", comparison->load_backend);
 	add_setting(words, "--seed", (int64_t)(comparison->seed & INT32_MAX));
@@ -301,7 +319,7 @@ static int start_load(struct contestant *contestant, const struct comparison *co
 	int status;
 
 	add_load_words(&words, contestant, comparison, point);
-	status = child_start(load, comparison->load_cpus, words.list, true);
+	status = child_start(load, comparison->load_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(load, point->workload->ratio ? PREFILLED_NS : READY_NS, NULL);
 	return status > 0 ? 0 : fail(contestant, load, "the load client", status);
@@ -320,7 +338,7 @@ static int start_work(struct contestant *contestant, const struct comparison *co
 	add_engine(&words, contestant->variant, point);
 	add_setting(&words, "--depth", point->settings[SETTING_DEPTH]);
 	add_setting(&words, "--payload", point->settings[SETTING_PAYLOAD]);
-	status = child_start(work, comparison->all_cpus, words.list, true);
+	status = child_start(work, comparison->all_cpus.text, words.list, true);
 	if (status == 0)
 		status = hear_ready(work, READY_NS, NULL);
 	return status > 0 ? 0 : fail(contestant, work, "the work", status);
@@ -370,16 +388,35 @@ void contestant_end(struct contestant *contestant)
 
 /* ---- rounds ---- */
 
+/*
+ * Until it uses the processor no more: a kernel thread that polls for it (SQPOLL) goes on for a
+ * second after the process was stopped, and would take the next one's processor.
+ */
+static int wait_until_still(int pid)
+{
+	struct procfs_usage before = { 0 }, now;
+	rota_ns give_up = rota_after_ns(STILL_NS);
+
+	while (procfs_usage("/proc", pid, &now) == 0 && now.cpu_ns != before.cpu_ns &&
+	       rota_now() < give_up) {
+		int status = rota_sleep_ms(LOOK_STILL_MS);
+
+		if (status < 0)
+			return status;
+		before = now;
+	}
+	return 0;
+}
+
 int contestant_round(struct contestant *contestant, const struct comparison *comparison,
 		     const struct point *point, json_t **figures)
 {
 	bool is_alone = !contestant->server_.is_open;
-	const int *cpus = is_alone ? comparison->all_cpu_list : comparison->server_cpu_list;
 	struct round round = {
 		.load = &contestant->load_,
 		.server = is_alone ? &contestant->load_ : &contestant->server_,
-		.cpus = cpus,
-		.cpus_count = is_alone ? comparison->all_cpus_count : comparison->server_cpus_count,
+		.cpus = is_alone ? &comparison->all_cpus : &comparison->server_cpus,
+		.load_reactors = load_reactors(comparison, point),
 		.answers = contestant->variant->engine != NULL,
 		.first = &contestant->first_,
 		.comparison = comparison,
@@ -391,6 +428,8 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 	child_resume(&contestant->server_);
 	status = round_run(&round, figures);
 	child_pause(&contestant->server_);
+	if (status == 0)
+		status = wait_until_still(round.server->process.pid);
 	if (status == -EPROTO)
 		return fail_with(contestant, round.why);
 	if (status == -EIO)

@@ -109,8 +109,8 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 			      (json_int_t)comparison->seed, "round_seconds",
 			      comparison->round_seconds, "blocks", (int)comparison->blocks,
 			      "rounds", (int)comparison->rounds, "confidence",
-			      comparison->confidence, "server_cpus", comparison->server_cpus,
-			      "load_cpus", comparison->load_cpus)) ||
+			      comparison->confidence, "server_cpus", comparison->server_cpus.text,
+			      "load_cpus", comparison->load_cpus.text)) ||
 	    json_object_set_new(json_object_get(result, "made"), "margin",
 				json_real(comparison->margin)) ||
 	    json_object_set_new(result, "machine", machine_describe()) ||

@@ -90,7 +90,7 @@ static int read_counters(struct round *round, bool is_before, struct reading *ou
 		return status;
 	status = procfs_usage(PROCFS, pid, &out->usage);
 	if (status == 0)
-		status = procfs_cpus(PROCFS, round->cpus, round->cpus_count, &out->cpus);
+		status = procfs_cpus(PROCFS, round->cpus->list, round->cpus->count, &out->cpus);
 	if (status < 0)
 		return failed(round, round->server, server_name(round), status);
 	if (round->answers && !is_before)
@@ -169,7 +169,7 @@ static int add_processors(json_t *figures, const struct round *round, const stru
 	double used = all - idle - stolen - ours * (double)sysconf(_SC_CLK_TCK);
 
 	return add(figures, "steal", stolen / all) | add(figures, "others", fmax(0, used) / all) |
-	       add(figures, "busy", ours / seconds / fmin(reactors, round->cpus_count));
+	       add(figures, "busy", ours / seconds / fmin(reactors, round->cpus->count));
 }
 
 static json_t *make_figures(const struct round *round, const json_t *load,
@@ -191,9 +191,9 @@ static json_t *make_figures(const struct round *round, const json_t *load,
 	status |= add(figures, "resident_bytes", (double)after->usage.resident_bytes);
 	status |= add_processors(figures, round, before, after, seconds);
 	status |= add(figures, "load_busy",
-		      round->server == round->load ? NAN
-						   : number(load, "cpu_ns") / seconds / 1e9 /
-							     round->comparison->load_cpus_count);
+		      round->server == round->load
+			      ? NAN
+			      : number(load, "cpu_ns") / seconds / 1e9 / round->load_reactors);
 	status |= json_object_set(figures, "latency_ns", json_object_get(load, "latency_ns"));
 	status |= json_object_set(figures, "histogram", json_object_get(load, "histogram"));
 	if (status) {

@@ -18,10 +18,10 @@
 struct round {
 	/* caller sets */
 	struct child *load;
-	struct child *server; /* the same where there is no client */
-	bool answers;         /* "stats" */
-	const int *cpus;      /* that the server may use */
-	unsigned cpus_count;
+	struct child *server;    /* the same where there is no client */
+	bool answers;            /* "stats" */
+	const struct cpus *cpus; /* that the server may use */
+	unsigned load_reactors;
 	struct procfs_usage *first; /* all zero before the server's first round; set then */
 	const struct comparison *comparison;
 	const struct point *point;

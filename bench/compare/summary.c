@@ -238,12 +238,20 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 	double load_busy = worst_of(results, "load_busy"), others = worst_of(results, "others");
 	double steal = worst_of(results, "steal");
 	json_int_t discarded = json_integer_value(json_object_get(point, "discarded_rounds"));
+	json_int_t reactors = json_integer_value(json_object_get(point, "reactors"));
+	/* What has no clients has all processors. */
+	json_int_t cpus = json_is_null(json_object_get(point, "connections"))
+				  ? comparison->all_cpus.count
+				  : comparison->server_cpus.count;
 	json_t *notes = json_array();
 	int status = 0;
 
 	if (!notes || json_object_set_new(point, "notes", notes))
 		return -ENOMEM;
-	if (load_busy > BUSY_ENOUGH)
+	if (reactors > cpus)
+		status = note(notes, "The %d reactors share %d processor%s.", (int)reactors,
+			      (int)cpus, cpus == 1 ? "" : "s");
+	if (status == 0 && load_busy > BUSY_ENOUGH)
 		status = note(notes,
 			      "The load client was the bottleneck (%.0f %% busy): requests per "
 			      "second and latencies are its own, not the servers'.",

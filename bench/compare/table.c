@@ -52,10 +52,10 @@ void table_print_head(const struct comparison *comparison)
 		"rota-compare: %u points, %u variants, rounds of %g s, seed %llu; servers on CPU "
 		"%s, load on %s\n",
 		comparison->plan.count, comparison->variants.count, comparison->round_seconds,
-		(unsigned long long)comparison->seed, comparison->server_cpus,
-		comparison->load_cpus);
-	if (!strcmp(comparison->server_cpus, comparison->load_cpus))
-		fprintf(out, "note: servers and load share one processor: only large differences "
+		(unsigned long long)comparison->seed, comparison->server_cpus.text,
+		comparison->load_cpus.text);
+	if (cpus_overlap(&comparison->server_cpus, &comparison->load_cpus))
+		fprintf(out, "note: servers and load share a processor: only large differences "
 			     "will show\n");
 	for (unsigned i = 0; i < comparison->variants.left_out_count; i++)
 		fprintf(out, "left out: %s: %s\n", comparison->variants.left_out[i].name,
@@ -90,6 +90,8 @@ static const json_t *find_comparison(const json_t *point, const json_t *variant,
 
 	json_array_foreach (json_object_get(point, "comparisons"), i, comparison)
 		if (json_equal(json_object_get(comparison, "variant"), variant) &&
+		    json_equal(json_object_get(comparison, "reference"),
+			       json_object_get(point, "reference")) &&
 		    !strcmp(text_of(comparison, "figure"), figure))
 			return comparison;
 	return NULL;

@@ -4,6 +4,7 @@
  * the rest is one task on reactor 0, which calls on the others.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,20 @@ static int make_reactor(struct load *load, unsigned index)
 	return status;
 }
 
+/* For who watches: a run ends early and is reported. Who steers ends it by other means. */
+static int catch_signals(struct load *load)
+{
+	static const int numbers[] = { SIGINT, SIGTERM };
+	int status = 0;
+
+	if (!load->options->steered)
+		status = rota_signals_open(&load->signals, numbers, ROTA_ARRAY_COUNT(numbers));
+	load->has_signals = !load->options->steered && status == 0;
+	if (status < 0)
+		complain("cannot catch signals: %s", rota_strerror(status));
+	return status;
+}
+
 static int set_up(struct load *load, const struct rota_backend_ops *const *engines)
 {
 	const struct options *options = load->options;
@@ -190,13 +205,17 @@ static int set_up(struct load *load, const struct rota_backend_ops *const *engin
 		return status;
 	}
 	status = raise_file_limit(options);
+	if (status == 0)
+		status = catch_signals(load);
 	if (status < 0)
 		return status;
 	load->shares = rota_calloc(options->reactors, sizeof(*load->shares));
 	load->runs = rota_calloc(options->reactors, sizeof(*load->runs));
 	load->calls = rota_calloc(options->reactors, sizeof(*load->calls));
+	load->cuts = rota_calloc(options->reactors, sizeof(*load->cuts));
 	load->tally = rota_calloc(1, sizeof(*load->tally));
-	if (!load->shares || !load->runs || !load->calls || !load->tally || make_table(load) < 0)
+	if (!load->shares || !load->runs || !load->calls || !load->cuts || !load->tally ||
+	    make_table(load) < 0)
 		return no_memory();
 	for (unsigned i = 0; i < options->reactors; i++) {
 		status = make_reactor(load, i);
@@ -210,6 +229,8 @@ static int set_up(struct load *load, const struct rota_backend_ops *const *engin
 
 static void tear_down(struct load *load)
 {
+	if (load->has_signals)
+		rota_signals_close(&load->signals);
 	for (unsigned i = 0; i < load->reactors_count; i++)
 		rota_reactor_destroy(load->reactors[i]);
 	for (unsigned i = 0; load->shares && i < load->options->reactors; i++)
@@ -217,6 +238,7 @@ static void tear_down(struct load *load)
 	rota_free(load->shares);
 	rota_free(load->runs);
 	rota_free(load->calls);
+	rota_free(load->cuts);
 	rota_free(load->tally);
 	rota_free(load->table);
 }
@@ -402,6 +424,7 @@ static int64_t measure(struct load *load)
 	uint64_t errors = 0;
 	int64_t status = 0;
 
+	load->is_measuring = true;
 	if (options->warmup_ns) {
 		status = run_for(load, options->warmup_ns);
 		errors = load->tally->errors;
@@ -409,8 +432,13 @@ static int64_t measure(struct load *load)
 			complain("%llu errors in the warm-up, the first: %s",
 				 (unsigned long long)errors, load->tally->error);
 	}
+	if (status == 0 && load->is_interrupted) {
+		complain("interrupted before anything was measured");
+		status = -EINTR;
+	}
 	if (status == 0)
 		status = run_watched(load);
+	load->is_measuring = false;
 	if (status < 0)
 		return status;
 	errors += load->tally->errors;
@@ -449,18 +477,46 @@ static int64_t prefill(struct load *load)
 	return status;
 }
 
+static void stop_all(const struct load *load)
+{
+	for (unsigned i = 0; i < load->reactors_count; i++)
+		rota_reactor_stop(load->reactors[i]);
+}
+
+/* The first one ends what is measured, and otherwise everything, as does a second. */
+static int64_t heed_signals(void *arg)
+{
+	struct load *load = arg;
+	int64_t status = rota_signals_next(&load->signals);
+
+	if (status > 0 && load->is_measuring) {
+		load->is_interrupted = true;
+		status = load_on_all(load, load->cuts, share_cut, load->shares,
+				     sizeof(load->shares[0]));
+		if (status == 0)
+			status = rota_signals_next(&load->signals);
+	}
+	if (status > 0)
+		stop_all(load);
+	return 0;
+}
+
 static int64_t load_main(void *arg)
 {
 	struct load *load = arg;
-	int64_t status = connect_all(load);
+	struct rota_scope *root = rota_reactor_scope(load->reactors[0]);
+	int64_t status = load->has_signals ? rota_spawn(root, heed_signals, load) : 0;
 
+	if (status < 0)
+		complain("cannot begin: %s", rota_strerror((int)status));
+	else
+		status = connect_all(load);
 	if (status == 0 && load->options->prefill)
 		status = prefill(load);
 	if (status == 0)
 		status = load->options->steered ? obey(load) : measure(load);
 	load->status = status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-	for (unsigned i = 0; i < load->reactors_count; i++)
-		rota_reactor_stop(load->reactors[i]);
+	stop_all(load);
 	return 0;
 }
 
@@ -472,8 +528,7 @@ static void begin(struct rota_message *message)
 	if (status == 0)
 		return;
 	complain("cannot begin: %s", rota_strerror(status));
-	for (unsigned i = 0; i < load->reactors_count; i++)
-		rota_reactor_stop(load->reactors[i]);
+	stop_all(load);
 }
 
 int load_run(const struct options *options, const struct rota_backend_ops *const *engines)

@@ -73,6 +73,7 @@ static inline size_t line_bytes(struct rota_view view)
 extern const struct protocol protocol_echo;
 extern const struct protocol protocol_http1;
 extern const struct protocol protocol_memcached;
+extern const struct protocol protocol_memcached_meta;
 extern const struct protocol protocol_resp;
 
 /* All of them, ended by NULL. */
@@ -136,6 +137,9 @@ struct share {
 	uint32_t pending_mask;
 	enum pacing pacing;
 	bool is_issuing; /* there are still requests to come */
+	/* of the wait for the run's end; NULL: nobody waits for it */
+	struct rota_scope *issuing;
+	bool is_cut; /* runs end at once */
 	uint64_t in_flight;
 	rota_ns started_at;
 	struct keys keys;
@@ -255,6 +259,9 @@ struct run {
 /* Load until `duration_ns` is over and nothing is in flight. arg: a struct run. */
 int64_t share_run(void *arg);
 
+/* Let the run that is on end now, as if its time were over. arg: a struct share. */
+int64_t share_cut(void *arg);
+
 /* ---- tally.c ---- */
 
 void tally_reset(struct tally *tally);
@@ -287,6 +294,11 @@ struct load {
 	uint64_t cpu_ns;     /* our own, in the last run */
 	struct rota_message begin;
 	int status; /* of the exit */
+	struct rota_signals signals;
+	struct rota_call *cuts; /* one per reactor: of who heeds signals */
+	bool has_signals;       /* opened */
+	bool is_measuring;      /* a run that may be cut short is on */
+	bool is_interrupted;
 };
 
 /*

@@ -33,7 +33,8 @@ const char *const shape_names[] = {
 };
 
 const struct protocol *const protocols[] = {
-	&protocol_echo, &protocol_resp, &protocol_memcached, &protocol_http1, NULL,
+	&protocol_echo,           &protocol_resp,  &protocol_memcached,
+	&protocol_memcached_meta, &protocol_http1, NULL,
 };
 
 static const char *const distribution_names[] = {
@@ -55,7 +56,8 @@ void options_print_help(FILE *out)
 	      "Put load on a server, and say how many requests it answers and how soon.\n"
 	      "\n"
 	      "What is said:\n"
-	      "  --protocol NAME        echo (default), resp (Redis), memcached, http1\n"
+	      "  --protocol NAME        echo (default), resp (Redis), memcached,\n"
+	      "                         memcached-meta (its meta commands), http1\n"
 	      "  --payload BYTES        echo: of each message (default 64); upload: of what is\n"
 	      "                         sent at once (default 65536)\n"
 	      "  --path PATH            http1: what is asked for (default /)\n"
@@ -88,6 +90,7 @@ void options_print_help(FILE *out)
 	      "  -r, --rate N           requests per second over all connections; a latency\n"
 	      "                         counts from when the request was due\n"
 	      "  --arrivals NAME        even (default), or poisson: at random\n"
+	      "  --burst N              requests that are due together (default 1)\n"
 	      "  --queue N              requests that may wait for a connection, on each\n"
 	      "                         reactor (default 65536); more are errors\n"
 	      "\n"
@@ -104,6 +107,8 @@ void options_print_help(FILE *out)
 	      "  --steered              for programs: prints \"ready\" once connected, then one\n"
 	      "                         line of JSON for each line \"go SECONDS\" it reads\n"
 	      "  --version, -h, --help\n"
+	      "\n"
+	      "SIGINT and SIGTERM end the run early; what was measured until then is reported.\n"
 	      "\n"
 	      "Exit status: 0 all was well; 1 there were errors, or it could not run; 2 wrong\n"
 	      "usage.\n",
@@ -122,16 +127,16 @@ void options_print_help(FILE *out)
 	}
 
 static const struct option long_options[] = {
-	VALUE("hdr", 0),           VALUE("path", 0),         VALUE("ratio", 0),
-	VALUE("keys", 0),          VALUE("distribution", 0), VALUE("value", 0),
-	FLAG("prefill", 0),        VALUE("shape", 0),        VALUE("idle", 0),
-	VALUE("rate", 'r'),        VALUE("arrivals", 0),     VALUE("queue", 0),
-	VALUE("protocol", 0),      VALUE("payload", 0),      FLAG("check", 0),
-	VALUE("connections", 'c'), VALUE("depth", 'd'),      VALUE("seconds", 't'),
-	VALUE("warmup", 0),        VALUE("timeout", 0),      VALUE("reactors", 0),
-	VALUE("backend", 0),       VALUE("seed", 0),         VALUE("json", 0),
-	FLAG("quiet", 'q'),        FLAG("steered", 0),       FLAG("version", 'V'),
-	FLAG("help", 'h'),         { NULL, 0, NULL, 0 },
+	VALUE("hdr", 0),       VALUE("path", 0),          VALUE("ratio", 0),
+	VALUE("keys", 0),      VALUE("distribution", 0),  VALUE("value", 0),
+	FLAG("prefill", 0),    VALUE("shape", 0),         VALUE("idle", 0),
+	VALUE("rate", 'r'),    VALUE("arrivals", 0),      VALUE("burst", 0),
+	VALUE("queue", 0),     VALUE("protocol", 0),      VALUE("payload", 0),
+	FLAG("check", 0),      VALUE("connections", 'c'), VALUE("depth", 'd'),
+	VALUE("seconds", 't'), VALUE("warmup", 0),        VALUE("timeout", 0),
+	VALUE("reactors", 0),  VALUE("backend", 0),       VALUE("seed", 0),
+	VALUE("json", 0),      FLAG("quiet", 'q'),        FLAG("steered", 0),
+	FLAG("version", 'V'),  FLAG("help", 'h'),         { NULL, 0, NULL, 0 },
 };
 
 static const char *name_of_letter(int letter)
@@ -158,6 +163,7 @@ static void set_defaults(struct options *options)
 		.duration_ns = 5 * ROTA_NS_PER_S,
 		.warmup_ns = ROTA_NS_PER_S / 2,
 		.timeout_ns = 5 * ROTA_NS_PER_S,
+		.burst = 1,
 		.queue = 65536,
 		.seed = 1,
 	};
@@ -260,7 +266,7 @@ static bool take_protocol(struct options *options, const char *text)
 			options->protocol = *each;
 			return true;
 		}
-	return wrong("--protocol %s: give echo, resp, memcached or http1", text);
+	return wrong("--protocol %s: give echo, resp, memcached, memcached-meta or http1", text);
 }
 
 static bool take_shape(struct options *options, const char *text)
@@ -378,6 +384,7 @@ static bool take_number_option(struct options *options, const char *name, const 
 		uint64_t least, most;
 		uint32_t *out;
 	} numbers[] = {
+		{ "burst", 1, DEPTH_MAX, &options->burst },
 		{ "connections", 1, CONNECTIONS_MAX, &options->connections },
 		{ "depth", 1, DEPTH_MAX, &options->depth },
 		{ "idle", 0, CONNECTIONS_MAX, &options->idle },

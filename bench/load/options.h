@@ -41,6 +41,7 @@ struct options {
 	rota_ns timeout_ns; /* without a reply */
 	double rate;        /* requests per second over all connections; 0: closed loop */
 	bool poisson;
+	uint32_t burst; /* open loop: requests due together */
 	uint32_t queue; /* open loop: requests that are due and find no connection */
 	uint64_t seed;
 	bool check, prefill, quiet, steered;

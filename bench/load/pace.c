@@ -18,16 +18,16 @@
  */
 #define SPIN_NS (70 * ROTA_NS_PER_US)
 
-static void queue_push(struct share *share, rota_ns due)
+static void queue_push(struct share *share, uint32_t count, rota_ns due)
 {
 	struct queue *queue = &share->queue;
 	uint32_t capacity = share->options->queue;
 
-	if (queue->count == capacity) {
-		share_error(share, 1, "at this rate more than %u requests were waiting", capacity);
-		return;
-	}
-	queue->due[(queue->first + queue->count++) % capacity] = due;
+	for (; count && queue->count < capacity; count--)
+		queue->due[(queue->first + queue->count++) % capacity] = due;
+	if (count)
+		share_error(share, count, "at this rate more than %u requests were waiting",
+			    capacity);
 }
 
 static rota_ns queue_pop(struct share *share)
@@ -50,23 +50,29 @@ void pace_client_is_free(struct client *client)
 		rota_list_push_back(&share->free, &client->free_link);
 }
 
-/* One is due: the connection that has had room for longest takes it. */
+/* A burst is due: the connections that have had room for longest take it. */
 static void arrive(struct share *share, rota_ns due)
 {
-	struct rota_link *link = rota_list_pop_front(&share->free);
-	struct client *client;
+	uint32_t left = share->options->burst;
+	struct rota_link *link;
 
-	if (!link) {
-		queue_push(share, due);
-		return;
+	while (left && (link = rota_list_pop_front(&share->free))) {
+		struct client *client = ROTA_CONTAINER_OF(link, struct client, free_link);
+		uint32_t room = share->window - client_in_flight(client);
+		uint32_t count = left < room ? left : room;
+
+		client_send(client, count, due);
+		left -= count;
+		if (count < room)
+			rota_list_push_back(&share->free, &client->free_link);
 	}
-	client = ROTA_CONTAINER_OF(link, struct client, free_link);
-	client_send(client, 1, due);
-	if (client_has_room(client))
-		rota_list_push_back(&share->free, &client->free_link);
+	if (left)
+		queue_push(share, left, due);
 }
 
-/* When the next is due after one at `at`: nanoseconds as they are, so that nothing adds up. */
+/*
+ * When the next burst is due after one at `at`: nanoseconds as they are, so that nothing adds up.
+ */
 static double next_due(struct share *share, double at, double gap_ns)
 {
 	/* exponential gaps make a Poisson process; 1 - u is never 0 */
@@ -78,7 +84,7 @@ static double next_due(struct share *share, double at, double gap_ns)
 int64_t pace(struct share *share, rota_ns end)
 {
 	double part = (double)share->clients_count / share->options->connections;
-	double gap_ns = 1e9 / (share->options->rate * part);
+	double gap_ns = 1e9 * share->options->burst / (share->options->rate * part);
 	double at = next_due(share, 0, gap_ns);
 	int status = 0;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memcached's text protocol: set and get.
+ * memcached's text protocol: set and get, or the meta commands ms and mg.
  */
 #include "bench/load/keyvalue.h"
 
@@ -68,6 +68,39 @@ static const struct dialect dialect = {
 const struct protocol protocol_memcached = {
 	.name = "memcached",
 	.dialect = &dialect,
+	.request_bytes_max = keyvalue_request_bytes_max,
+	.write = keyvalue_write,
+	.on_bytes = keyvalue_on_bytes,
+};
+
+/* ---- meta commands ---- */
+
+static int64_t take_meta_line(struct client *client, const struct pending *pending,
+			      struct rota_view line)
+{
+	if (pending->is_get && begins_with(line, "VA "))
+		return keyvalue_value(client, line, rota_view_of(line.data + 3, line.bytes - 5));
+	if (pending->is_get && begins_with(line, "EN\r\n"))
+		return keyvalue_missed(client, line);
+	if (!pending->is_get && begins_with(line, "HD\r\n"))
+		return keyvalue_answered(client, line);
+	if (is_error(line))
+		return keyvalue_refused(client, line, rota_view_of(line.data, line.bytes - 2));
+	return keyvalue_wrong(client, line);
+}
+
+static const struct dialect meta_dialect = {
+	.get_head = TEXT("mg "),
+	.get_end = TEXT(" v\r\n"),
+	.set_head = TEXT("ms "),
+	.length_head = TEXT(" "),
+	.value_end = TEXT("\r\n"),
+	.take_line = take_meta_line,
+};
+
+const struct protocol protocol_memcached_meta = {
+	.name = "memcached-meta",
+	.dialect = &meta_dialect,
 	.request_bytes_max = keyvalue_request_bytes_max,
 	.write = keyvalue_write,
 	.on_bytes = keyvalue_on_bytes,

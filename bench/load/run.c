@@ -114,18 +114,41 @@ static int64_t drain_queue(struct share *share)
 	return 0;
 }
 
+/* Issue requests until the time is over. Returns 0, or -ECANCELED. */
+static int64_t issue_until(struct share *share, enum pacing pacing, rota_ns end)
+{
+	struct rota_scope scope;
+	int64_t status;
+
+	rota_scope_open(&scope, ROTA_NEVER);
+	share->issuing = &scope;
+	if (share->is_cut)
+		rota_scope_cancel(&scope, "interrupted");
+	status = pacing == PACING_RATE ? pace(share, end) : rota_sleep_until(end);
+	share->issuing = NULL;
+	rota_ignore(status, "the scope knows whether it was cut short or cancelled");
+	status = rota_scope_close_and_move_on(&scope);
+	share->is_issuing = false;
+	rota_event_clear(&share->begun);
+	return status < 0 ? status : 0;
+}
+
+int64_t share_cut(void *arg)
+{
+	struct share *share = arg;
+
+	share->is_cut = true;
+	if (share->issuing)
+		rota_scope_cancel(share->issuing, "interrupted");
+	return 0;
+}
+
 static int64_t load_for(struct share *share, const struct run *run)
 {
-	rota_ns end = share->started_at + run->duration_ns;
 	int64_t status = 0;
 
-	if (run->pacing == PACING_RATE)
-		status = pace(share, end);
-	else if (run->pacing == PACING_CLOSED)
-		status = rota_sleep_until(end);
 	if (run->pacing != PACING_PREFILL)
-		share->is_issuing = false;
-	rota_event_clear(&share->begun);
+		status = issue_until(share, run->pacing, share->started_at + run->duration_ns);
 	if (status == 0 && run->pacing == PACING_RATE)
 		status = drain_queue(share);
 	return status == 0 ? until_drained(share) : status;

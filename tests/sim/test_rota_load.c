@@ -406,6 +406,20 @@ static void test_open_loop_with_poisson_arrivals_keeps_the_rate(void **state)
 	json_decref(result);
 }
 
+static void test_open_loop_with_bursts_keeps_the_rate(void **state)
+{
+	int status;
+	/* a burst that fills one connection and half of the next */
+	json_t *result = run_load(1, echo, "-c 5 -d 10 -t 1 -r 3000 --burst 15", &status);
+
+	(void)state;
+	assert_int_equal(status, EXIT_SUCCESS);
+	assert_true(number(result, "requests") >= 2985 && number(result, "requests") <= 3000);
+	assert_int_equal(number(result, "requests") % 15, 0);
+	assert_true(latency(result, "max") < ROTA_NS_PER_MS);
+	json_decref(result);
+}
+
 /* ---- servers that do wrong ---- */
 
 static void test_load_of_a_server_that_changes_a_byte_is_an_error_if_checked(void **state)
@@ -603,6 +617,7 @@ int main(void)
 		TEST(test_closed_loop_with_a_stall_does_not_see_it_in_p99),
 		TEST(test_open_loop_with_a_full_queue_counts_what_was_dropped),
 		TEST(test_open_loop_with_poisson_arrivals_keeps_the_rate),
+		TEST(test_open_loop_with_bursts_keeps_the_rate),
 		TEST(test_load_of_a_server_that_changes_a_byte_is_an_error_if_checked),
 		TEST(test_load_of_a_server_that_sends_too_much_is_an_error),
 		TEST(test_load_of_a_server_that_closes_goes_on_with_new_connections),

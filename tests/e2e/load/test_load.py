@@ -311,6 +311,41 @@ class Load(unittest.TestCase):
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
         self.assertEqual(load("--version"), (0, "rota-load 0.1.0\n", []))
 
+    def interrupted(self, *arguments):
+        """Interrupt it once the server has seen a request."""
+        asked = threading.Event()
+
+        def serve(connection):
+            while True:
+                part = connection.recv(4096)
+                if not part:
+                    return
+                connection.sendall(part)
+                asked.set()
+        with Script(serve) as server, \
+                subprocess.Popen([f"{BUILT}/bench/rota-load", "-t", "1000", "-c", "2", *arguments,
+                                  server.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True) as process:
+            self.assertTrue(asked.wait(HANG_SECONDS))
+            process.send_signal(signal.SIGINT)
+            out, error = process.communicate(timeout=HANG_SECONDS)
+            return process.returncode, out, error.splitlines()
+
+    def test_interrupted_run_is_reported(self):
+        for reactors in "1", "2":
+            for extra in (), ("--rate", "100"):
+                status, out, lines = self.interrupted("--warmup", "0", "--json", "-", "--reactors",
+                                                      reactors, *extra)
+                self.assertEqual((status, lines), (0, []))
+                result = json.loads(out)
+                self.assertGreater(result["requests"], 0)
+                self.assertLess(result["seconds"], 1000)
+
+    def test_interrupted_warmup_is_one_line(self):
+        status, out, lines = self.interrupted("--warmup", "1000")
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(lines, ["rota-load: interrupted before anything was measured"])
+
     def test_text_for_people_has_rate_and_latency(self):
         with Server("rota-echo") as server:
             status, out, _ = load("-t", "0.1", "--warmup", "0", server.address)

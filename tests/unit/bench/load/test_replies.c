@@ -265,6 +265,21 @@ static void test_memcached_replies_that_are_wrong_are_refused(void **state)
 		   "does not end");
 }
 
+static void test_memcached_meta_replies_are_told_apart(void **state)
+{
+	const struct protocol *meta = &protocol_memcached_meta;
+
+	(void)state;
+	assert_good(meta, 1, false, "HD\r\n", (struct expected){ 1, 0, 0 });
+	assert_good(meta, 2, true, value_text("VA 5\r\n%.5s\r\nEN\r\n"),
+		    (struct expected){ 2, 0, 1 });
+	assert_good(meta, 1, true, "SERVER_ERROR x\r\n", (struct expected){ 0, 1, 0 });
+	assert_bad(meta, false, "NS\r\n", "SET is answered with: NS");
+	assert_bad(meta, true, "HD\r\n", "GET is answered with: HD");
+	assert_bad(meta, true, "VA \r\n", "GET is answered with");
+	assert_bad(meta, true, "VA 4\r\n", "another length");
+}
+
 /* ---- http1 ---- */
 
 #define OK "HTTP/1.1 200 OK\r\n"
@@ -375,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_value_unchecked_may_be_any),
 		cmocka_unit_test(test_memcached_replies_that_are_right_count),
 		cmocka_unit_test(test_memcached_replies_that_are_wrong_are_refused),
+		cmocka_unit_test(test_memcached_meta_replies_are_told_apart),
 		cmocka_unit_test(test_http_replies_that_are_right_count),
 		cmocka_unit_test(test_http_errors_of_the_server_are_errors_and_it_goes_on),
 		cmocka_unit_test(test_http_replies_that_are_wrong_are_refused),
