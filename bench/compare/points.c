@@ -249,10 +249,10 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 static void put_costs(FILE *to, const json_t *result, const json_t *point)
 {
 	fputs("<figure class=\"wide\"><figcaption>Where the CPU goes <small>", to);
-	html_format(
-		to,
-		"per %s of the server; medians of the rounds; batch: completions per entry to the kernel",
-		point_unit(point));
+	html_format(to,
+		    "per %s of the server; medians of the rounds; batch: completions per entry to "
+		    "the kernel",
+		    point_unit(point));
 	fputs("</small></figcaption>\n<ul class=\"legend\"><li><i class=\"user\"></i>user</li><li>"
 	      "<i class=\"system\"></i>system</li></ul>\n",
 	      to);

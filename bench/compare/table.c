@@ -90,6 +90,8 @@ static const json_t *find_comparison(const json_t *point, const json_t *variant,
 
 	json_array_foreach (json_object_get(point, "comparisons"), i, comparison)
 		if (json_equal(json_object_get(comparison, "variant"), variant) &&
+		    json_equal(json_object_get(comparison, "reference"),
+			       json_object_get(point, "reference")) &&
 		    !strcmp(text_of(comparison, "figure"), figure))
 			return comparison;
 	return NULL;

@@ -147,6 +147,45 @@ static void test_nothing_is_claimed_of_who_failed(void **state)
 	json_decref(point);
 }
 
+static int comparisons_of(const json_t *point, const char *variant, const char *reference)
+{
+	const json_t *one;
+	int count = 0;
+	size_t i;
+
+	json_array_foreach (json_object_get(point, "comparisons"), i, one)
+		count += !strcmp(json_string_value(json_object_get(one, "variant")), variant) &&
+			 !strcmp(json_string_value(json_object_get(one, "reference")), reference);
+	return count;
+}
+
+/* What an option does shows against its engine without it, whoever the reference is. */
+static void test_a_variant_is_compared_with_its_engines_default_too(void **state)
+{
+	static struct comparison with_engine;
+	json_t *point = json_pack("{s:s, s:n, s:i, s:[o, o, o]}", "reference", "other", "rate",
+				  "discarded_rounds", 0, "results", result_of("epoll"),
+				  result_of("epoll trigger=edge"), result_of("other"));
+
+	(void)state;
+	with_engine = comparison;
+	with_engine.variants.count = 2;
+	with_engine.variants.list[0] = (struct variant){ .name = "epoll", .engine = "epoll" };
+	with_engine.variants.list[1] = (struct variant){ .name = "epoll trigger=edge",
+							 .engine = "epoll",
+							 .options = "trigger=edge" };
+	for (int i = 0; i < 9; i++) {
+		json_array_append_new(json_object_get(result_at(point, 2), "rounds"), round_of(50));
+		add_round(point, 100, 200);
+	}
+	T_EQUAL(summary_refresh(&with_engine, point), 0);
+	T_EQUAL(comparisons_of(point, "epoll", "other"), 2);
+	T_EQUAL(comparisons_of(point, "epoll trigger=edge", "other"), 2);
+	T_EQUAL(comparisons_of(point, "epoll trigger=edge", "epoll"), 2);
+	T_EQUAL(json_array_size(json_object_get(point, "comparisons")), 6);
+	json_decref(point);
+}
+
 static void test_too_few_rounds_are_undecided(void **state)
 {
 	json_t *point = make_point();
@@ -320,6 +359,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_figures_are_medians_and_null_where_unknown),
 		cmocka_unit_test(test_nothing_is_claimed_of_who_failed),
+		cmocka_unit_test(test_a_variant_is_compared_with_its_engines_default_too),
 		cmocka_unit_test(test_too_few_rounds_are_undecided),
 		cmocka_unit_test(test_what_is_no_point_is_refused),
 		cmocka_unit_test(test_what_stands_in_the_way_is_said),
