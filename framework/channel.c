@@ -14,6 +14,7 @@
 #include <rota/channel.h>
 #include <rota/error.h>
 
+#include "framework/await.h"
 #include "framework/line.h"
 
 /* What a waiter that stands in several lines carries, in the selecting task's frame. */
@@ -195,7 +196,7 @@ static ROTA_NOINLINE ROTA_SUSPENDS int wait_in(struct rota_channel *channel, str
 	waiter.value_ = message;
 	rota_list_push_back(line, &waiter.link_);
 	unlock(channel);
-	return (int)rota_await(&waiter.future);
+	return (int)rota__await(&waiter.future);
 }
 
 int rota_channel_send(struct rota_channel *channel, const void *message)
@@ -350,7 +351,7 @@ static ROTA_NOINLINE ROTA_SUSPENDS int wait_for_one(struct rota_select_case *cas
 			  cancel_select);
 	join_lines(&select);
 	unlock_all(channels);
-	status = (int)rota_await(&select.waiter.future);
+	status = (int)rota__await(&select.waiter.future);
 	leave_lines(&select);
 	return status < 0 ? status : (int)select.claimed - 1;
 }

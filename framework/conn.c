@@ -140,7 +140,8 @@ static inline bool has_room(const struct rota_conn *conn)
 {
 	size_t input = rota__conn_input_bytes(conn);
 
-	return !input || input < rota_max_size(conn->limits->input_high_bytes, conn->need_bytes);
+	return ROTA_LIKELY(input < conn->limits->input_high_bytes) || input < conn->need_bytes ||
+	       !input;
 }
 
 /* Open, receiving, and to go on like that: what nearly every event leaves behind. */
@@ -255,22 +256,10 @@ static void timer_fired(struct rota_timer *timer)
 
 /* ---- receiving ---- */
 
-/* What dead input is filled with in debug builds, so that a view kept too long is seen. */
-#define DEAD_INPUT 0xdb
-
 void rota__conn_return_buffer(struct rota_conn *conn)
 {
-	struct net *net = conn->reactor->net;
-
-	if (!conn->in_data)
-		return;
-	if (ROTA_DEBUG) /* the engine's memory, and writable */
-		memset((char *)(uintptr_t)conn->in_data, DEAD_INPUT, conn->in_bytes);
-	conn->reactor->engine->buffer_return(conn->reactor->backend, conn->in_buffer);
-	conn->in_data = NULL;
-	conn->in_bytes = 0;
-	conn->in_is_borrowed = false;
-	net->buffers_held--;
+	if (conn->in_data)
+		rota__conn_return_held(conn);
 }
 
 void rota__conn_consume_part(struct rota_conn *conn, size_t bytes)
@@ -311,7 +300,7 @@ static void move_spill(struct rota_conn *conn)
 	rota_buffer_init(&moved);
 	if (!left.bytes || rota_buffer_append(&moved, left.data, left.bytes) < 0)
 		return;
-	memset(conn->spill.data, DEAD_INPUT, conn->spill.bytes);
+	memset(conn->spill.data, ROTA_DEAD_INPUT, conn->spill.bytes);
 	rota_buffer_fini(&conn->spill);
 	conn->spill = moved;
 	conn->spill_start = 0;
@@ -334,20 +323,30 @@ void rota__conn_spill(struct rota_conn *conn)
 	rota__conn_return_buffer(conn);
 }
 
+/* The receive buffer is its input, until that is consumed. */
+static inline void hold_input(struct rota_conn *conn, const struct rota_completion *completion)
+{
+	struct net *net = conn->reactor->net;
+
+	net->stats.received_bytes += (uint32_t)completion->result;
+	net->buffers_held++;
+	conn->in_data = completion->data;
+	conn->in_bytes = (uint32_t)completion->result;
+	conn->in_buffer = completion->buffer;
+}
+
 static void take_input(struct rota_conn *conn, const struct rota_completion *completion)
 {
 	struct net *net = conn->reactor->net;
 	uint32_t bytes = (uint32_t)completion->result;
 
-	net->stats.received_bytes += bytes;
-	net->buffers_held++;
 	if (conn->state == CONN_OPEN && !conn->in_data && !conn->spill.bytes &&
-	    net->buffers_held <= net->buffers_count / 2) {
-		conn->in_data = completion->data;
-		conn->in_bytes = bytes;
-		conn->in_buffer = completion->buffer;
+	    net->buffers_held < net->buffers_count / 2) {
+		hold_input(conn, completion);
 		return;
 	}
+	net->stats.received_bytes += bytes;
+	net->buffers_held++;
 	if (conn->state == CONN_OPEN) {
 		if (!conn->in_is_borrowed)
 			rota__conn_spill(conn);
@@ -381,16 +380,17 @@ static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 	}
 }
 
-static void receive_completed(struct rota_op *op, const struct rota_completion *completion)
+/* Whatever it is. */
+static ROTA_NOINLINE void receive_any(struct rota_conn *conn,
+				      const struct rota_completion *completion)
 {
-	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, receive);
 	bool is_steady;
 
-	if (ROTA_UNLIKELY(!(completion->flags & ROTA_COMPLETION_MORE))) {
+	if (!(completion->flags & ROTA_COMPLETION_MORE)) {
 		conn->is_deaf = true;
 		conn->receive_is_cancelled = false;
 	}
-	if (ROTA_LIKELY(completion->result > 0 && !conn->receive_is_poll)) {
+	if (completion->result > 0 && !conn->receive_is_poll) {
 		/* what is only discarded does not prolong the end */
 		if (conn->state == CONN_OPEN)
 			conn->active_at = conn->reactor->now;
@@ -403,8 +403,28 @@ static void receive_completed(struct rota_op *op, const struct rota_completion *
 		rota__stream_input(conn);
 	else
 		rota__session_ready(conn);
-	if (ROTA_UNLIKELY(!is_steady))
+	if (!is_steady)
 		take_step(conn);
+}
+
+/* Nearly always: some bytes for a session that has none, and goes on receiving. */
+static void receive_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, receive);
+	struct rota_reactor *reactor = conn->reactor;
+	struct net *net = reactor->net;
+
+	if (ROTA_UNLIKELY(completion->result <= 0 || !(completion->flags & ROTA_COMPLETION_MORE) ||
+			  conn->is_stream || !rota__conn_is_at_rest(conn) ||
+			  (uint32_t)completion->result >= conn->limits->input_high_bytes ||
+			  net->buffers_held >= net->buffers_count / 2)) {
+		receive_any(conn, completion);
+		return;
+	}
+	conn->active_at = reactor->now;
+	hold_input(conn, completion);
+	if (!conn->is_ready && !conn->task && conn->in_bytes >= conn->need_bytes)
+		rota__session_queue(conn);
 }
 
 static void stop_receiving(struct rota_conn *conn)
@@ -447,7 +467,8 @@ static void arm_receive(struct rota_conn *conn)
 
 /* ---- sending ---- */
 
-static void submit_send(struct rota_conn *conn)
+/* What is in several chunks goes out at once. */
+static ROTA_NOINLINE void gather_send(struct rota_conn *conn)
 {
 	struct chunk *chunk = conn->output.first;
 	struct gather *gather;
@@ -455,33 +476,39 @@ static void submit_send(struct rota_conn *conn)
 
 	while (!chunk->bytes) /* reserved, and nothing committed */
 		chunk = chunk->next;
+	conn->send.send.data = chunk->data;
+	conn->send.send.bytes = chunk->bytes;
+	gather = chunk->next ? rota__gather_acquire(conn->reactor->net) : NULL;
+	if (!gather)
+		return; /* one chunk, or no memory: it goes alone */
+	for (; chunk && count < GATHER_MAX; chunk = chunk->next)
+		if (chunk->bytes)
+			gather->pieces[count++] = (struct iovec){ (void *)chunk->data,
+								  chunk->bytes };
+	gather->message = (struct msghdr){ .msg_iov = gather->pieces, .msg_iovlen = count };
+	conn->send.kind = ROTA_OP_SEND_MESSAGE;
+	conn->send.message = &gather->message;
+}
+
+static inline void submit_send(struct rota_conn *conn)
+{
+	const struct chunk *chunk = conn->output.first;
+
 	conn->send.complete = send_completed;
 	conn->send.kind = ROTA_OP_SEND;
 	conn->send.send.data = chunk->data;
 	conn->send.send.bytes = chunk->bytes;
-	gather = chunk->next ? rota__gather_acquire(conn->reactor->net) : NULL;
-	if (gather) { /* without memory for one, the first piece goes alone */
-		for (; chunk && count < GATHER_MAX; chunk = chunk->next)
-			if (chunk->bytes)
-				gather->pieces[count++] = (struct iovec){ (void *)chunk->data,
-									  chunk->bytes };
-		gather->message = (struct msghdr){ .msg_iov = gather->pieces, .msg_iovlen = count };
-		conn->send.kind = ROTA_OP_SEND_MESSAGE;
-		conn->send.message = &gather->message;
-	}
+	if (ROTA_UNLIKELY(chunk->next != NULL))
+		gather_send(conn);
 	conn->send_is_lent = true;
 	conn->reactor->net->stats.sends++;
 	rota__op_submit(conn->reactor, &conn->send);
 }
 
-void rota__conn_flush(struct rota_conn *conn)
+/* There is nothing to send, or no sense in it. */
+static ROTA_NOINLINE void flush_nothing(struct rota_conn *conn)
 {
-	conn->is_flushing = false;
-	if (ROTA_LIKELY(conn->output.pending_bytes && !conn->output.error &&
-			conn->state != CONN_CLOSING)) {
-		if (!conn->send_is_lent)
-			submit_send(conn);
-	} else if (conn->output.error && conn->state != CONN_CLOSING) {
+	if (conn->output.error && conn->state != CONN_CLOSING) {
 		conn->reactor->net->stats.output_cut_offs += conn->output.error == -ENOBUFS;
 		rota__conn_abort(conn, conn->output.error, ROTA_CANCEL_CLIENT_GONE,
 				 conn->output.error == -ENOBUFS
@@ -492,34 +519,57 @@ void rota__conn_flush(struct rota_conn *conn)
 	}
 }
 
-static void send_completed(struct rota_op *op, const struct rota_completion *completion)
+void rota__conn_flush(struct rota_conn *conn)
 {
-	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, send);
-	struct net *net = conn->reactor->net;
+	conn->is_flushing = false;
+	if (ROTA_UNLIKELY(!conn->output.pending_bytes || conn->output.error ||
+			  conn->state == CONN_CLOSING))
+		flush_nothing(conn);
+	else if (!conn->send_is_lent)
+		submit_send(conn);
+}
 
-	conn->send_is_lent = false;
-	if (op->kind == ROTA_OP_SEND_MESSAGE)
-		rota__gather_release(net, ROTA_CONTAINER_OF(op->message, struct gather, message));
-	if (completion->result < 0) {
-		rota__conn_abort(conn, completion->result, ROTA_CANCEL_CLIENT_GONE,
-				 "the client is gone");
-		rota__conn_advance(conn);
-		return;
-	}
-	net->stats.sent_bytes += (uint32_t)completion->result;
-	conn->active_at = conn->reactor->now;
-	rota__output_consume(&conn->output, (size_t)completion->result);
+static ROTA_NOINLINE void send_failed(struct rota_conn *conn, int error)
+{
+	rota__conn_abort(conn, error, ROTA_CANCEL_CLIENT_GONE, "the client is gone");
+	rota__conn_advance(conn);
+}
+
+/* Some of the output is out: go on, and tell those who wait for that. */
+static ROTA_NOINLINE void go_on_sending(struct rota_conn *conn, size_t bytes)
+{
+	rota__output_consume(&conn->output, bytes);
 	if (conn->output.pending_bytes && conn->state != CONN_CLOSING)
 		rota__conn_want_flush(conn);
 	if (conn->is_stream)
 		rota__stream_output(conn);
-	if (ROTA_LIKELY(!conn->exceptions))
+	if (!conn->exceptions)
 		return; /* sending changes nothing for receiving */
 	if (conn->is_full && conn->output.pending_bytes <= conn->limits->output_high_bytes / 2) {
 		conn->is_full = false;
 		rota__session_ready(conn);
 	}
 	take_step(conn);
+}
+
+static void send_completed(struct rota_op *op, const struct rota_completion *completion)
+{
+	struct rota_conn *conn = ROTA_CONTAINER_OF(op, struct rota_conn, send);
+	struct net *net = conn->reactor->net;
+
+	conn->send_is_lent = false;
+	if (ROTA_UNLIKELY(op->kind == ROTA_OP_SEND_MESSAGE))
+		rota__gather_release(net, ROTA_CONTAINER_OF(op->message, struct gather, message));
+	if (ROTA_UNLIKELY(completion->result < 0)) {
+		send_failed(conn, completion->result);
+		return;
+	}
+	net->stats.sent_bytes += (uint32_t)completion->result;
+	conn->active_at = conn->reactor->now;
+	/* Nearly always that was all, in one chunk, and nobody waits for it. */
+	if (ROTA_UNLIKELY(conn->is_stream || conn->exceptions) ||
+	    !rota__output_sent(&conn->output, (size_t)completion->result))
+		go_on_sending(conn, (size_t)completion->result);
 }
 
 /* ---- the end ---- */

@@ -101,9 +101,6 @@ int rota__context_make(struct rota_context *context, void *stack_low, size_t sta
 	if (!context->fiber)
 		return -ENOMEM;
 #endif
-#if defined(VALGRIND_STACK_REGISTER)
-	context->stack_id = VALGRIND_STACK_REGISTER(stack_low, (char *)stack_low + stack_bytes);
-#endif
 	*words = (struct first_words){ entry, arg };
 	prepare_first_switch(context, words);
 	return 0;
@@ -120,9 +117,26 @@ void rota__context_retire(struct rota_context *context)
 		__tsan_destroy_fiber(context->fiber);
 	context->fiber = NULL;
 #endif
-#if defined(VALGRIND_STACK_DEREGISTER)
-	VALGRIND_STACK_DEREGISTER(context->stack_id);
-#endif
 	context->sp = NULL;
 	context->resume = NULL;
+}
+
+uint32_t rota__context_announce_stack(void *low, size_t bytes)
+{
+	uint32_t id = 0;
+
+	(void)low;
+	(void)bytes;
+#if defined(VALGRIND_STACK_REGISTER)
+	id = (uint32_t)VALGRIND_STACK_REGISTER(low, (char *)low + bytes);
+#endif
+	return id;
+}
+
+void rota__context_forget_stack(uint32_t id)
+{
+	(void)id;
+#if defined(VALGRIND_STACK_DEREGISTER)
+	VALGRIND_STACK_DEREGISTER(id);
+#endif
 }

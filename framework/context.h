@@ -58,10 +58,9 @@ struct rota_context {
 	void *stack_low;
 	size_t stack_bytes; /* usable bytes from there */
 	void *fiber;        /* ASan: fake stack while suspended; TSan: the fiber; else NULL */
-	uintptr_t stack_id; /* Valgrind's id of the stack, 0 without */
 };
 
-_Static_assert(sizeof(struct rota_context) == 64, "one cache line in every task");
+_Static_assert(sizeof(struct rota_context) == 56, "a cache line with one more word");
 
 /*
  * The running thread's own stack becomes a context one can switch away from and back to. Thread:
@@ -83,6 +82,13 @@ ROTA_MUST_USE int rota__context_make(struct rota_context *context, void *stack_l
  * Called on another stack; the stack may be reused afterwards.
  */
 void rota__context_retire(struct rota_context *context);
+
+/*
+ * Tell Valgrind, if the program runs under it, that contexts will run on this memory; returns what
+ * it calls it. Once for each stack: asking costs more than making a context.
+ */
+uint32_t rota__context_announce_stack(void *low, size_t bytes);
+void rota__context_forget_stack(uint32_t id);
 
 /* Is `memory` on its stack? */
 static inline bool rota__context_has(const struct rota_context *context, const void *memory)

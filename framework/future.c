@@ -8,11 +8,8 @@
 #include <rota/error.h>
 #include <rota/future.h>
 
-#include "framework/reactor_internal.h"
+#include "framework/await.h"
 
-static void attach(struct wait_set *set, struct rota_wait_ *wait, struct rota_future *future);
-static void detach(struct rota_wait_ *wait);
-static void sleep_until_ready(struct wait_set *set, const struct rota_future *missing);
 static void settle(struct rota_future *const futures[], unsigned count);
 
 /* ---- completing ---- */
@@ -29,7 +26,7 @@ void rota_future_complete(struct rota_future *future, int64_t result)
 
 		/* A future belongs to one reactor; others send a message. */
 		ROTA_DCHECK(!rota__current_reactor || set->task->reactor == rota__current_reactor);
-		detach(wait);
+		rota__wait_detach(wait);
 		if (set->needed && --set->needed == 0)
 			rota__task_make_ready(set->task);
 	}
@@ -39,32 +36,12 @@ void rota_future_complete(struct rota_future *future, int64_t result)
 
 int64_t rota_await(struct rota_future *future)
 {
-	struct rota_task *task = rota__task();
-	int status = rota__scope_status(task->reactor, task->scope);
+	return rota__await(future);
+}
 
-	if (ROTA_UNLIKELY(status < 0)) {
-		if (future->done_ || !future->cancel_)
-			return status;
-		settle(&future, 1);
-	} else if (!future->done_) {
-		struct rota_wait_ wait;
-		struct wait_set set = { .task = task, .waits = &wait, .count = 1, .needed = 1 };
-
-		if (ROTA_UNLIKELY(future == task->result))
-			return -EDEADLK;
-		attach(&set, &wait, future);
-		sleep_until_ready(&set, future);
-	}
-	/*
-	 * Still pending, or cancelled by us or by another waiter: if we were told to stop, that is
-	 * why.
-	 */
-	if (ROTA_UNLIKELY(!future->done_ || future->result == -ECANCELED)) {
-		status = rota__scope_status(task->reactor, task->scope);
-		if (status < 0)
-			return status;
-	}
-	return future->result;
+void rota__await_settled(struct rota_future *future)
+{
+	settle(&future, 1);
 }
 
 void rota__await_exempt(struct rota_future *future)
@@ -77,8 +54,8 @@ void rota__await_exempt(struct rota_future *future)
 					.needed = 1,
 					.is_exempt = true };
 
-		attach(&set, &wait, future);
-		sleep_until_ready(&set, future);
+		rota__wait_attach(&set, &wait, future);
+		rota__wait_until_ready(&set, future);
 	}
 }
 
@@ -95,10 +72,10 @@ static void wait_for(struct rota_future *const futures[], unsigned count, unsign
 		waits[i].back = NULL;
 		if (futures[i]->done_)
 			continue;
-		attach(&set, &waits[i], futures[i]);
+		rota__wait_attach(&set, &waits[i], futures[i]);
 		missing = futures[i];
 	}
-	sleep_until_ready(&set, missing);
+	rota__wait_until_ready(&set, missing);
 }
 
 static unsigned pending_count(struct rota_future *const futures[], unsigned count)
@@ -160,47 +137,7 @@ static void settle(struct rota_future *const futures[], unsigned count)
 			rota__await_exempt(futures[i]);
 }
 
-/* ---- waiting ---- */
-
-static void attach(struct wait_set *set, struct rota_wait_ *wait, struct rota_future *future)
-{
-	wait->set = set;
-	wait->future = future;
-	wait->next = future->waits_;
-	wait->back = &future->waits_;
-	if (wait->next)
-		wait->next->back = &wait->next;
-	future->waits_ = wait;
-}
-
-static void detach(struct rota_wait_ *wait)
-{
-	if (!wait->back)
-		return;
-	*wait->back = wait->next;
-	if (wait->next)
-		wait->next->back = wait->back;
-	wait->back = NULL;
-}
-
-/*
- * `missing`, the first future that is not done, stands for all in the flight recorder: of a select
- * or a gather they are of one kind.
- */
-static void sleep_until_ready(struct wait_set *set, const struct rota_future *missing)
-{
-	struct rota_task *task = set->task;
-
-	task->waiting = set;
-	rota__record(task->reactor, ROTA_RECORD_WAIT,
-		     (uint64_t)missing->kind_ << 48 | RECORD_LOW(set->count, 16) << 32 |
-			     set->needed);
-	rota__task_suspend(task);
-	task->waiting = NULL;
-	/* Nothing points into the waiting frame any more. */
-	for (unsigned i = 0; i < set->count; i++)
-		detach(&set->waits[i]);
-}
+/* ---- cancelling ---- */
 
 void rota__task_cancel_wait(struct rota_task *task)
 {
@@ -216,7 +153,7 @@ void rota__task_cancel_wait(struct rota_task *task)
 		if (wait->back && wait->future->cancel_)
 			cancellable++;
 		else
-			detach(wait);
+			rota__wait_detach(wait);
 	}
 	/*
 	 * One more than there are, so that the task is not ready before the last one has been
@@ -270,5 +207,5 @@ int rota_sleep_until(rota_ns deadline)
 	if (status < 0)
 		return status;
 	rota_timeout_start(&timeout, deadline);
-	return (int)rota_await(&timeout.future);
+	return (int)rota__await(&timeout.future);
 }

@@ -120,19 +120,21 @@ int rota_generator_create_at(rota_generator_fn fn, void *arg,
 	rota__alloc_is_shared = false;
 	if (!generator)
 		return -ROTA_ESTACK;
+	*generator = (struct rota_generator){
+		.state = FRESH,
+		.fn = fn,
+		.arg = arg,
+		.name = options && options->name ? options->name : site->what,
+		.site = site,
+		.home = &here,
+		.maker = rota__current_reactor,
+	};
 	status = rota__context_make(&generator->context, stack_low, stack_bytes, generator_main,
 				    generator);
 	if (status < 0) {
 		rota__stack_release(&here.stacks, generator);
 		return status;
 	}
-	generator->state = FRESH;
-	generator->fn = fn;
-	generator->arg = arg;
-	generator->name = options && options->name ? options->name : site->what;
-	generator->site = site;
-	generator->home = &here;
-	generator->maker = rota__current_reactor;
 	rota_list_push_back(&here.alive, &generator->home_link);
 	*out = generator;
 	return 0;

@@ -7,6 +7,7 @@
 
 #include <rota/error.h>
 
+#include "framework/await.h"
 #include "framework/line.h"
 
 /* Turns of a spin before the processor is given up. A guess: about 2 us. */
@@ -109,5 +110,5 @@ int64_t rota__line_wait(struct rota_line *line, struct rota_waiter *waiter)
 {
 	rota__line_join(line, waiter);
 	rota__line_unlock(line);
-	return rota_await(&waiter->future);
+	return rota__await(&waiter->future);
 }

@@ -13,6 +13,7 @@
 
 #include <rota/error.h>
 
+#include "framework/await.h"
 #include "framework/reactor_internal.h"
 
 static void push_chain(struct rota_reactor *to, struct rota_message *first,
@@ -349,7 +350,7 @@ int64_t rota_call_on_at(struct rota_reactor *to, rota_task_fn fn, void *arg,
 	if (status < 0)
 		return status;
 	rota_call_start_at(&call, to, fn, arg, site);
-	result = rota_await(&call.future);
+	result = rota__await(&call.future);
 	if (ROTA_UNLIKELY(result < 0 && call.failed_.kind != ROTA_CANCEL_NONE))
 		rota__task()->because = rota__reasons_unpack(rota__reactor(), &call.failed_, 1);
 	return result;

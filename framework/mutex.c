@@ -6,6 +6,7 @@
 #include <rota/error.h>
 #include <rota/sync.h>
 
+#include "framework/await.h"
 #include "framework/line.h"
 
 /* Debug builds name a task that ends and holds a lock; the count would be half the cost of one. */
@@ -144,7 +145,7 @@ int rota_condition_wait(struct rota_condition *condition, struct rota_mutex *mut
 	rota__line_join(&condition->line_, &waiter);
 	rota__line_unlock(&condition->line_);
 	rota_mutex_unlock(mutex);
-	status = (int)rota_await(&waiter.future);
+	status = (int)rota__await(&waiter.future);
 	rota__line_lock(&mutex->line_);
 	if (mutex->owner_) {
 		rota_ignore(wait_for_mutex(mutex, task, true), "exempt: it comes");

@@ -11,6 +11,7 @@
 #ifndef ROTA_NET_INTERNAL_H
 #define ROTA_NET_INTERNAL_H
 
+#include <string.h>
 #include <sys/uio.h>
 
 #include <rota/net.h>
@@ -19,6 +20,16 @@
 #include "framework/reactor_internal.h"
 
 /* ---- output.c ---- */
+
+/*
+ * A chunk with its head is one block of this size: large enough for the replies to one receive,
+ * small enough that a thousand connections' worth stays in the second-level cache. A guess,
+ * 2026-11-22.
+ */
+#define CHUNK_BLOCK_BYTES 4096
+#define CHUNK_STORAGE_BYTES (CHUNK_BLOCK_BYTES - sizeof(struct chunk))
+/* Kept by a reactor for the next turn: what 1024 connections with one reply each use. */
+#define SPARE_CHUNKS_MAX 1024
 
 /* One piece of output: bytes of its own, or a part of a blob. */
 struct chunk {
@@ -227,6 +238,33 @@ void rota__conn_finish(struct rota_conn *conn);
 /* Dead: drop the output, cancel the handler. `error` negative errno, 0: orderly. */
 void rota__conn_abort(struct rota_conn *conn, int error, enum rota_cancel_kind kind,
 		      const char *why);
+/* True: the chunk is kept for later. False: there are enough, or it is no usual one. */
+static inline bool rota__chunk_keep(struct net *net, struct chunk *chunk)
+{
+	if (chunk->capacity != CHUNK_STORAGE_BYTES || net->spare_chunks_count >= SPARE_CHUNKS_MAX)
+		return false;
+	chunk->next = net->spare_chunks;
+	net->spare_chunks = chunk;
+	net->spare_chunks_count++;
+	return true;
+}
+
+/*
+ * The first `bytes` of a connection's output have been sent. False, with nothing done, unless that
+ * was all of it, and in one chunk that can be kept.
+ */
+static inline bool rota__output_sent(struct rota_output *output, size_t bytes)
+{
+	struct chunk *chunk = output->first;
+
+	if (ROTA_UNLIKELY(bytes != output->pending_bytes || chunk != output->last || !bytes ||
+			  !rota__chunk_keep(output->net, chunk)))
+		return false;
+	output->first = output->last = NULL;
+	output->room = output->pending_bytes = 0;
+	return true;
+}
+
 /* Queue for this turn's flush; a send in flight does so itself when it completes. */
 static inline void rota__conn_want_flush(struct rota_conn *conn)
 {
@@ -255,10 +293,27 @@ void rota__conn_consume_part(struct rota_conn *conn, size_t bytes);
 /* Give the receive buffer back, whatever is left in it. */
 void rota__conn_return_buffer(struct rota_conn *conn);
 
+/* What dead input is filled with in debug builds, so that a view kept too long is seen. */
+#define ROTA_DEAD_INPUT 0xdb
+
+/* The same when it has one. */
+static inline void rota__conn_return_held(struct rota_conn *conn)
+{
+	struct rota_reactor *reactor = conn->reactor;
+
+	if (ROTA_DEBUG) /* the engine's memory, and writable */
+		memset((char *)(uintptr_t)conn->in_data, ROTA_DEAD_INPUT, conn->in_bytes);
+	reactor->engine->buffer_return(reactor->backend, conn->in_buffer);
+	conn->in_data = NULL;
+	conn->in_bytes = 0;
+	conn->in_is_borrowed = false;
+	reactor->net->buffers_held--;
+}
+
 static inline void rota__conn_consume(struct rota_conn *conn, size_t bytes)
 {
 	if (ROTA_LIKELY(bytes == conn->in_bytes && bytes && !conn->in_is_borrowed))
-		rota__conn_return_buffer(conn);
+		rota__conn_return_held(conn);
 	else
 		rota__conn_consume_part(conn, bytes);
 }

@@ -13,16 +13,7 @@
 
 #include "framework/net_internal.h"
 
-/*
- * A chunk with its head is one block of this size: large enough for the replies to one receive,
- * small enough that a thousand connections' worth stays in the second-level cache. A guess,
- * 2026-11-22.
- */
-#define CHUNK_BLOCK_BYTES 4096
-#define CHUNK_STORAGE_BYTES (CHUNK_BLOCK_BYTES - sizeof(struct chunk))
 #define CHUNK_STORAGE_BYTES_MAX ((size_t)64 * 1024)
-/* Kept by a reactor for the next turn: what 1024 connections with one reply each use. */
-#define SPARE_CHUNKS_MAX 1024
 #define SPARE_GATHERS_MAX 64
 
 static struct chunk *chunk_create(struct rota_output *output, size_t bytes);
@@ -131,8 +122,7 @@ static inline bool begin(struct rota_output *output, size_t bytes)
 {
 	struct net *net = output->net;
 
-	if (output->last || bytes > CHUNK_STORAGE_BYTES || output->error || !net ||
-	    !net->spare_chunks)
+	if (output->last || output->error || !net || !net->spare_chunks)
 		return false;
 	append_storage(output, take_spare(net));
 	return bytes <= output->room;
@@ -338,15 +328,10 @@ static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
 
 static inline void chunk_destroy(struct net *net, struct chunk *chunk)
 {
-	if (chunk->blob) {
+	if (chunk->blob)
 		rota_blob_unref(chunk->blob);
-	} else if (net && chunk->capacity == CHUNK_STORAGE_BYTES &&
-		   net->spare_chunks_count < SPARE_CHUNKS_MAX) {
-		chunk->next = net->spare_chunks;
-		net->spare_chunks = chunk;
-		net->spare_chunks_count++;
+	else if (net && rota__chunk_keep(net, chunk))
 		return;
-	}
 	rota_free(chunk);
 }
 

@@ -12,6 +12,7 @@
 #include <rota/memory.h>
 #include <rota/reactor.h>
 
+#include "framework/await.h"
 #include "framework/memory_internal.h"
 #include "framework/reactor_internal.h"
 
@@ -149,11 +150,14 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 static void record_completion(struct rota_reactor *reactor,
 			      const struct rota_completion *completion)
 {
-	bool goes_on = completion->flags & ROTA_COMPLETION_MORE;
+	_Static_assert(ROTA_RECORD_MORE == ROTA_RECORD_COMPLETE - ROTA_COMPLETION_MORE,
+		       "no branch to tell them apart");
 
-	rota__record(reactor, goes_on ? ROTA_RECORD_MORE : ROTA_RECORD_COMPLETE,
-		     RECORD_LOW(completion->result, 32) << ROTA_RECORD_KEY_BITS |
-			     RECORD_KEY(completion->op, ROTA_RECORD_KEY_BITS));
+	rota__recorder_write(
+		&reactor->recorder,
+		RECORD(ROTA_RECORD_COMPLETE - (completion->flags & ROTA_COMPLETION_MORE)) |
+			RECORD_LOW(completion->result, 32) << ROTA_RECORD_KEY_BITS |
+			RECORD_KEY(completion->op, ROTA_RECORD_KEY_BITS));
 }
 
 static void run_completions(struct rota_reactor *reactor, unsigned count)
@@ -546,7 +550,7 @@ int64_t rota__io_await(struct io *io)
 	if (status < 0)
 		return status;
 	io_submit(io);
-	return rota_await(&io->future);
+	return rota__await(&io->future);
 }
 
 int64_t rota__io_await_exempt(struct io *io)

@@ -28,7 +28,7 @@
 
 static int64_t worker_main(void *arg);
 static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope);
-static int run_handlers(struct rota_conn *conn);
+static int call_on_open(struct rota_conn *conn);
 static int call_on_open(struct rota_conn *conn);
 static inline int call_on_bytes(struct rota_conn *conn);
 
@@ -185,15 +185,16 @@ static void handler_returned(struct net *net, struct rota_task *task)
 
 /*
  * Most handlers leave their scope as it was: then the next session has it. Otherwise wait for what
- * was spawned, forget what was cancelled, and begin anew.
+ * was spawned, forget what was cancelled, and begin anew: true.
  */
-static void renew_scope(struct rota_task *task, struct rota_scope *scope)
+static inline bool renew_scope(struct rota_task *task, struct rota_scope *scope)
 {
 	ROTA_ASSERT(task->scope == scope); /* the handler has closed all it opened */
 	if (ROTA_LIKELY(rota__scope_is_unused(scope)))
-		return;
+		return false;
 	rota_ignore(rota_scope_close(scope), "handlers report by what they return");
 	rota_scope_open(scope, ROTA_NEVER);
+	return true;
 }
 
 static void handler_failed(struct rota_conn *conn, int status)
@@ -210,6 +211,7 @@ static void handler_failed(struct rota_conn *conn, int status)
 
 static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_scope *scope)
 {
+	bool is_at_rest;
 	int status;
 
 	if (!rota__session_may_serve(conn)) { /* something happened while it waited in line */
@@ -218,10 +220,14 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	}
 	conn->task = task;
 	rota__record(conn->reactor, ROTA_RECORD_SERVE, conn->id);
-	status = run_handlers(conn);
-	renew_scope(task, scope);
+	do { /* until the protocol has consumed what it can */
+		status = ROTA_UNLIKELY(conn->is_new) ? call_on_open(conn) : call_on_bytes(conn);
+		is_at_rest = status == 0 && rota__conn_is_at_rest(conn);
+	} while (!is_at_rest && status == 0 && rota__session_may_serve(conn));
+	if (ROTA_UNLIKELY(renew_scope(task, scope)))
+		is_at_rest = false; /* that may have waited */
 	conn->task = NULL;
-	if (ROTA_LIKELY(status == 0 && rota__conn_is_at_rest(conn)))
+	if (ROTA_LIKELY(is_at_rest))
 		return;
 	if (status < 0)
 		handler_failed(conn, status);
@@ -230,20 +236,6 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	rota__conn_spill(conn);
 	rota__conn_advance(conn);
 	rota__session_ready(conn);
-}
-
-/*
- * Call the protocol until it has consumed what it can. Returns 0, or the negative errno it wants to
- * close with.
- */
-static int run_handlers(struct rota_conn *conn)
-{
-	int status;
-
-	do {
-		status = ROTA_UNLIKELY(conn->is_new) ? call_on_open(conn) : call_on_bytes(conn);
-	} while (status == 0 && !rota__conn_is_at_rest(conn) && rota__session_may_serve(conn));
-	return status;
 }
 
 static int call_on_open(struct rota_conn *conn)

@@ -56,6 +56,7 @@ static int install_guard(struct rota_stack_pool *pool, void *low, size_t bytes);
 static void report_failure(struct rota_stack_pool *pool, const char *call, int error);
 static bool trim_shelf(struct rota_stack_shelf *shelf, unsigned *slabs_left);
 static void cool(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab);
+static void forget_stacks(const struct rota_stack_slab *slab);
 static void unmap_slab(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab);
 
 static uint64_t slot_bit(unsigned index)
@@ -101,6 +102,7 @@ static void unmap_all(struct rota_stack_shelf *shelf, struct rota_link *slabs)
 		struct rota_stack_slab *slab = ROTA_CONTAINER_OF(link, struct rota_stack_slab,
 								 link);
 
+		forget_stacks(slab);
 		rota_ignore(munmap(slab->base, ROTA_STACK_SLAB_SLOTS * shelf->slot_bytes),
 			    "fails only when it would need another mapping");
 		rota_free(slab);
@@ -126,22 +128,20 @@ void *rota__stack_acquire(struct rota_stack_pool *pool, enum rota_stack_class cl
 {
 	struct rota_stack_shelf *shelf = &pool->shelves[class];
 	struct rota_stack_head *head;
-	uintptr_t colour;
 	char *object;
 
 	ROTA_ASSERT(object_bytes <= ROTA_STACK_OBJECT_BYTES_MAX);
 	head = take_warm(shelf);
-	if (!head)
+	if (ROTA_UNLIKELY(!head)) {
 		head = take_cold(pool, shelf, class);
-	if (!head)
-		return NULL;
+		if (!head)
+			return NULL;
+	}
 	head->slab->used |= slot_bit(head->index);
 	head->slab->in_use++;
 	shelf->in_use++;
-	colour = (uintptr_t)head / ROTA_STACK_TOP_BYTES % COLOURS;
-	object = (char *)head - colour * ROTA_CACHE_LINE_BYTES -
+	object = (char *)head - head->colour_bytes -
 		 rota_round_up(object_bytes, ROTA_CACHE_LINE_BYTES);
-	memset(object, 0, object_bytes);
 	head->object = object;
 	*low = (char *)(head + 1) - shelf->stack_bytes;
 	*bytes = (size_t)(object - (char *)*low);
@@ -222,9 +222,9 @@ static struct rota_stack_head *take_warm(struct rota_stack_shelf *shelf)
 }
 
 /* A stack without pages, guarded, from the first slab that has one; a new slab when none has. */
-static struct rota_stack_head *take_cold(struct rota_stack_pool *pool,
-					 struct rota_stack_shelf *shelf,
-					 enum rota_stack_class class)
+static ROTA_NOINLINE struct rota_stack_head *take_cold(struct rota_stack_pool *pool,
+						       struct rota_stack_shelf *shelf,
+						       enum rota_stack_class class)
 {
 	struct rota_stack_slab *slab;
 	struct rota_stack_head *head;
@@ -241,6 +241,8 @@ static struct rota_stack_head *take_cold(struct rota_stack_pool *pool,
 		if (install_guard(pool, slot, shelf->slot_bytes - shelf->stack_bytes))
 			return NULL;
 		slab->guarded |= slot_bit(index);
+		slab->tool_ids[index] = rota__context_announce_stack(
+			slot + shelf->slot_bytes - shelf->stack_bytes, shelf->stack_bytes);
 	}
 	slab->cold &= ~slot_bit(index);
 	if (!slab->cold) {
@@ -250,6 +252,8 @@ static struct rota_stack_head *take_cold(struct rota_stack_pool *pool,
 	head = (struct rota_stack_head *)(void *)(slot + shelf->slot_bytes) - 1;
 	rota_list_init(&head->link);
 	head->slab = slab;
+	head->colour_bytes = (uint16_t)((uintptr_t)head / ROTA_STACK_TOP_BYTES % COLOURS *
+					ROTA_CACHE_LINE_BYTES);
 	head->index = (uint8_t)index;
 	head->fresh = true;
 	return head;
@@ -416,6 +420,13 @@ static void cool(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab)
 	}
 }
 
+/* Tools remember stacks as long as the slab is there. */
+static void forget_stacks(const struct rota_stack_slab *slab)
+{
+	for (uint64_t left = slab->guarded; left; left &= left - 1)
+		rota__context_forget_stack(slab->tool_ids[__builtin_ctzll(left)]);
+}
+
 static void unmap_slab(struct rota_stack_shelf *shelf, struct rota_stack_slab *slab)
 {
 	slab->cold |= unlink_warm(shelf, slab);
@@ -428,6 +439,7 @@ static void unmap_slab(struct rota_stack_shelf *shelf, struct rota_stack_slab *s
 		rota_list_push_back(&shelf->slabs, &slab->link);
 		return;
 	}
+	forget_stacks(slab);
 	shelf->slab_count--;
 	rota_free(slab);
 }

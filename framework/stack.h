@@ -71,9 +71,10 @@ void rota__stack_pool_fini(struct rota_stack_pool *pool);
 
 /*
  * A stack with its guard, and on top of it `object_bytes` (<= ROTA_STACK_OBJECT_BYTES_MAX) of
- * zeroed memory, cache-line aligned. `*low` and `*bytes` become the usable stack below the object;
- * its end is 16-byte aligned. Returns the object, or NULL when there is no memory or the kernel
- * allows no more mappings (the first time of a pool, the log says which and what to do).
+ * memory, cache-line aligned, for the caller to initialise. `*low` and `*bytes` become the usable
+ * stack below the object; its end is 16-byte aligned. Returns the object, or NULL when there is no
+ * memory or the kernel allows no more mappings (the first time of a pool, the log says which and
+ * what to do).
  */
 ROTA_MUST_USE void *rota__stack_acquire(struct rota_stack_pool *pool, enum rota_stack_class class,
 					size_t object_bytes, void **low, size_t *bytes);

@@ -27,13 +27,15 @@ struct rota_stack_slab {
 	uint64_t guarded; /* bit per slot: its guard is in place, which waits for the first use */
 	uint32_t in_use;  /* bits in `used` */
 	enum rota_stack_class class;
+	uint32_t tool_ids[ROTA_STACK_SLAB_SLOTS]; /* of guarded slots: what Valgrind calls them */
 };
 
 /* At the very top of every slot that is out or warm; ends at the slot's end. */
 struct rota_stack_head {
 	struct rota_link link; /* on shelf->warm while idle */
 	struct rota_stack_slab *slab;
-	void *object; /* NULL while idle */
+	void *object;          /* NULL while idle */
+	uint16_t colour_bytes; /* the slot's colour */
 	uint8_t index;
 	bool fresh; /* the pages were cold when it was acquired */
 } ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);

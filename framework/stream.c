@@ -10,6 +10,7 @@
 #include <rota/log.h>
 #include <rota/memory.h>
 
+#include "framework/await.h"
 #include "framework/net_internal.h"
 
 static size_t held_bytes(struct stream *stream)
@@ -102,7 +103,7 @@ static int wait_in(struct rota_conn *conn, struct rota_future **place, enum rota
 	rota_future_init(&wait.future);
 	wait.future.kind_ = (uint8_t)kind;
 	*place = &wait.future;
-	status = (int)rota_await(&wait.future);
+	status = (int)rota__await(&wait.future);
 	*place = NULL;
 	return status;
 }

@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <rota/error.h>
@@ -32,6 +33,28 @@ static inline void apply_options(struct rota_task *task, const struct rota_spawn
 		task->group = rota__schedule_choose(task->reactor, options);
 }
 
+/*
+ * What is 0 at birth. One by one: a compiler that is given the whole takes an instruction for it
+ * (rep stos) that costs as much as half the spawn.
+ */
+static inline void init_empty(struct rota_task *task)
+{
+	task->waiting = NULL;
+	task->waiting_since = 0;
+	task->on_suspend = NULL;
+	task->client_scope = NULL;
+	task->outlives_client = false;
+	task->ops_lent = 0;
+	task->locks_held = 0;
+	task->futures_lent = 0;
+	task->result_lender = NULL;
+	task->result = NULL;
+	task->defers = NULL;
+	task->cpu_ns = 0;
+	task->generator = NULL;
+	task->because = 0;
+}
+
 int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, rota_task_fn fn,
 		      void *arg, const struct rota_spawn_options *options,
 		      const struct rota_site *site, struct rota_task **out)
@@ -48,21 +71,24 @@ int rota__task_create(struct rota_reactor *reactor, struct rota_scope *scope, ro
 				   &stack_bytes);
 	if (!task)
 		return -ROTA_ESTACK;
-	status = rota__context_make(&task->context, stack_low, stack_bytes, task_main, task);
-	if (status < 0) {
-		rota__stack_release(&reactor->stacks, task);
-		return status;
-	}
+	if (ROTA_DEBUG)
+		memset(task, 0xa5, sizeof(*task)); /* nothing relies on what is not set below */
+	init_empty(task);
 	task->reactor = reactor;
 	task->scope = scope;
 	task->owner = scope;
 	task->fn = fn;
 	task->arg = arg;
 	task->name = site->what;
+	task->site = site;
 	task->group = reactor->group;
+	status = rota__context_make(&task->context, stack_low, stack_bytes, task_main, task);
+	if (status < 0) {
+		rota__stack_release(&reactor->stacks, task);
+		return status;
+	}
 	if (options)
 		apply_options(task, options);
-	task->site = site;
 	task->id = ++reactor->stats.tasks_spawned;
 	task->record = rota__recorder_task(&reactor->recorder, site, task->name, task->id);
 	rota_list_push_back(&scope->children_, &task->scope_link);

@@ -19,7 +19,6 @@
 
 #define BUFFER_GROUP 0
 #define SEND_BYTES_MAX (1u << 30) /* a CQE's result is an int32; the rest goes with the next send */
-#define CHUNKS_FIRST 16u
 
 /*
  * Cancel requests under way at a time. The kernel looks an operation up in 256 hash chains at most,
@@ -38,54 +37,38 @@ void uring__table_init(struct uring_table *table)
 
 void uring__table_fini(struct uring_table *table)
 {
-	for (uint32_t i = 0; i < table->entries_count / URING_CHUNK_ENTRIES; i++)
-		rota_free(table->chunks[i]);
-	rota_free(table->chunks);
+	rota_free(table->entries);
 	uring__table_init(table);
 }
 
 static struct uring_entry *entry_at(const struct uring_table *table, uint32_t index)
 {
-	return &table->chunks[index / URING_CHUNK_ENTRIES][index % URING_CHUNK_ENTRIES];
+	return &table->entries[index];
 }
 
-/* One more chunk. Returns 0 or -ENOMEM with the table unchanged. */
+/* Returns 0, or -ENOMEM with the table unchanged. Memory ends long before URING_INDEX_NONE. */
 static int grow_table(struct uring_table *table)
 {
-	uint32_t chunks_count = table->entries_count / URING_CHUNK_ENTRIES;
-	struct uring_entry *chunk;
+	uint32_t count = table->entries_count ? table->entries_count * 2 : URING_ENTRIES_MIN;
+	struct uring_entry *entries = rota_realloc(table->entries, count * sizeof(*entries));
 
-	/* The last index is URING_INDEX_NONE: memory ends long before it. */
-	if (chunks_count == table->chunks_max) {
-		uint32_t chunks_max = chunks_count ? chunks_count * 2 : CHUNKS_FIRST;
-		void *chunks = rota_realloc(table->chunks, chunks_max * sizeof(*table->chunks));
-
-		if (!chunks)
-			return -ENOMEM;
-		table->chunks = chunks;
-		table->chunks_max = chunks_max;
-	}
-	chunk = rota_calloc(URING_CHUNK_ENTRIES, sizeof(*chunk));
-	if (!chunk)
+	if (!entries)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < URING_CHUNK_ENTRIES; i++) {
-		chunk[i].generation = URING_GENERATION_FREE;
-		chunk[i].next_free = table->entries_count + i + 1;
-	}
-	chunk[URING_CHUNK_ENTRIES - 1].next_free =
-		URING_INDEX_NONE; /* growth is for an empty list only */
+	for (uint32_t i = table->entries_count; i < count; i++)
+		entries[i] = (struct uring_entry){ .generation = URING_GENERATION_FREE,
+						   .next_free = i + 1 };
+	entries[count - 1].next_free = URING_INDEX_NONE; /* growth is for an empty list only */
 	table->first_free = table->entries_count;
-	table->chunks[chunks_count] = chunk;
-	table->entries_count += URING_CHUNK_ENTRIES;
+	table->entries = entries;
+	table->entries_count = count;
 	return 0;
 }
 
-static int acquire_entry(struct uring_table *table, struct rota_op *op)
+/* The first free entry, which there is, becomes the operation's. */
+static inline void take_entry(struct uring_table *table, struct rota_op *op)
 {
 	struct uring_entry *entry;
 
-	if (ROTA_UNLIKELY(table->first_free == URING_INDEX_NONE) && grow_table(table) < 0)
-		return -ENOMEM;
 	op->index_ = table->first_free;
 	entry = entry_at(table, op->index_);
 	table->first_free = entry->next_free;
@@ -93,6 +76,13 @@ static int acquire_entry(struct uring_table *table, struct rota_op *op)
 	table->last_generation = (table->last_generation + 1) & URING_GENERATION_MAX;
 	entry->generation = table->last_generation;
 	op->generation_ = table->last_generation;
+}
+
+static int acquire_entry(struct uring_table *table, struct rota_op *op)
+{
+	if (table->first_free == URING_INDEX_NONE && grow_table(table) < 0)
+		return -ENOMEM;
+	take_entry(table, op);
 	return 0;
 }
 
@@ -194,22 +184,28 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 	}
 }
 
-static inline void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
-			    const struct rota_op *op)
+static inline void fill_send(struct io_uring_sqe *sqe, const struct rota_op *op)
 {
-	/* A send before the switch, whose jump costs as much again. */
-	if (ROTA_LIKELY(op->kind == ROTA_OP_SEND))
-		io_uring_prep_send(sqe, op->fd, op->send.data,
-				   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
-	else
-		fill_other_sqe(engine, sqe, op);
+	io_uring_prep_send(sqe, op->fd, op->send.data,
+			   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
+	sqe->user_data = user_data_of(op->index_, op->generation_);
+}
+
+static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
+		     const struct rota_op *op)
+{
+	if (op->kind == ROTA_OP_SEND) {
+		fill_send(sqe, op);
+		return;
+	}
+	fill_other_sqe(engine, sqe, op);
 	sqe->user_data = user_data_of(op->index_, op->generation_);
 }
 
 /* `sqe` may be NULL: then the operation waits for room. */
-static inline void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
+static void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
 {
-	if (ROTA_LIKELY(sqe != NULL)) {
+	if (sqe) {
 		op->state_ = URING_OP_SENT;
 		fill_sqe(engine, sqe, op);
 		return;
@@ -290,28 +286,45 @@ static ROTA_NOINLINE bool start_apart(struct uring_engine *engine, struct rota_o
 	return status < 0;
 }
 
+/* Whatever it is, and whatever is in the way. */
+static ROTA_NOINLINE void submit_any(struct uring_engine *engine, struct rota_op *op)
+{
+	struct io_uring_sqe *sqe = NULL;
+
+	ROTA_ASSERT(op->kind < ROTA_OP_COUNT);
+	if (op->kind >= ROTA_OP_CONNECT && start_apart(engine, op))
+		return;
+	if (acquire_entry(&engine->table, op) < 0) {
+		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
+		return;
+	}
+	/* Those that wait go first: two sends on one socket must not swap. */
+	if (rota_list_is_empty(&engine->unsent)) {
+		sqe = uring__next_sqe(engine);
+		if (!sqe)
+			sqe = uring__next_sqe_flushed(engine);
+	}
+	start(engine, op, sqe);
+}
+
 void uring__submit(struct rota_backend *backend, struct rota_op *op)
 {
 	struct uring_engine *engine = uring__engine(backend);
 	struct io_uring_sqe *sqe;
 
 	ROTA_ASSERT(op->state_ == URING_OP_IDLE);
-	ROTA_ASSERT(op->kind < ROTA_OP_COUNT);
 	ROTA_DCHECK(!op->flags_);
 	engine->stats.submitted++;
-	if (op->kind >= ROTA_OP_CONNECT && start_apart(engine, op))
-		return;
-	if (ROTA_UNLIKELY(acquire_entry(&engine->table, op) < 0)) {
-		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
-		return;
-	}
-	/* Those that wait go first: two sends on one socket must not swap. */
-	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->unsent))) {
-		start(engine, op, NULL);
+	/* A send with nothing in its way calls nothing. */
+	if (ROTA_LIKELY(op->kind == ROTA_OP_SEND && rota_list_is_empty(&engine->unsent) &&
+			engine->table.first_free != URING_INDEX_NONE &&
+			(sqe = uring__next_sqe(engine)) != NULL)) {
+		take_entry(&engine->table, op);
+		op->state_ = URING_OP_SENT;
+		fill_send(sqe, op);
 		return;
 	}
-	sqe = uring__next_sqe(engine);
-	start(engine, op, ROTA_LIKELY(sqe != NULL) ? sqe : uring__next_sqe_flushed(engine));
+	submit_any(engine, op);
 }
 
 /*

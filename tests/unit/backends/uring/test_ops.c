@@ -97,7 +97,7 @@ static void test_submit_out_of_memory_completes_with_enomem(void **state)
 	assert_int_equal(rota_address_parse(&address, "127.0.0.1", 9), 0);
 	t_pair(sockets);
 	descriptors = open_descriptors();
-	/* given: the first operation of all, which needs the table's first chunk */
+	/* given: the first operation of all, which needs the table's memory */
 	allocations_left = 0;
 	receive_op.op.fd = sockets[0];
 	close_op.op.fd = sockets[1];
@@ -149,7 +149,7 @@ static void test_file_close_out_of_memory_closes_all_the_same(void **state)
 
 static void test_table_growth_out_of_memory_spares_the_others(void **state)
 {
-	enum { COUNT = URING_CHUNK_ENTRIES + 3 };
+	enum { COUNT = URING_ENTRIES_MIN + 3 };
 	static struct t_op ops[COUNT];
 	struct rota_backend *backend = t_engine("");
 	unsigned terminals = 0;
@@ -157,7 +157,7 @@ static void test_table_growth_out_of_memory_spares_the_others(void **state)
 
 	(void)state;
 	t_pair(sockets);
-	allocations_left = 2; /* the directory and one chunk */
+	allocations_left = 1; /* the first table */
 	for (unsigned i = 0; i < COUNT; i++) {
 		ops[i] = (struct t_op){
 			.op = { .kind = ROTA_OP_POLL, .fd = sockets[0], .events = POLLIN }
@@ -165,7 +165,7 @@ static void test_table_growth_out_of_memory_spares_the_others(void **state)
 		t_submit(backend, &ops[i]);
 	}
 	assert_int_equal(t_poll(backend, ROTA_NEVER), 3);
-	for (unsigned i = URING_CHUNK_ENTRIES; i < COUNT; i++)
+	for (unsigned i = URING_ENTRIES_MIN; i < COUNT; i++)
 		assert_int_equal(ops[i].result, -ENOMEM);
 	allocations_left = -1;
 	assert_int_equal(write(sockets[1], "x", 1), 1);
