@@ -8,8 +8,8 @@
     bench/micro/ratios.py [--record] [--file FILE] [--repetitions N] [GOOGLE BENCHMARK'S OPTIONS]
 
 A figure is the best of its repetitions, in processor time. On a busy machine even those vary by a
-fifth, so a ratio is something to look at and nothing fails by it; instructions are guarded instead
-(ninja guard). Only the standard library.
+fifth, and more where caches or two threads matter, so a ratio is something to look at and nothing
+fails by it; instructions are guarded instead (ninja guard). Only the standard library.
 """
 import argparse
 import glob
