@@ -17,7 +17,6 @@ installed are left out, and the page says so. Only the standard library; nothing
 on the machine meanwhile.
 """
 import argparse
-import glob
 import json
 import os
 import platform
@@ -27,12 +26,13 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, 'limit'), os.path.join(HERE, 'primitives')]
+sys.path[:0] = [os.path.join(HERE, name) for name in ('limit', 'micro', 'primitives')]
 
 import callgrind   # noqa: E402
 import compare     # noqa: E402
 import paired      # noqa: E402
 import probes      # noqa: E402
+import ratios      # noqa: E402
 import report      # noqa: E402
 import rows        # noqa: E402
 import servers     # noqa: E402
@@ -46,7 +46,6 @@ ECHO_EXCHANGE = (b'x', b'x')
 RESP_EXCHANGE = (b'*1\r\n$4\r\nPING\r\n', b'+PONG')
 MEMCACHED_EXCHANGE = (b'version\r\n', b'VERSION')
 LARGE_ROUNDS_SHARE = 4      # no target speaks of a million keys: a quarter of the rounds
-MICRO = glob.escape(f'{servers.BUILD}/bench/micro') + '/*_bench'
 
 
 def echo_row(conns, depth):
@@ -196,37 +195,14 @@ def measure_key(arguments):
 
 # ---- micro-benchmarks ----
 
-def run_micro(program, *options):
-    return subprocess.run(['taskset', '-c', '0,1' if 'mailbox' in program else '0', program,
-                           '--benchmark_format=json', *options],
-                          capture_output=True, text=True, timeout=900)
-
-
-def add_micro(figures, one, known_keys):
-    """A benchmark's time, and the figures of its own under "name: figure"."""
-    unit = {'ns': 1, 'us': 1e3, 'ms': 1e6, 's': 1e9}[one['time_unit']]
-    figures.setdefault(one['run_name'], []).append(one['cpu_time'] * unit)
-    for key, value in one.items():
-        if key not in known_keys and isinstance(value, (int, float)):
-            figures.setdefault(f'{one["run_name"]}: {key}', []).append(value)
-
-
 def measure_micro(arguments):
     figures, notes, programs = {}, [], {}
-    library = {'family_index', 'per_family_instance_index', 'repetitions', 'repetition_index',
-               'threads', 'iterations', 'real_time', 'cpu_time'}
-    for program in sorted(glob.glob(MICRO)):
-        done = run_micro(program, f'--benchmark_repetitions={arguments.repetitions}',
-                         '--benchmark_min_time=0.05')
-        if done.returncode:
-            notes.append(f'{os.path.basename(program)} ended with status {done.returncode}')
-            continue
-        for one in json.loads(done.stdout)['benchmarks']:
-            if one.get('error_occurred'):
-                notes.append(f'{one["run_name"]}: {one["error_message"]}')
-            elif one['run_type'] == 'iteration':
-                add_micro(figures, one, library)
-                programs[one['run_name']] = program
+    for program in ratios.programs():
+        found, said = ratios.measure_program(program, arguments.repetitions)
+        notes += said
+        for name, values in found.items():
+            figures.setdefault(name, []).extend(values)
+            programs[name] = program
     return {'figures': figures, 'notes': list(dict.fromkeys(notes)), 'programs': programs}
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An echo server on Boost.Asio, with its callbacks and one thread, which it is told about so that
-// it takes no locks. A write is tried at once and waits only for what the socket did not take. A
-// peer of the benchmarks.
+// it takes no locks; the sockets know their executor's type. A write is tried at once and waits
+// only for what the socket did not take. A peer of the benchmarks.
 //
 //   asio-echo --port N
 #include <array>
@@ -17,11 +17,15 @@ using asio::ip::tcp;
 namespace
 {
 
+using executor = asio::io_context::executor_type;
+using tcp_socket = asio::basic_stream_socket<tcp, executor>;
+using tcp_acceptor = asio::basic_socket_acceptor<tcp, executor>;
+
 // Lives as long as an operation of it does.
 class session : public std::enable_shared_from_this<session>
 {
       public:
-	explicit session(tcp::socket socket) : socket_(std::move(socket))
+	explicit session(tcp_socket socket) : socket_(std::move(socket))
 	{
 	}
 
@@ -44,13 +48,13 @@ class session : public std::enable_shared_from_this<session>
 				  });
 	}
 
-	tcp::socket socket_;
+	tcp_socket socket_;
 	std::array<char, 65536> buffer_;
 };
 
-void accept(tcp::acceptor &acceptor)
+void accept(tcp_acceptor &acceptor)
 {
-	acceptor.async_accept([&acceptor](auto error, tcp::socket socket) {
+	acceptor.async_accept([&acceptor](auto error, tcp_socket socket) {
 		boost::system::error_code ignored;
 
 		if (!error) {
@@ -70,10 +74,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	try {
-		asio::io_context context(1);
+		asio::io_context context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE);
 		auto port = static_cast<unsigned short>(std::atoi(argv[2]));
-		tcp::acceptor acceptor(context,
-				       tcp::endpoint(asio::ip::address_v4::loopback(), port));
+		tcp_acceptor acceptor(context,
+				      tcp::endpoint(asio::ip::address_v4::loopback(), port));
 
 		accept(acceptor);
 		context.run();

@@ -5,8 +5,6 @@
 # peer of the benchmarks.
 #
 #   bench/peers/http.sh nginx|h2o|lighttpd --port N
-#
-# The configuration is written to build/peers/http-N.
 set -eu
 
 if [ $# -ne 3 ] || [ "$2" != --port ]; then
@@ -16,75 +14,89 @@ fi
 server=$1 port=$3
 # Debian's servers are where only root looks.
 PATH=$PATH:/usr/sbin
-cd "$(dirname "$0")/../.."
-mkdir -p "build/peers/http-$port/www"
-cd "build/peers/http-$port"
+mkdir -p "$(dirname "$0")/../../build/peers/www"
+cd "$(dirname "$0")/../../build/peers"
+folder=$PWD
 printf 'hello, world\n' >www/index.html
 
-case $server in
-nginx)
-	cat >nginx.conf <<-END
-		daemon off;
-		master_process off;
-		pid nginx.pid;
-		error_log stderr crit;
-		worker_rlimit_nofile 20000;
-		events { worker_connections 19000; multi_accept on; }
-		http {
-			access_log off;
-			keepalive_requests 1000000000;
-			keepalive_timeout 1h;
-			tcp_nodelay on;
-			default_type text/plain;
-			client_body_temp_path .;
-			proxy_temp_path .;
-			fastcgi_temp_path .;
-			uwsgi_temp_path .;
-			scgi_temp_path .;
-			server {
-				listen 127.0.0.1:$port backlog=4096;
-				location / { return 200 "hello, world\n"; }
+print_configuration() {
+	case $server in
+	nginx)
+		cat <<-END
+			daemon off;
+			master_process off;
+			pid $folder/nginx.pid;
+			error_log stderr crit;
+			worker_rlimit_nofile 20000;
+			events { worker_connections 19000; multi_accept on; }
+			http {
+				access_log off;
+				keepalive_requests 1000000000;
+				keepalive_timeout 1h;
+				tcp_nodelay on;
+				default_type text/plain;
+				client_body_temp_path $folder;
+				proxy_temp_path $folder;
+				fastcgi_temp_path $folder;
+				uwsgi_temp_path $folder;
+				scgi_temp_path $folder;
+				server {
+					listen 127.0.0.1:$port backlog=4096;
+					location / { return 200 "hello, world\n"; }
+				}
 			}
-		}
-	END
-	exec nginx -e stderr -p "$PWD" -c nginx.conf
-	;;
-h2o)
-	# Files are its fastest answer; it keeps them open.
-	cat >h2o.conf <<-END
-		user: $(id -un)
-		num-threads: 1
-		max-connections: 19000
-		http1-request-timeout: 3600
-		listen: { host: 127.0.0.1, port: $port }
-		hosts:
-		  default:
-		    paths:
-		      /: { file.dir: $PWD/www }
-	END
-	exec h2o -c h2o.conf
-	;;
-lighttpd)
-	# It closes a connection after 65535 requests at the latest.
-	cat >lighttpd.conf <<-END
-		server.bind = "127.0.0.1"
-		server.port = $port
-		server.document-root = "$PWD/www"
-		server.errorlog = "/dev/null"
-		server.event-handler = "linux-sysepoll"
-		server.max-worker = 0
-		server.max-fds = 19000
-		server.max-connections = 18000
-		server.max-keep-alive-requests = 65535
-		server.max-keep-alive-idle = 3600
-		server.listen-backlog = 4096
-		index-file.names = ( "index.html" )
-		mimetype.assign = ( ".html" => "text/plain" )
-	END
-	exec lighttpd -D -f lighttpd.conf
-	;;
-*)
-	echo "$0: $server is no server it knows" >&2
+		END
+		;;
+	h2o)
+		# Whom root becomes: itself. Others may not even ask.
+		[ "$(id -u)" -ne 0 ] || echo 'user: root'
+		# Files are its fastest answer; it keeps them open.
+		cat <<-END
+			num-threads: 1
+			max-connections: 19000
+			http1-request-timeout: 3600
+			listen: { host: 127.0.0.1, port: $port }
+			hosts:
+			  default:
+			    paths:
+			      /: { file.dir: $folder/www }
+		END
+		;;
+	lighttpd)
+		# It closes a connection after 65535 requests at the latest.
+		cat <<-END
+			server.bind = "127.0.0.1"
+			server.port = $port
+			server.document-root = "$folder/www"
+			server.errorlog = "/dev/null"
+			server.event-handler = "linux-sysepoll"
+			server.max-worker = 0
+			server.max-fds = 19000
+			server.max-connections = 18000
+			server.max-keep-alive-requests = 65535
+			server.max-keep-alive-idle = 3600
+			server.listen-backlog = 4096
+			index-file.names = ( "index.html" )
+			mimetype.assign = ( ".html" => "text/plain" )
+		END
+		;;
+	*)
+		echo "$0: $server is no server it knows" >&2
+		return 2
+		;;
+	esac
+}
+
+# A file that is gone with the server, and that several of them do not share.
+configuration=$(mktemp http.XXXXXX)
+print_configuration >"$configuration" || {
+	rm "$configuration"
 	exit 2
-	;;
+}
+exec 3<"$configuration"
+rm "$configuration"
+case $server in
+nginx) exec nginx -e stderr -p "$folder" -c /dev/fd/3 ;;
+h2o) exec h2o -c /dev/fd/3 ;;
+lighttpd) exec lighttpd -D -f /dev/fd/3 ;;
 esac
