@@ -36,6 +36,7 @@ static struct {
 	uint64_t messages;
 	uint64_t connections;
 	int status; /* of the program's exit */
+	bool is_rough;
 } run;
 
 static int serve(void *arg)
@@ -102,7 +103,10 @@ static int run_world(uint64_t seed, rota_conn_fn handler)
 	server.on_ready = server_is_ready;
 	run.handler = handler;
 	run.messages = run.connections = 0;
-	rota_sim_options_init(&world, seed);
+	if (run.is_rough)
+		rota_sim_options_rough(&world, seed);
+	else
+		rota_sim_options_init(&world, seed);
 	world.latency_min_ns = 20 * ROTA_NS_PER_US;
 	world.latency_max_ns = 40 * ROTA_NS_PER_US;
 	world.steps_max = 50 * 1000 * 1000;
@@ -330,6 +334,24 @@ static void test_load_of_a_server_that_sends_byte_by_byte_finds_all_well(void **
 	assert_int_equal(number(result, "errors"), 0);
 	assert_true(number(result, "requests") > 3);
 	json_decref(result);
+}
+
+/* Short reads and writes, receives that end, no buffers, completions in any order. */
+static void test_load_in_a_rough_world_finds_all_well(void **state)
+{
+	(void)state;
+	run.is_rough = true;
+	for (uint64_t seed = 1; seed <= t_rounds(40); seed++) {
+		const char *arguments = seed % 2 ? "-c 4 -d 5 -t 0.02 --check --payload 700"
+						 : "-c 4 -d 3 -t 0.05 --check -r 2000";
+		int status;
+		json_t *result = run_load(seed, echo, arguments, &status);
+
+		assert_int_equal(status, EXIT_SUCCESS);
+		assert_int_equal(number(result, "errors"), 0);
+		assert_true(number(result, "requests") > 0);
+		json_decref(result);
+	}
 }
 
 /* ---- an open loop ---- */
@@ -613,6 +635,7 @@ int main(void)
 		TEST(test_load_of_a_good_server_counts_every_reply),
 		TEST(test_load_with_the_same_seed_is_the_same),
 		TEST(test_load_of_a_server_that_sends_byte_by_byte_finds_all_well),
+		TEST(test_load_in_a_rough_world_finds_all_well),
 		TEST(test_open_loop_with_a_stall_charges_all_that_was_due),
 		TEST(test_closed_loop_with_a_stall_does_not_see_it_in_p99),
 		TEST(test_open_loop_with_a_full_queue_counts_what_was_dropped),
