@@ -53,7 +53,7 @@ static void give_up(struct client *client, int64_t status)
 	struct share *share = client->share;
 	uint64_t lost = client_in_flight(client);
 
-	if (client->is_late)
+	if (client->is_late && lost)
 		share_error(share, lost, "no reply for %g s",
 			    (double)share->options->timeout_ns / 1e9);
 	else if (status == -ROTA_EPROTOCOL)
