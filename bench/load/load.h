@@ -98,6 +98,7 @@ struct client {
 	} reply;
 	uint32_t table_offset;      /* where in the table its stream begins */
 	rota_ns active_at;          /* the last reply, or the first request after a pause */
+	rota_ns quiet_since;        /* active_at, when it was first seen to be too long ago */
 	struct rota_link free_link; /* at a fixed rate: on share->free, when it has room */
 	struct rota_scope scope;    /* of one connection; cancelled when no reply comes */
 	bool is_late;               /* it was cancelled for that */
