@@ -53,8 +53,8 @@ struct protocol {
 	void (*write)(struct client *client, uint64_t first, uint32_t count);
 	/*
 	 * Bytes have come. Call client_answered for each reply that is complete. Returns the bytes
-	 * consumed, after setting client->need_bytes if more than the rest is needed; or negative
-	 * errno from client_fail: the connection is of no use any more.
+	 * consumed, and is called again with the rest when there is more; or negative errno from
+	 * client_fail: the connection is of no use any more.
 	 */
 	int64_t (*on_bytes)(struct client *client, struct rota_view view);
 };
