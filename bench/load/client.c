@@ -24,6 +24,9 @@ void share_error(struct share *share, uint64_t count, const char *format, ...)
 	va_list arguments;
 
 	share->tally.errors += count;
+	/* keys that cannot all be written need not be */
+	if (share->pacing == PACING_PREFILL)
+		share->is_issuing = false;
 	if (share->tally.error[0])
 		return;
 	va_start(arguments, format);
@@ -50,7 +53,7 @@ static void give_up(struct client *client, int64_t status)
 	struct share *share = client->share;
 	uint64_t lost = client_in_flight(client);
 
-	if (client->is_late)
+	if (client->is_late && lost)
 		share_error(share, lost, "no reply for %g s",
 			    (double)share->options->timeout_ns / 1e9);
 	else if (status == -ROTA_EPROTOCOL)
@@ -112,16 +115,13 @@ void client_go_on(struct client *client)
 		pace_client_is_free(client);
 		return;
 	}
+	if (!share->is_issuing)
+		return;
 	if (share->pacing == PACING_PREFILL) {
 		uint64_t left = share->prefill_end - share->prefill_next;
 
 		room = room < left ? room : left;
-		if (room == left || share->tally.errors)
-			share->is_issuing = false;
-		if (share->tally.errors)
-			return;
-	} else if (!share->is_issuing) {
-		return;
+		share->is_issuing = room < left;
 	}
 	if (room)
 		client_send(client, (uint32_t)room, share->now);

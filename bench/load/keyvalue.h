@@ -25,6 +25,7 @@ struct dialect {
 };
 
 size_t keyvalue_request_bytes_max(const struct options *options);
+int keyvalue_prepare(struct share *share);
 void keyvalue_write(struct client *client, uint64_t first, uint32_t count);
 int64_t keyvalue_on_bytes(struct client *client, struct rota_view view);
 

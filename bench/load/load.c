@@ -3,14 +3,12 @@
  * The load as a whole: reactors, their shares, and what is done when. Set up on the main thread;
  * the rest is one task on reactor 0, which calls on the others.
  */
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <rota/error.h>
 
@@ -22,16 +20,12 @@
 #define CONNECTS_MAX 128
 /* Requests of a connection in flight while keys are written. */
 #define PREFILL_DEPTH 32
-/* A line of standard input. */
-#define LINE_BYTES 128
-
-static void complain(const char *format, ...) ROTA_PRINTF(1, 2);
 
 /* ---- setting up ---- */
 
 static int no_memory(void)
 {
-	complain("no memory for so many connections");
+	load_complain("no memory for so many connections");
 	return -ENOMEM;
 }
 
@@ -46,8 +40,8 @@ static int raise_file_limit(const struct options *options)
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max >= needed)
 		return 0;
-	complain("%llu descriptors are needed and %llu allowed: raise `ulimit -n`",
-		 (unsigned long long)needed, (unsigned long long)files.rlim_max);
+	load_complain("%llu descriptors are needed and %llu allowed: raise `ulimit -n`",
+		      (unsigned long long)needed, (unsigned long long)files.rlim_max);
 	return -EMFILE;
 }
 
@@ -175,7 +169,7 @@ static int make_reactor(struct load *load, unsigned index)
 	int status = rota_reactor_create(&options, &load->reactors[index]);
 
 	if (status < 0)
-		complain("cannot make reactor %u: %s", index, rota_strerror(status));
+		load_complain("cannot make reactor %u: %s", index, rota_strerror(status));
 	else
 		load->reactors_count++;
 	return status;
@@ -191,7 +185,7 @@ static int catch_signals(struct load *load)
 		status = rota_signals_open(&load->signals, numbers, ROTA_ARRAY_COUNT(numbers));
 	load->has_signals = !load->options->steered && status == 0;
 	if (status < 0)
-		complain("cannot catch signals: %s", rota_strerror(status));
+		load_complain("cannot catch signals: %s", rota_strerror(status));
 	return status;
 }
 
@@ -201,7 +195,7 @@ static int set_up(struct load *load, const struct rota_backend_ops *const *engin
 	int status = rota_engine_choose(engines, options->backend, &load->choice);
 
 	if (status < 0) {
-		complain("%s", load->choice.report);
+		load_complain("%s", load->choice.report);
 		return status;
 	}
 	status = raise_file_limit(options);
@@ -291,85 +285,9 @@ static int64_t run(struct load *load, enum pacing pacing, rota_ns duration_ns)
 	return status;
 }
 
-/* As asked: at a fixed rate or in a closed loop. */
-static int64_t run_for(struct load *load, rota_ns duration_ns)
+int64_t load_run_for(struct load *load, rota_ns duration_ns)
 {
 	return run(load, load->options->rate > 0 ? PACING_RATE : PACING_CLOSED, duration_ns);
-}
-
-/* ---- steered: what to do comes on standard input ---- */
-
-/* Read a line without its end. Returns its bytes, 0 at the end, or negative errno. */
-static int64_t read_line(char line[LINE_BYTES])
-{
-	size_t bytes = 0;
-
-	for (;;) {
-		int events = rota_poll_fd(STDIN_FILENO, POLLIN);
-		ssize_t count;
-
-		/* what cannot be waited for, a file, does not block either */
-		if (events < 0 && events != -EPERM)
-			return events;
-		count = read(STDIN_FILENO, line + bytes, 1);
-		if (count < 0 && errno == EINTR)
-			continue;
-		if (count <= 0)
-			return count < 0 ? -errno : 0;
-		if (line[bytes] == '\n') {
-			line[bytes] = '\0';
-			return (int64_t)bytes + 1;
-		}
-		if (++bytes == LINE_BYTES)
-			return -EMSGSIZE;
-	}
-}
-
-/* "go SECONDS". */
-static bool parse_go(const char *line, rota_ns *duration_ns)
-{
-	double seconds;
-	char *end;
-
-	if (strncmp(line, "go ", 3) != 0)
-		return false;
-	seconds = strtod(line + 3, &end);
-	if (end == line + 3 || *end || !(seconds > 0 && seconds <= 86400))
-		return false;
-	*duration_ns = (rota_ns)(seconds * 1e9);
-	return true;
-}
-
-/* One "go". Returns 0, or negative errno after saying why. */
-static int64_t obey_line(struct load *load, const char *line)
-{
-	rota_ns duration_ns;
-	int64_t status;
-
-	if (!parse_go(line, &duration_ns)) {
-		complain("expected a line \"go SECONDS\" and got \"%s\"", line);
-		return -EINVAL;
-	}
-	status = run_for(load, duration_ns);
-	if (status == 0)
-		status = report_json(load->options, load->tally, load->cpu_ns, stdout);
-	if (status < 0)
-		complain("cannot report: %s", rota_strerror((int)status));
-	return status;
-}
-
-static int64_t obey(struct load *load)
-{
-	int64_t status = puts("ready") < 0 || fflush(stdout) < 0 ? -EIO : 0;
-	char line[LINE_BYTES];
-	int64_t bytes;
-
-	while (status == 0 && (bytes = read_line(line)) != 0) {
-		if (bytes < 0)
-			complain("cannot read standard input: %s", rota_strerror((int)bytes));
-		status = bytes < 0 ? bytes : obey_line(load, line);
-	}
-	return status;
 }
 
 /* ---- by itself ---- */
@@ -384,7 +302,7 @@ static int64_t write_json(const struct load *load)
 	if (is_file && out && fclose(out) && status == 0)
 		status = -errno;
 	if (status < 0)
-		complain("cannot write %s: %s", path, rota_strerror(status));
+		load_complain("cannot write %s: %s", path, rota_strerror(status));
 	return status;
 }
 
@@ -398,22 +316,23 @@ static int64_t run_watched(struct load *load)
 	int log_status;
 
 	if (status < 0) {
-		complain("cannot write %s: %s", options->hdr_path ? options->hdr_path : "progress",
-			 rota_strerror((int)status));
+		load_complain("cannot write %s: %s",
+			      options->hdr_path ? options->hdr_path : "progress",
+			      rota_strerror((int)status));
 		return status;
 	}
 	rota_scope_open(&scope, ROTA_NEVER);
 	if (intervals)
 		status = rota_spawn(&scope, intervals_main, intervals);
 	if (status == 0)
-		status = run_for(load, options->duration_ns);
+		status = load_run_for(load, options->duration_ns);
 	rota_scope_cancel(&scope, "the run is over");
 	rota_ignore(rota_scope_close(&scope), "cancelled by ourselves");
 	if (status == 0 && intervals)
 		intervals_end(intervals);
 	log_status = intervals_destroy(intervals);
 	if (log_status < 0)
-		complain("cannot write %s: %s", options->hdr_path, rota_strerror(log_status));
+		load_complain("cannot write %s: %s", options->hdr_path, rota_strerror(log_status));
 	return status < 0 ? status : log_status;
 }
 
@@ -426,14 +345,14 @@ static int64_t measure(struct load *load)
 
 	load->is_measuring = true;
 	if (options->warmup_ns) {
-		status = run_for(load, options->warmup_ns);
+		status = load_run_for(load, options->warmup_ns);
 		errors = load->tally->errors;
 		if (errors)
-			complain("%llu errors in the warm-up, the first: %s",
-				 (unsigned long long)errors, load->tally->error);
+			load_complain("%llu errors in the warm-up, the first: %s",
+				      (unsigned long long)errors, load->tally->error);
 	}
 	if (status == 0 && load->is_interrupted) {
-		complain("interrupted before anything was measured");
+		load_complain("interrupted before anything was measured");
 		status = -EINTR;
 	}
 	if (status == 0)
@@ -461,7 +380,7 @@ static int64_t connect_all(struct load *load)
 	for (unsigned i = 0; status < 0 && !error[0] && i < load->reactors_count; i++)
 		error = load->shares[i].tally.error;
 	if (status < 0)
-		complain("%s", error[0] ? error : rota_strerror((int)status));
+		load_complain("%s", error[0] ? error : rota_strerror((int)status));
 	return status;
 }
 
@@ -471,7 +390,7 @@ static int64_t prefill(struct load *load)
 	int64_t status = run(load, PACING_PREFILL, 0);
 
 	if (status == 0 && load->tally->errors) {
-		complain("the keys could not be written: %s", load->tally->error);
+		load_complain("the keys could not be written: %s", load->tally->error);
 		status = -EIO;
 	}
 	return status;
@@ -508,13 +427,13 @@ static int64_t load_main(void *arg)
 	int64_t status = load->has_signals ? rota_spawn(root, heed_signals, load) : 0;
 
 	if (status < 0)
-		complain("cannot begin: %s", rota_strerror((int)status));
+		load_complain("cannot begin: %s", rota_strerror((int)status));
 	else
 		status = connect_all(load);
 	if (status == 0 && load->options->prefill)
 		status = prefill(load);
 	if (status == 0)
-		status = load->options->steered ? obey(load) : measure(load);
+		status = load->options->steered ? load_steered(load) : measure(load);
 	load->status = status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	stop_all(load);
 	return 0;
@@ -527,7 +446,7 @@ static void begin(struct rota_message *message)
 
 	if (status == 0)
 		return;
-	complain("cannot begin: %s", rota_strerror(status));
+	load_complain("cannot begin: %s", rota_strerror(status));
 	stop_all(load);
 }
 
@@ -548,8 +467,8 @@ int load_run(const struct options *options, const struct rota_backend_ops *const
 		rota_post(load->reactors[0], &load->begin);
 		status = rota_reactor_drive(load->reactors, load->reactors_count);
 		if (status < 0)
-			complain("a reactor cannot run on %s: %s", load->choice.engine->name,
-				 rota_strerror(status));
+			load_complain("a reactor cannot run on %s: %s", load->choice.engine->name,
+				      rota_strerror(status));
 	}
 	status = status < 0 ? EXIT_FAILURE : load->status;
 	tear_down(load);
@@ -557,7 +476,7 @@ int load_run(const struct options *options, const struct rota_backend_ops *const
 	return status;
 }
 
-static void complain(const char *format, ...)
+void load_complain(const char *format, ...)
 {
 	va_list arguments;
 

@@ -98,6 +98,7 @@ struct client {
 	} reply;
 	uint32_t table_offset;      /* where in the table its stream begins */
 	rota_ns active_at;          /* the last reply, or the first request after a pause */
+	rota_ns quiet_since;        /* active_at, when it was first seen to be too long ago */
 	struct rota_link free_link; /* at a fixed rate: on share->free, when it has room */
 	struct rota_scope scope;    /* of one connection; cancelled when no reply comes */
 	bool is_late;               /* it was cancelled for that */
@@ -307,6 +308,21 @@ struct load {
  */
 int64_t load_on_all(struct load *load, struct rota_call *calls, rota_task_fn fn, void *args,
 		    size_t arg_bytes);
+
+/*
+ * One run, at a fixed rate or in a closed loop as the options say; load->tally is what it came to.
+ * Returns 0 or negative errno. Suspends.
+ */
+int64_t load_run_for(struct load *load, rota_ns duration_ns);
+
+/* Say on standard error what is wrong, in a line. */
+void load_complain(const char *format, ...) ROTA_PRINTF(1, 2);
+
+/*
+ * steered.c: do what standard input says, to its end. Returns 0, or negative errno after saying
+ * why. Suspends.
+ */
+int64_t load_steered(struct load *load);
 
 /* Do all that `options` say on one of `engines`. Returns the exit status. */
 int load_run(const struct options *options, const struct rota_backend_ops *const *engines);

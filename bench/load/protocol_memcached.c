@@ -69,6 +69,7 @@ const struct protocol protocol_memcached = {
 	.name = "memcached",
 	.dialect = &dialect,
 	.request_bytes_max = keyvalue_request_bytes_max,
+	.prepare = keyvalue_prepare,
 	.write = keyvalue_write,
 	.on_bytes = keyvalue_on_bytes,
 };
@@ -102,6 +103,7 @@ const struct protocol protocol_memcached_meta = {
 	.name = "memcached-meta",
 	.dialect = &meta_dialect,
 	.request_bytes_max = keyvalue_request_bytes_max,
+	.prepare = keyvalue_prepare,
 	.write = keyvalue_write,
 	.on_bytes = keyvalue_on_bytes,
 };

@@ -38,6 +38,7 @@ const struct protocol protocol_resp = {
 	.name = "resp",
 	.dialect = &dialect,
 	.request_bytes_max = keyvalue_request_bytes_max,
+	.prepare = keyvalue_prepare,
 	.write = keyvalue_write,
 	.on_bytes = keyvalue_on_bytes,
 };

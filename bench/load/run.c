@@ -38,21 +38,35 @@ int64_t share_connect(void *arg)
 
 /* ---- running ---- */
 
-/* Give up the connections that have waited for a reply too long. */
+/*
+ * Has it waited for a reply too long? Not before a second look: when we ourselves were not running
+ * for a while, replies may lie there that were not taken yet.
+ */
+static bool is_late(struct client *client, rota_ns now)
+{
+	if (!client_in_flight(client) || client->is_late ||
+	    now - client->active_at < client->share->options->timeout_ns)
+		return false;
+	if (client->quiet_since == client->active_at)
+		return true;
+	client->quiet_since = client->active_at;
+	return false;
+}
+
+/* Give up the connections that are late. */
 static int64_t watch(void *arg)
 {
 	struct share *share = arg;
-	rota_ns timeout_ns = share->options->timeout_ns;
+	rota_ns look_ns = share->options->timeout_ns / LOOKS_PER_TIMEOUT;
 	int status;
 
-	while ((status = rota_sleep_until(rota_after_ns(timeout_ns / LOOKS_PER_TIMEOUT))) == 0) {
+	while ((status = rota_sleep_until(rota_after_ns(look_ns))) == 0) {
 		rota_ns now = rota_now();
 
 		for (uint32_t i = 0; i < share->clients_count; i++) {
 			struct client *client = &share->clients[i];
 
-			if (!client_in_flight(client) || client->is_late ||
-			    now - client->active_at < timeout_ns)
+			if (!is_late(client, now))
 				continue;
 			client->is_late = true;
 			rota_scope_cancel(&client->scope, "no reply came in time");

@@ -253,6 +253,56 @@ class Load(unittest.TestCase):
             self.assertEqual((status, out, len(lines)), (1, "", 1))
             self.assertIn("NOAUTH", lines[0])
 
+    def test_prefill_of_a_server_that_goes_away_ends(self):
+        with Server("rota-kv") as server, \
+                subprocess.Popen([f"{BUILT}/bench/rota-load", "--protocol", "resp", "--prefill",
+                                  "--keys", "100000000", server.address],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True) as process:
+            host, port = server.address.split(":")
+            with socket.create_connection((host, int(port))) as client:
+                keys = b":0"
+                while keys == b":0":  # until the first key is there
+                    client.sendall(b"DBSIZE\r\n")
+                    keys = client.recv(100).strip()
+            server.process.kill()
+            out, error = process.communicate(timeout=HANG_SECONDS)
+        self.assertEqual((process.returncode, out, len(error.splitlines())), (1, "", 1), error)
+        self.assertIn("the keys could not be written", error)
+
+    def test_http_server_that_closes_after_each_reply_is_no_error(self):
+        def serve(connection):
+            if connection.recv(4096):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+                                   b"Connection: close\r\n\r\nhi")
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
+        with Script(serve) as server:
+            status, result = result_of("--protocol", "http1", "--check", "-c", "2", server.address)
+            self.assert_well(status, result)
+            self.assertGreater(result["requests"], 2)
+
+    def test_terminal_shows_each_second(self):
+        ours, theirs = os.openpty()
+        with Server("rota-echo") as server, \
+                subprocess.Popen([f"{BUILT}/bench/rota-load", "-t", "1.5", "--warmup", "0", "-c",
+                                  "2", server.address], stdout=subprocess.PIPE, stderr=theirs,
+                                 text=True) as process:
+            os.close(theirs)
+            process.communicate(timeout=HANG_SECONDS)
+            shown = b""
+            try:
+                while part := os.read(ours, 4096):
+                    shown += part
+            except OSError:  # how a terminal's other side says that it is closed
+                pass
+            os.close(ours)
+            lines = shown.decode().splitlines()
+            self.assertGreaterEqual(len(lines), 2)
+            for line in lines:
+                self.assertRegex(line, r"^ +\d s +\d+/s  p50 +[\d.]+ us  p99 .*  errors 0$")
+
     def test_too_many_connections_for_the_descriptors_is_one_line(self):
         status, out, lines = load("-c", "1000", "127.0.0.1:1", preexec_fn=self.few_descriptors)
         self.assertEqual((status, out, len(lines)), (1, "", 1))
