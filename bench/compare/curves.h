@@ -2,7 +2,7 @@
 /*
  * The page's line charts: latency by percentile at a point; throughput and CPU against connections
  * over a workload's points. Engines' defaults and guests only: variants stand in the tables. Part
- * of rota-compare; any thread.
+ * of rota-compare; any thread, but no task: the points of a chart lie on the stack.
  */
 #ifndef ROTA_BENCH_COMPARE_CURVES_H
 #define ROTA_BENCH_COMPARE_CURVES_H

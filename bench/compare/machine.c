@@ -21,7 +21,8 @@
 
 #define PATH_BYTES 512
 #define FILE_BYTES 8192 /* cpuinfo's first processor, a cgroup list: all that is looked at */
-#define CPUS_MAX 4096
+#define CPUS_MAX 1024
+#define CORES_MAX 65536 /* of a socket, as ids */
 
 /* ---- files ---- */
 
@@ -183,7 +184,7 @@ static void put_topology(json_t *cpu, const char *root)
 		if (!read_long(root, path, &socket))
 			continue;
 		sockets[known] = socket;
-		cores[known++] = socket * CPUS_MAX + core;
+		cores[known++] = socket * CORES_MAX + core;
 	}
 	put(cpu, "threads", threads ? json_integer(threads) : NULL);
 	/* Some processors without topology: no count at all rather than a wrong one. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What this machine is, as far as it matters to a measurement: "machine" of a result. Part of
- * rota-compare; any thread.
+ * rota-compare; any thread, but no task, whose stack is too small for what it reads.
  *
  * The one idea: everything is read from files that may be missing, forbidden or odd, and then the
  * field is null. Nothing here fails but for want of memory.

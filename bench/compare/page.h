@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A result as one self-contained HTML page: no script is needed to read it, and nothing is loaded.
- * Part of rota-compare; any thread.
+ * Part of rota-compare; any thread, but no task, whose stack is too small for the curves.
  *
  *   page.html   the template: style, and marks {{NAME}} where page.c writes
  *   page.c      the file, the template, verdict, machine, engines, method

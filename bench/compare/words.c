@@ -177,7 +177,7 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 		before = ", ";
 	}
 	if (spread >= SPREAD_NOTED) {
-		fprintf(to, "%sthe rounds spread: a median is known to %.0f %%", before,
+		fprintf(to, "%sthe rounds differ (a median is known to ±%.0f %%)", before,
 			spread * 100);
 		before = ", ";
 	}

@@ -37,6 +37,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         assert len(attributes) == len(attrs), f"an attribute twice in {tag}: {attrs}"
+        assert all(re.fullmatch("[a-z-]+", name) for name in attributes), f"in {tag}: {attrs}"
         self.elements.append((tag, attributes, [name for name, _ in self.open]))
         if tag not in VOID:
             self.open.append((tag, attributes))
@@ -73,7 +74,7 @@ def render(result, path=None):
         with open(source, "w", encoding="utf-8") as file:
             json.dump(result, file)
         done = subprocess.run([RENDER, source, target], capture_output=True, text=True, check=False)
-        if done.returncode:
+        if done.returncode or os.path.islink(target):
             return done, ""
         with open(target, encoding="utf-8") as file:
             return done, file.read()
@@ -296,6 +297,7 @@ class TestFile(unittest.TestCase):
             done, _ = render(example.result(), target)
             self.assertEqual(done.returncode, 1)
             self.assertIn("No space left", done.stderr)
+            self.assertFalse(os.path.islink(target))
             with open(target, encoding="utf-8") as file:
                 self.assertEqual(file.read(), "the old one")
             self.assertEqual(os.listdir(folder), ["page.html"])

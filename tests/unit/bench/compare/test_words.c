@@ -256,8 +256,8 @@ static void test_words_undecided_says_why(void **state)
 		     (const char *const[]){
 			     "Whether io_uring or epoll uses less CPU per request is undecided: "
 			     "io_uring uses 10 % less to 5 % more. Because the host took 12 % of "
-			     "the processor's time (steal), the rounds spread: a median is known "
-			     "to 20 %, 6 rounds are few.",
+			     "the processor's time (steal), the rounds differ (a median is "
+			     "known to ±20 %), 6 rounds are few.",
 			     "System calls per request: io_uring 0.10, epoll 1.0.",
 			     NULL,
 		     });
