@@ -32,10 +32,9 @@ bool rota_backend_ops_are_complete(const struct rota_backend_ops *ops)
 	return ops->name && ops->stats_offset >= sizeof(struct rota_backend) &&
 	       ops->state_bytes >= ops->stats_offset + sizeof(struct rota_backend_stats) &&
 	       ops->probe && ops->list_features && ops->open && ops->close && ops->submit &&
-	       ops->cancel &&
-	       ops->buffer_return && ops->poll && ops->wake && ops->pollable && ops->prepare &&
-	       ops->listen && ops->try_accept && ops->discard && ops->shutdown && ops->address &&
-	       ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
+	       ops->cancel && ops->buffer_return && ops->poll && ops->wake && ops->pollable &&
+	       ops->prepare && ops->listen && ops->try_accept && ops->discard && ops->shutdown &&
+	       ops->address && ops->now && ops->wall_ns && ops->random && ops->drive && ops->stats;
 }
 
 int rota_backend_create(const struct rota_backend_ops *ops,

@@ -37,7 +37,7 @@ static const char help[] =
 	"  --variant E:OPTIONS  one more, as in uring:multishot=off (--short has that one)\n"
 	"  --server NAME=[PROTOCOL:]COMMAND\n"
 	"                       another server, with {port} in the command, for workloads of its\n"
-	"                       PROTOCOL (echo, resp, memcached; default: all)\n"
+	"                       PROTOCOL (echo, resp, memcached, memcached-meta; default: all)\n"
 	"  --peers FILE         those of a table, such as build/peers/ready.tsv (ninja peers)\n"
 	"  --reference NAME     whom the others are compared with (default epoll)\n"
 	"\n"

@@ -45,7 +45,7 @@ static bool takes_part(const struct variant *variant, const struct workload *wor
 	if (!*variant->protocol || !strcmp(variant->protocol, workload->protocol))
 		return true;
 	/* A store of keys and values, whichever way it is spoken to. */
-	return workload->ratio && !strcmp(variant->protocol, "memcached");
+	return workload->ratio && !strncmp(variant->protocol, "memcached", 9);
 }
 
 static void bout_fini(struct bout *bout)

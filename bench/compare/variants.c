@@ -164,7 +164,8 @@ int variants_add(struct variants *variants, const char *text, char error[ROTA_BA
 /* The protocol in front of a command, if there is one: a word and a colon. */
 static size_t protocol_bytes(const char *command)
 {
-	static const char *const protocols[] = { "echo", "resp", "memcached", "http1" };
+	static const char *const protocols[] = { "echo", "resp", "memcached", "memcached-meta",
+						 "http1" };
 
 	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(protocols); i++) {
 		size_t bytes = strlen(protocols[i]);

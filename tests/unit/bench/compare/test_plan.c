@@ -203,6 +203,8 @@ static void test_servers_have_a_name_a_port_and_perhaps_a_protocol(void **state)
 	add_variant("own=a:b {port}", variants_add_server);
 	assert_string_equal(variants.list[1].protocol, "");
 	assert_string_equal(variants.list[1].command, "a:b {port}");
+	add_variant("meta=memcached-meta:memcached -p {port}", variants_add_server);
+	assert_string_equal(variants.list[2].protocol, "memcached-meta");
 	refuse_variant("redis=x {port}", variants_add_server, "already");
 	refuse_variant("redis-server --port {port}", variants_add_server, "NAME=COMMAND");
 	refuse_variant("x=redis-server", variants_add_server, "{port}");
