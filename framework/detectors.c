@@ -87,12 +87,13 @@ void rota__die_of_use_elsewhere(const struct rota_reactor *home, const char *wha
 /* One of those calls. */
 struct blocking_call {
 	const char *name;
-	void *real; /* atomic: NULL until it is called first */
+	void *real; /* atomic: NULL until it is looked up */
 	struct rota_log_limit limit;
 };
 
 #define NOT_IN_A_TASK (-1)
 
+/* Also before the constructor below has run, in those of others. */
 static void *find(struct blocking_call *call)
 {
 	/* Relaxed: all who look it up find the same. */
@@ -146,16 +147,28 @@ static void report(struct blocking_call *call, const void *caller)
 }
 
 #define CALL(type, function, parameters, arguments, was_to_wait)                                   \
+	static struct blocking_call function##_call = { .name = #function };
+#include "framework/blocking.def"
+#undef CALL
+
+/* At start, because later it may be in a signal handler, where nothing may be looked up. */
+__attribute__((constructor)) static void find_all(void)
+{
+#define CALL(type, function, parameters, arguments, was_to_wait) find(&function##_call);
+#include "framework/blocking.def"
+#undef CALL
+}
+
+#define CALL(type, function, parameters, arguments, was_to_wait)                                   \
 	ROTA_API __attribute__((weak)) type function parameters                                    \
 	{                                                                                          \
-		static struct blocking_call call = { .name = #function };                          \
-		type(*real) parameters = (type(*) parameters)find(&call);                          \
+		type(*real) parameters = (type(*) parameters)find(&function##_call);               \
 		long sleeps = count_sleeps();                                                      \
 		type result = real arguments;                                                      \
 		int error = errno;                                                                 \
                                                                                                    \
 		if (sleeps != NOT_IN_A_TASK && count_sleeps() > sleeps && (was_to_wait))           \
-			report(&call, __builtin_return_address(0));                                \
+			report(&function##_call, __builtin_return_address(0));                     \
 		errno = error;                                                                     \
 		return result;                                                                     \
 	}

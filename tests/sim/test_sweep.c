@@ -40,6 +40,8 @@ static int ask(struct rota_conn *conn)
 		status = rota_conn_peek(conn, 5, &heard);
 	if (status < 0)
 		return (int)status;
+	if (status == 0)
+		return -EPIPE;
 	T_CHECK(memcmp(heard.data, "hello", rota_min_size((size_t)status, 5)) == 0);
 	if (status < 5)
 		return -EPIPE;
