@@ -212,8 +212,12 @@ static bool pay(const struct search *search, struct state *next, unsigned number
 					UINT64_C(1) << (T_KEYS + (key + T_KEYS - 1) % T_KEYS));
 	if (is_answered(call))
 		return !next->owed;
-	if (search->before[number] != NONE) /* it had to come first, of whatever it is */
-		next->owed &= ~owed_by(&search->calls[search->before[number]]);
+	/* Those before it on its connection had to come first, of whatever they are. */
+	for (unsigned at = search->before[number]; at != NONE; at = search->before[at]) {
+		if (is_answered(&search->calls[at]))
+			break;
+		next->owed &= ~owed_by(&search->calls[at]);
+	}
 	next->owed |= owed_by(call);
 	return true;
 }

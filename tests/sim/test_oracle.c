@@ -156,6 +156,20 @@ static void test_oracle_a_line_is_served_in_order(void **state)
 	assert_int_equal(t_judge(in_order, ROTA_ARRAY_COUNT(in_order), false), T_LINEAR);
 	assert_int_equal(t_judge(out_of_order, ROTA_ARRAY_COUNT(out_of_order), false),
 			 T_NOT_LINEAR);
+	/*
+	 * The second was refused, of four that nobody answered; the first and the others were not.
+	 */
+	const struct t_call one_refused[] = {
+		{ T_INCRBY, 1, 5, 1, 10, 10, ROTA_NEVER, { 0 } },
+		{ T_SET, 0, 32, 1, 10, 10, ROTA_NEVER, { 0 } },
+		{ T_INCRBY, 0, 5, 1, 10, 10, ROTA_NEVER, { 0 } },
+		{ T_APPEND, 0, 4, 1, 10, 10, ROTA_NEVER, { 0 } },
+		{ T_INCRBY, 0, 8, 2, 20, 20, 30, { 62 } },
+		{ T_APPEND, 1, 7, 2, 20, 20, 30, { 2 } },
+	};
+
+	assert_int_equal(t_judge(one_refused, ROTA_ARRAY_COUNT(one_refused), true), T_LINEAR);
+	assert_int_equal(t_judge(one_refused, ROTA_ARRAY_COUNT(one_refused), false), T_NOT_LINEAR);
 	/* The first may have been refused; but it does not come behind the second. */
 	assert_int_equal(t_judge(out_of_order, ROTA_ARRAY_COUNT(out_of_order), true), T_LINEAR);
 	assert_int_equal(t_judge(overtaken, ROTA_ARRAY_COUNT(overtaken), true), T_NOT_LINEAR);
