@@ -496,7 +496,8 @@ static inline bool translate_receive(struct uring_engine *engine, struct rota_op
 	if (ROTA_UNLIKELY(cqe->res <= 0)) {
 		if (cqe->flags & IORING_CQE_F_BUFFER)
 			uring__buffer_drop(&engine->buffers, buffer);
-		engine->stats.buffers_exhausted += cqe->res == -ENOBUFS;
+		engine->stats.buffers_exhausted += cqe->res == -ENOBUFS &&
+						   !engine->buffers.spare_count;
 		out->data = NULL;
 		out->flags = goes_on ? ROTA_COMPLETION_MORE : 0;
 		out->buffer = 0;
@@ -567,14 +568,17 @@ static ROTA_NOINLINE bool translate_rare(struct uring_engine *engine, struct rot
  * An operation has failed, perhaps only as requests do. EINTR: a kernel worker was running it when
  * it was cancelled. EAGAIN: our descriptors do not block, so a send that the kernel tries once
  * more, because there had been room a moment ago, may say that there is none; it has moved nothing,
- * and is started again. Returns true when there is something to tell the owner.
+ * and is started again. ENOBUFS: the kernel had no buffer, but we have some for it. Returns true
+ * when there is something to tell the owner.
  */
 static ROTA_NOINLINE bool translate_failure(struct uring_engine *engine, struct rota_op *op,
 					    struct rota_completion *out)
 {
 	bool moves_bytes = op->kind == ROTA_OP_RECEIVE || op->kind == ROTA_OP_SEND ||
 			   op->kind == ROTA_OP_SEND_MESSAGE;
-	bool may_go_on = out->result == -EAGAIN && moves_bytes;
+	bool may_go_on = (out->result == -EAGAIN && moves_bytes) ||
+			 (out->result == -ENOBUFS && op->kind == ROTA_OP_RECEIVE &&
+			  uring__buffers_were_short(&engine->buffers));
 
 	if (may_go_on && !(op->flags_ & URING_OP_CANCELLED)) {
 		start(engine, op, uring__next_sqe(engine));

@@ -146,8 +146,14 @@ enum uring_op_state {
 struct uring_buffers {
 	struct io_uring_buf_ring *ring; /* inside `memory` */
 	char *data;                     /* inside `memory`: buffer i is at i * buffer_bytes */
-	bool *is_lent; /* owned; of each buffer: the receiver has it, not the kernel */
-	void *memory;  /* owned */
+	bool *is_lent;                  /* owned; of each buffer: the receiver has it */
+	uint16_t *spare; /* owned; who has the others but the kernel: nobody. A stack. */
+	uint32_t spare_count;
+	uint32_t stock;     /* so many are with the kernel when it is entered, if there are */
+	uint32_t taken;     /* by completions since the last enter */
+	uint32_t taken_max; /* the most between two enters, and over how many, for `stock` */
+	uint32_t enters;
+	void *memory; /* owned */
 	uint32_t count;
 	uint32_t bytes; /* of one */
 	uint32_t lent_count;
@@ -267,10 +273,17 @@ static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t b
 	ROTA_DCHECK(!buffers->is_lent[buffer]);
 	buffers->is_lent[buffer] = true;
 	buffers->lent_count++;
+	buffers->taken++;
 	if (ROTA_UNLIKELY(buffers->under_memcheck))
 		uring__kernel_wrote(data, bytes);
 	return data;
 }
+
+/* The kernel is about to be entered: let it have as many buffers as it may need. */
+void uring__buffers_stock(struct uring_buffers *buffers);
+
+/* It had none. True: there were some left, and from now on it has more of them. */
+bool uring__buffers_were_short(struct uring_buffers *buffers);
 
 /* A completion used up `buffer` without bringing anything. */
 void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer);
