@@ -258,8 +258,13 @@ void rota_backend_default_discard(struct rota_backend *self, int fd)
 
 int rota_backend_default_shutdown(struct rota_backend *self, int fd, int how)
 {
+	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+	int failed = how == ROTA_SHUT_RESET
+			     ? setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
+			     : shutdown(fd, how);
+
 	(void)self;
-	return shutdown(fd, how) < 0 ? -errno : 0;
+	return failed ? -errno : 0;
 }
 
 int rota_backend_default_address(struct rota_backend *self, int fd, bool peer,

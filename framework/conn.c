@@ -128,6 +128,11 @@ static void close_when_quiet(struct rota_conn *conn)
 		return;
 	rota_list_remove(&conn->wait_link);
 	rota__conn_return_buffer(conn);
+	/* A peer that has got only a part must not take the end for its end. */
+	if (conn->output.pending_bytes || conn->output.error)
+		rota_ignore(conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd,
+							    ROTA_SHUT_RESET),
+			    "an ordinary end is the next best");
 	rota__output_clear(&conn->output);
 	conn->send.kind = ROTA_OP_CLOSE;
 	conn->send.complete = close_completed;

@@ -88,6 +88,7 @@ struct sim_socket {
 	bool fin_sent;         /* TCP */
 	bool fin_received;     /* TCP: end of stream outranks a later error */
 	bool reset;            /* TCP: the connection is gone */
+	bool resets_on_close;  /* TCP: ROTA_SHUT_RESET */
 	int error;             /* positive errno, reported once */
 	/* listeners */
 	struct rota_link link;    /* in host->listeners; for a stream: in its listener's backlog */

@@ -107,7 +107,7 @@ static void leave_local_peer(struct rota_sim_world *world, struct sim_socket *so
  */
 static void close_stream(struct rota_sim_world *world, struct sim_socket *socket, bool was_accepted)
 {
-	bool by_reset = !was_accepted || sim__unread_bytes(socket) > 0;
+	bool by_reset = !was_accepted || socket->resets_on_close || sim__unread_bytes(socket) > 0;
 	struct sim_socket *peer = socket->peer;
 
 	if (socket->end)

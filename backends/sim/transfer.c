@@ -173,6 +173,10 @@ int sim__shutdown(struct rota_sim_world *world, struct sim_socket *socket, int h
 {
 	unsigned what;
 
+	if (how == ROTA_SHUT_RESET) {
+		socket->resets_on_close = !sim__is_local(socket);
+		return 0;
+	}
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
 	what = how == SHUT_RD ? SIM_SHUT_RECEIVE : how == SHUT_WR ? SIM_SHUT_SEND : SIM_SHUT_BOTH;

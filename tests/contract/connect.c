@@ -236,6 +236,18 @@ static void test_close_with_zero_linger_resets_the_peer(void **state)
 	t_close(world, client);
 }
 
+static void test_close_of_what_is_not_whole_resets_the_peer(void **state)
+{
+	struct t_world *world = *state;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	assert_int_equal(world->ops->shutdown(world->backend, server, ROTA_SHUT_RESET), 0);
+	t_close(world, server);
+	assert_int_equal(t_finish(t_receive(world, client)), -ECONNRESET);
+	t_close(world, client);
+}
+
 const struct t_test t_connect_tests[] = {
 	T_TEST(test_connect_gives_a_working_descriptor),
 	T_KERNEL_TEST(test_connect_and_accept_switch_nagle_off, "TCP_NODELAY"),
@@ -245,6 +257,7 @@ const struct t_test t_connect_tests[] = {
 	T_TEST(test_connect_cancelled_at_once_leaves_no_descriptor),
 	T_TEST(test_close_is_not_cancellable),
 	T_TEST(test_close_of_bad_descriptors_gives_the_error),
+	T_TEST(test_close_of_what_is_not_whole_resets_the_peer),
 	T_TEST(test_close_lingering_lets_the_peer_see_the_last_reply),
 	T_KERNEL_TEST(test_close_with_zero_linger_resets_the_peer, "SO_LINGER"),
 	T_TEST(test_discard_closes_what_was_accepted),

@@ -240,6 +240,29 @@ static void a_peer_that_never_reads_is_cut_off(struct t_net *net)
 	t_raw_close(fd);
 }
 
+/* Who is cut off while there is more for it gets an error after what it got, and no end. */
+static void what_is_cut_off_does_not_look_whole(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .output_high_bytes = 1 << 30,
+					   .linger_timeout_ns = 50 * ROTA_NS_PER_MS };
+	struct rota_conn_limits slow = { .input_high_bytes = 4096 };
+	static char plus[16000]; /* the answers are more than two sockets hold */
+	struct rota_conn *conn;
+	struct rota_view view;
+	int64_t n;
+
+	memset(plus, '+', sizeof(plus));
+	serve_limited(net, &limits);
+	conn = t_connect_limited(net, &slow);
+	CHECK_EQUAL(rota_conn_write(conn, rota_view_of(plus, sizeof(plus))), sizeof(plus));
+	CHECK_EQUAL(rota_conn_shutdown_write(conn), 0);
+	t_until(&seen.closed, 1);
+	while ((n = rota_conn_read(conn, &view)) > 0)
+		;
+	CHECK_EQUAL(n, -ECONNRESET);
+	rota_conn_close(conn);
+}
+
 /* ---- descriptors ---- */
 
 /* Connect, or say why not. */
@@ -442,6 +465,7 @@ static const struct t_scenario scenarios[] = {
 	  .options = "buffers=4x512" },
 	SCENARIO(a_peer_that_reads_late_gets_everything),
 	SCENARIO(a_peer_that_never_reads_is_cut_off),
+	SCENARIO(what_is_cut_off_does_not_look_whole),
 	{ .name = "out_of_descriptors_the_rest_is_served_on",
 	  .run = out_of_descriptors_the_rest_is_served_on,
 	  .needs_kernel = true },

@@ -237,6 +237,13 @@ struct rota_backend_feature {
 };
 
 /*
+ * For shutdown: the close that is to follow resets the connection, because not all of what it was
+ * to carry has been sent. Its peer gets an error then, where it would see an end. Unix sockets know
+ * no such thing.
+ */
+#define ROTA_SHUT_RESET 3
+
+/*
  * What an I/O engine must provide. All slots are set (use the rota_backend_default_… functions
  * below); checked at start-up. Every function but probe(), wake() and drive() is called on the
  * reactor's own thread. None but poll() and drive() may block.
@@ -347,7 +354,10 @@ struct rota_backend_ops {
 	 */
 	void (*discard)(struct rota_backend *self, int fd);
 
-	/* shutdown(2): `how` is SHUT_RD, SHUT_WR or SHUT_RDWR. Returns 0 or negative errno. */
+	/*
+	 * shutdown(2): `how` is SHUT_RD, SHUT_WR or SHUT_RDWR; or ROTA_SHUT_RESET. Returns 0 or
+	 * negative errno.
+	 */
 	int (*shutdown)(struct rota_backend *self, int fd, int how);
 
 	/*
