@@ -116,7 +116,8 @@ int64_t shape_churn(struct client *client)
 		client->need_bytes = 1;
 		client->is_over = false;
 		share->now = rota_now();
-		client_send(client, 1, since);
+		if (share->is_issuing) /* the run may have ended while it connected */
+			client_send(client, 1, since);
 		while (client_in_flight(client) && (status = client_receive(client)) > 0)
 			;
 		if (client_in_flight(client))
