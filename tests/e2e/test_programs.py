@@ -17,7 +17,7 @@ import sys
 import tempfile
 import unittest
 
-from outside import HANG_SECONDS, reserve_port
+from outside import HANG_SECONDS, engines_here, reserve_port
 
 BUILT = "build/release"
 CONNECTIONS = 10000
@@ -87,20 +87,10 @@ SERVICES = [
 REACTORS = ("1", "2")
 
 
-def engines():
-    """Those that work here: containers may have no io_uring."""
-    for backend in ("uring", "epoll"):
-        with Server("rota-echo", "--backend", backend) as server:
-            if server.ready:
-                yield backend
-            else:
-                print(f"{backend} is not tested: {server.process.stderr.readline()}", end="")
-
-
 class Programs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.engines = list(engines())
+        cls.engines = list(engines_here(Server))
 
     def test_every_service_serves_on_every_engine_and_stops_in_order(self):
         for program, options, question, answer in SERVICES:

@@ -20,7 +20,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from outside import HANG_SECONDS, reserve_port  # noqa: E402
+from outside import HANG_SECONDS, engines_here, reserve_port  # noqa: E402
 
 BUILT = "build/release"
 
@@ -117,20 +117,10 @@ def answers(reply, until=b"\r\n\r\n"):
     return serve
 
 
-def engines():
-    """Those that work here: containers may have no io_uring."""
-    for backend in ("uring", "epoll"):
-        with Server("rota-echo", "--backend", backend) as server:
-            if server.ready:
-                yield backend
-            else:
-                print(f"{backend} is not tested: {server.process.stderr.readline()}", end="")
-
-
 class Load(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.engines = list(engines())
+        cls.engines = list(engines_here(Server))
 
     def assert_well(self, status, result):
         self.assertEqual((status, result["errors"], result["error"]), (0, 0, None))
@@ -411,7 +401,7 @@ class Steered(unittest.TestCase):
                                 stderr=subprocess.PIPE, text=True)
 
     def test_each_go_is_answered_by_a_line_on_the_same_connections(self):
-        for backend in Load.engines if hasattr(Load, "engines") else engines():
+        for backend in Load.engines if hasattr(Load, "engines") else engines_here(Server):
             for extra in (), ("--rate", "3000"):
                 with Server("rota-kv", "--backend", backend) as server, \
                         self.talk("--protocol", "resp", "--prefill", "--keys", "100", "--check",
@@ -446,7 +436,7 @@ class Steered(unittest.TestCase):
         with Server("rota-echo") as server, tempfile.TemporaryFile("w+") as file:
             file.write("go 0.05\ngo 0.05\n")
             file.flush()
-            for backend in engines():
+            for backend in engines_here(Server):
                 file.seek(0)
                 status, out, lines = load("--steered", "--backend", backend, server.address,
                                           stdin=file)
