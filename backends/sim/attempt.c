@@ -198,19 +198,12 @@ static void attempt_cancelled(struct sim_instance *instance, struct rota_op *op)
 		end_cancelled(instance, op);
 }
 
-static bool closes(const struct rota_op *op)
-{
-	return op->kind == ROTA_OP_CLOSE ||
-	       (op->kind == ROTA_OP_FILE &&
-		ROTA_CONTAINER_OF(op, const struct rota_file_op, op)->action == ROTA_FILE_CLOSE);
-}
-
 /* Closing cannot fail in a way that anybody may rely on. */
 static bool is_to_fail(const struct sim_instance *instance, const struct rota_op *op)
 {
 	struct rota_sim_world *world = instance->world;
 
-	if (closes(op))
+	if (rota_op_closes(op))
 		return false;
 	return ++world->attempts == world->options.fail_attempt ||
 	       sim__is_out_of_memory(world, instance->host->index);

@@ -257,9 +257,7 @@ static int32_t give_up(struct uring_engine *engine, struct rota_op *op, int32_t 
 {
 	if (op->kind == ROTA_OP_CONNECT)
 		rota_ignore(close_now(engine, op->fd), "never connected: nothing can be lost");
-	if (op->kind == ROTA_OP_CLOSE ||
-	    (op->kind == ROTA_OP_FILE &&
-	     ROTA_CONTAINER_OF(op, struct rota_file_op, op)->action == ROTA_FILE_CLOSE))
+	if (rota_op_closes(op))
 		return close_now(engine, op->fd); /* the descriptor is gone either way */
 	return error;
 }

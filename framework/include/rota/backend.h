@@ -171,6 +171,14 @@ ROTA_API void rota_file_op_init(struct rota_file_op *file, enum rota_file_action
 /* Do it with system calls, here and now; may block. What work.fn is set to. */
 ROTA_API int32_t rota_file_op_run(struct rota_op *op);
 
+/* It closes a descriptor, which is gone then whatever comes of the operation. */
+static inline bool rota_op_closes(const struct rota_op *op)
+{
+	return op->kind == ROTA_OP_CLOSE ||
+	       (op->kind == ROTA_OP_FILE &&
+		ROTA_CONTAINER_OF(op, const struct rota_file_op, op)->action == ROTA_FILE_CLOSE);
+}
+
 /* Bits of rota_completion.flags. */
 #define ROTA_COMPLETION_MORE 1u /* not terminal: the operation goes on */
 /* `buffer` and `data` are set: lent to the receiver until buffer_return() */
