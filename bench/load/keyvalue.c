@@ -227,20 +227,13 @@ static int64_t take_value(struct client *client, struct rota_view view)
 	return (int64_t)(bytes + end.bytes);
 }
 
+static int64_t take_next(struct client *client, struct rota_view rest)
+{
+	return client->reply.stage == STAGE_LINE ? take_line(client, rest)
+						 : take_value(client, rest);
+}
+
 int64_t keyvalue_on_bytes(struct client *client, struct rota_view view)
 {
-	struct rota_view rest = view;
-
-	while (rest.bytes) {
-		int64_t taken = client->reply.stage == STAGE_LINE ? take_line(client, rest)
-								  : take_value(client, rest);
-
-		if (taken < 0)
-			return taken;
-		if (!taken)
-			break;
-		rest.data += taken;
-		rest.bytes -= (size_t)taken;
-	}
-	return (int64_t)(view.bytes - rest.bytes);
+	return client_take_each(client, view, take_next);
 }

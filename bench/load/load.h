@@ -186,6 +186,30 @@ void client_go_on(struct client *client);
 /* Note an error of `count` requests. Words are kept of the first. */
 void share_error(struct share *share, uint64_t count, const char *format, ...) ROTA_PRINTF(3, 4);
 
+/*
+ * For on_bytes: let `take` have the view piece by piece, each time what is left of it. It returns
+ * the bytes it has used, 0 for more to come first, or negative errno. Returns the bytes used in
+ * all, or that errno.
+ */
+static inline int64_t client_take_each(struct client *client, struct rota_view view,
+				       int64_t (*take)(struct client *client,
+						       struct rota_view rest))
+{
+	struct rota_view rest = view;
+
+	while (rest.bytes) {
+		int64_t taken = take(client, rest);
+
+		if (taken < 0)
+			return taken;
+		if (!taken)
+			break;
+		rest.data += taken;
+		rest.bytes -= (size_t)taken;
+	}
+	return (int64_t)(view.bytes - rest.bytes);
+}
+
 /* Words for what is wrong with a reply; for on_bytes to return: -ROTA_EPROTOCOL. */
 int64_t client_fail(struct client *client, const char *format, ...) ROTA_PRINTF(2, 3);
 

@@ -315,26 +315,18 @@ static int64_t take_chunk_line(struct client *client, struct rota_view view)
 	return (int64_t)bytes;
 }
 
+static int64_t take_next(struct client *client, struct rota_view rest)
+{
+	if (client->reply.stage == STAGE_HEAD)
+		return take_head(client, rest);
+	if (client->reply.stage == STAGE_BODY || client->reply.stage == STAGE_CHUNK)
+		return take_body(client, rest);
+	return take_chunk_line(client, rest);
+}
+
 static int64_t on_bytes(struct client *client, struct rota_view view)
 {
-	struct rota_view rest = view;
-	int64_t taken;
-
-	while (rest.bytes) {
-		if (client->reply.stage == STAGE_HEAD)
-			taken = take_head(client, rest);
-		else if (client->reply.stage == STAGE_BODY || client->reply.stage == STAGE_CHUNK)
-			taken = take_body(client, rest);
-		else
-			taken = take_chunk_line(client, rest);
-		if (taken < 0)
-			return taken;
-		if (!taken)
-			break;
-		rest.data += taken;
-		rest.bytes -= (size_t)taken;
-	}
-	return (int64_t)(view.bytes - rest.bytes);
+	return client_take_each(client, view, take_next);
 }
 
 const struct protocol protocol_http1 = {
