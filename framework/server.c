@@ -400,13 +400,13 @@ static int64_t open_for_business(struct rota_server *server)
 		struct share share = { server, i };
 
 		status = rota_call_on(server->reactors[i], start_here, &share);
-		if (status == 0)
+		if (status >= 0) {
 			server->started_count++;
-		else if (status > 0)
 			status = 0;
-		else
+		} else {
 			fail(server, (int)status, "%s cannot start: %s", server->service->name,
 			     rota_strerror(status));
+		}
 	}
 	if (status == 0)
 		status = on_each(server, listen_here,

@@ -178,11 +178,20 @@ static void stop_and_hang_on_the_first(struct rota_server *server, unsigned reac
 		T_EQUAL(rota_sleep_until(ROTA_NEVER), -ETIMEDOUT);
 }
 
+static int start_and_say_so(struct rota_server *server, unsigned reactor_index, void *arg)
+{
+	(void)server;
+	(void)reactor_index;
+	(void)arg;
+	return 1; /* no error */
+}
+
 static int serve_until_ready(void *arg)
 {
 	struct rota_service service = { .name = "echo",
 					.port = T_PORT,
 					.handler = t_echo,
+					.start = start_and_say_so,
 					.stop = stop_and_hang_on_the_first };
 	struct rota_server_options options;
 
