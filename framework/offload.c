@@ -266,7 +266,8 @@ static bool find_thread(struct lane *lane)
 
 static int enqueue(struct lane *lane, struct rota_op *op)
 {
-	if (lane->stats.queued >= lane->limits.queue_max) {
+	/* Of what closes a descriptor there is no more than there are descriptors. */
+	if (lane->stats.queued >= lane->limits.queue_max && !rota_op_closes(op)) {
 		lane->stats.refused++;
 		return -ENOBUFS;
 	}
@@ -298,9 +299,13 @@ void rota_offload_port_submit(struct rota_offload_port *port, enum rota_offload_
 	pthread_mutex_lock(&lane->lock);
 	status = enqueue(lane, op);
 	pthread_mutex_unlock(&lane->lock);
+	if (status == 0)
+		return;
+	/* No thread to be had: better this one blocks than that a descriptor is lost. */
+	if (rota_op_closes(op))
+		status = op->work.fn(op);
 	/* On the engine's own thread, which looks before it waits. */
-	if (status < 0)
-		give_back(op, status, false);
+	give_back(op, status, false);
 }
 
 void rota_offload_port_cancel(struct rota_offload_port *port, struct rota_op *op)
