@@ -373,9 +373,8 @@ static void call_complete(struct rota_op *op, const struct rota_completion *comp
 {
 	struct rota_offload_call *call = ROTA_CONTAINER_OF(op, struct rota_offload_call, op_);
 
-	call->task_->ops_lent--;
-	rota_future_complete(&call->future,
-			     completion->result < 0 ? completion->result : call->result_);
+	rota__op_return(call->task_, &call->future,
+			completion->result < 0 ? completion->result : call->result_);
 }
 
 static void call_cancel(struct rota_future *future)
@@ -399,15 +398,12 @@ void rota_offload_start(struct rota_offload_call *call, enum rota_offload_class 
 		.arg_ = arg,
 	};
 	call->op_.work.fn = call_fn;
-	rota_future_init(&call->future);
-	call->future.kind_ = ROTA_WAIT_OFFLOAD;
 	if (status < 0) {
+		rota_future_init(&call->future);
 		rota_future_complete(&call->future, status);
 		return;
 	}
-	call->future.cancel_ = call_cancel;
-	task->ops_lent++;
-	rota__op_submit(task->reactor, &call->op_);
+	rota__op_lend(&call->op_, task, &call->future, ROTA_WAIT_OFFLOAD, call_cancel);
 }
 
 int64_t rota_offload(enum rota_offload_class class_, rota_offload_fn fn, void *arg)
