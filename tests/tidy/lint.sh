@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # clang-tidy with .clang-tidy's checks over the C files of the library, the programs and the
-# benchmarks, on all cores; about a second of CPU per file. What passed is not looked at again until it, a header of
-# it, the checks or the compiler change: build/lint keeps a hash of all these per file.
+# benchmarks, on all cores; about a second of CPU per file. What passed is not looked at again until
+# it, a header of it, the checks or the compiler change: build/lint keeps a hash of all these per
+# file.
 #
 # ROTA_DEBUG is on so that the analyzer knows the invariants that are too costly for release.
 set -u
