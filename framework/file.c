@@ -22,52 +22,26 @@
 
 /* ---- operations ---- */
 
+/* An operation on a file, whose last member is the first of what is waited for. */
 struct file_wait {
-	struct rota_file_op file;
-	struct rota_future future;
-	struct rota_task *task;
+	union {
+		struct rota_file_op file;
+		struct {
+			char arguments_[offsetof(struct rota_file_op, op)];
+			struct io io;
+		};
+	};
 };
 
-/* Tools from outside find the operation of a wait for I/O by one distance, that of struct io. */
-_Static_assert(offsetof(struct file_wait, future) - offsetof(struct file_wait, file.op) ==
-		       offsetof(struct io, future) - offsetof(struct io, op),
-	       "the operation lies where rota tree looks for it");
-
-static void file_complete(struct rota_op *op, const struct rota_completion *completion)
-{
-	struct file_wait *wait = ROTA_CONTAINER_OF(op, struct file_wait, file.op);
-
-	wait->task->ops_lent--;
-	rota_future_complete(&wait->future, completion->result);
-}
-
-static void file_cancel(struct rota_future *future)
-{
-	struct file_wait *wait = ROTA_CONTAINER_OF(future, struct file_wait, future);
-
-	rota__op_cancel(rota__reactor(), &wait->file.op);
-}
-
-static void submit(struct file_wait *wait)
-{
-	wait->file.op.complete = file_complete;
-	wait->task = rota__task();
-	wait->task->ops_lent++;
-	rota_future_init(&wait->future);
-	wait->future.kind_ = ROTA_WAIT_IO;
-	wait->future.cancel_ = file_cancel;
-	rota__op_submit(wait->task->reactor, &wait->file.op);
-}
+_Static_assert(offsetof(struct file_wait, io.op) == offsetof(struct file_wait, file.op) &&
+		       offsetof(struct rota_file_op, op) + sizeof(struct rota_op) ==
+			       sizeof(struct rota_file_op),
+	       "the operation is the same one");
 
 /* Returns its result; cancelled: that, unless it had achieved something. */
 static ROTA_SUSPENDS int run(struct file_wait *wait)
 {
-	int status = rota_check_cancelled();
-
-	if (status < 0)
-		return status;
-	submit(wait);
-	return (int)rota_await(&wait->future);
+	return (int)rota__io_await(&wait->io);
 }
 
 /* A whole operation on one path. */
@@ -101,9 +75,7 @@ int rota_file_close(struct rota_file *file)
 
 	rota_file_op_init(&wait.file, ROTA_FILE_CLOSE, file->fd_);
 	file->fd_ = -1;
-	submit(&wait);
-	rota__await_exempt(&wait.future);
-	return (int)wait.future.result;
+	return (int)rota__io_await_exempt(&wait.io);
 }
 
 /* One READ or WRITE of at most what the contract takes. */

@@ -266,7 +266,8 @@ static bool find_thread(struct lane *lane)
 
 static int enqueue(struct lane *lane, struct rota_op *op)
 {
-	if (lane->stats.queued >= lane->limits.queue_max) {
+	/* Of what closes a descriptor there is no more than there are descriptors. */
+	if (lane->stats.queued >= lane->limits.queue_max && !rota_op_closes(op)) {
 		lane->stats.refused++;
 		return -ENOBUFS;
 	}
@@ -298,9 +299,13 @@ void rota_offload_port_submit(struct rota_offload_port *port, enum rota_offload_
 	pthread_mutex_lock(&lane->lock);
 	status = enqueue(lane, op);
 	pthread_mutex_unlock(&lane->lock);
+	if (status == 0)
+		return;
+	/* No thread to be had: better this one blocks than that a descriptor is lost. */
+	if (rota_op_closes(op))
+		status = op->work.fn(op);
 	/* On the engine's own thread, which looks before it waits. */
-	if (status < 0)
-		give_back(op, status, false);
+	give_back(op, status, false);
 }
 
 void rota_offload_port_cancel(struct rota_offload_port *port, struct rota_op *op)
@@ -368,9 +373,8 @@ static void call_complete(struct rota_op *op, const struct rota_completion *comp
 {
 	struct rota_offload_call *call = ROTA_CONTAINER_OF(op, struct rota_offload_call, op_);
 
-	call->task_->ops_lent--;
-	rota_future_complete(&call->future,
-			     completion->result < 0 ? completion->result : call->result_);
+	rota__op_return(call->task_, &call->future,
+			completion->result < 0 ? completion->result : call->result_);
 }
 
 static void call_cancel(struct rota_future *future)
@@ -394,15 +398,12 @@ void rota_offload_start(struct rota_offload_call *call, enum rota_offload_class 
 		.arg_ = arg,
 	};
 	call->op_.work.fn = call_fn;
-	rota_future_init(&call->future);
-	call->future.kind_ = ROTA_WAIT_OFFLOAD;
 	if (status < 0) {
+		rota_future_init(&call->future);
 		rota_future_complete(&call->future, status);
 		return;
 	}
-	call->future.cancel_ = call_cancel;
-	task->ops_lent++;
-	rota__op_submit(task->reactor, &call->op_);
+	rota__op_lend(&call->op_, task, &call->future, ROTA_WAIT_OFFLOAD, call_cancel);
 }
 
 int64_t rota_offload(enum rota_offload_class class_, rota_offload_fn fn, void *arg)

@@ -539,8 +539,7 @@ static void io_complete(struct rota_op *op, const struct rota_completion *comple
 {
 	struct io *io = ROTA_CONTAINER_OF(op, struct io, op);
 
-	io->task->ops_lent--;
-	rota_future_complete(&io->future, completion->result);
+	rota__op_return(io->task, &io->future, completion->result);
 }
 
 static void io_cancel(struct rota_future *future)
@@ -552,11 +551,7 @@ static void io_submit(struct io *io)
 {
 	io->op.complete = io_complete;
 	io->task = rota__task();
-	io->task->ops_lent++;
-	rota_future_init(&io->future);
-	io->future.kind_ = ROTA_WAIT_IO;
-	io->future.cancel_ = io_cancel;
-	rota__op_submit(io->task->reactor, &io->op);
+	rota__op_lend(&io->op, io->task, &io->future, ROTA_WAIT_IO, io_cancel);
 }
 
 int64_t rota__io_await(struct io *io)

@@ -329,6 +329,26 @@ static inline void rota__op_cancel(struct rota_reactor *reactor, struct rota_op 
 	reactor->backend->ops->cancel(reactor->backend, op);
 }
 
+/* Lend `op` for `task`, which waits for `future`, as `kind`: then it is there, and cancelled so. */
+static inline void rota__op_lend(struct rota_op *op, struct rota_task *task,
+				 struct rota_future *future, enum rota_wait_kind kind,
+				 void (*cancel)(struct rota_future *future))
+{
+	task->ops_lent++;
+	rota_future_init(future);
+	future->kind_ = kind;
+	future->cancel_ = cancel;
+	rota__op_submit(task->reactor, op);
+}
+
+/* It has come to its end. */
+static inline void rota__op_return(struct rota_task *task, struct rota_future *future,
+				   int64_t result)
+{
+	task->ops_lent--;
+	rota_future_complete(future, result);
+}
+
 /* One operation awaited by the task whose frame it lives in. */
 struct io {
 	struct rota_op op;

@@ -25,6 +25,7 @@
 #include "framework/options.h"
 
 #define DEFAULT_DRAIN_NS (5 * ROTA_NS_PER_S)
+#define STOP_HOOK_NS (5 * ROTA_NS_PER_S) /* each; a guess */
 /* A guess: far above a turn, and at the edge of what people notice. */
 #define DEFAULT_STALL_NS (100 * ROTA_NS_PER_MS)
 /* How often a draining server looks whether the last connection has ended. */
@@ -178,7 +179,7 @@ static int64_t stop_here(void *arg)
 
 	if (service->stop)
 		service->stop(share->server, share->index, service->arg);
-	return 0;
+	return rota_check_cancelled();
 }
 
 static struct rota_listener_options listener_options(const struct rota_server *server,
@@ -352,6 +353,29 @@ static void on_all(struct rota_server *server, rota_task_fn fn)
 
 /* ---- the server's task ---- */
 
+/*
+ * The stop hooks of all reactors whose start hooks have run, whatever becomes of those before: what
+ * a service shares between reactors may go with the last. Returns 0 or the first failure.
+ */
+static int stop_each(struct rota_server *server)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < server->started_count; i++) {
+		struct share share = { server, i };
+		struct rota_scope scope;
+		int64_t status;
+
+		rota_shield(&scope, rota_after_ns(STOP_HOOK_NS));
+		status = rota_call_on(server->reactors[i], stop_here, &share);
+		rota_ignore(rota_scope_close(&scope), "the call has said so");
+		if (status < 0 && first == 0)
+			first = fail(server, (int)status, "%s cannot stop on reactor %u: %s",
+				     server->service->name, i, rota_strerror((int)status));
+	}
+	return first;
+}
+
 static void print_ready(const struct rota_server *server)
 {
 	char text[ROTA_ADDRESS_TEXT_BYTES];
@@ -376,13 +400,13 @@ static int64_t open_for_business(struct rota_server *server)
 		struct share share = { server, i };
 
 		status = rota_call_on(server->reactors[i], start_here, &share);
-		if (status == 0)
+		if (status >= 0) {
 			server->started_count++;
-		else if (status > 0)
 			status = 0;
-		else
+		} else {
 			fail(server, (int)status, "%s cannot start: %s", server->service->name,
 			     rota_strerror(status));
+		}
 	}
 	if (status == 0)
 		status = on_each(server, listen_here,
@@ -430,6 +454,7 @@ static int64_t server_main(void *arg)
 	struct rota_server *server = arg;
 	struct rota_scope scope;
 	int64_t status;
+	int stopped;
 
 	rota_scope_open(&scope, ROTA_NEVER);
 	status = open_for_business(server);
@@ -445,12 +470,10 @@ static int64_t server_main(void *arg)
 	rota_scope_cancel(&scope, "the server stops");
 	rota_ignore(rota_scope_close(&scope), "cancelled by ourselves");
 	drain(server);
-	rota_shield(&scope, rota_after_ns(DEFAULT_DRAIN_NS));
-	rota_ignore(on_each(server, stop_here, server->started_count), "stopping anyway");
-	rota_ignore(rota_scope_close(&scope), "stopping anyway");
+	stopped = stop_each(server);
 	for (unsigned i = 0; i < server->reactors_count; i++)
 		rota_reactor_stop(server->reactors[i]);
-	server->status = status < 0 ? (int)status : 0;
+	server->status = status < 0 ? (int)status : stopped;
 	return 0;
 }
 

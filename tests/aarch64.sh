@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 root=$PWD/build/aarch64/root apt=$PWD/build/aarch64/apt
-mkdir -p "$root" "$apt"/{state/lists/partial,cache/archives/partial,packages}
+mkdir -p "$root/usr/lib" "$apt"/{state/lists/partial,cache/archives/partial,packages}
 : >"$apt/status"
 get() {
 	apt-get -qq -o APT::Architecture=arm64 -o APT::Sandbox::User=root \
@@ -18,7 +18,10 @@ get() {
 }
 get update || echo "aarch64: not all package lists are here; trying with the others" >&2
 cd "$apt/packages"
-get download libcmocka-dev libcmocka0 liburing-dev liburing2
+# Those of ./setup, and what they are linked with.
+get download libcmocka-dev libcmocka0 liburing-dev liburing2 libjansson-dev libjansson4 \
+	libdw-dev libdw1 libelf-dev libelf1 libbz2-1.0 liblzma5 zlib1g-dev zlib1g
 for package in *.deb; do
 	dpkg -x "$package" "$root"
 done
+cp -a "$root/lib/." "$root/usr/lib/" # some packages have their libraries there

@@ -215,9 +215,11 @@ static int take_workload(struct comparison *comparison, const char *text)
 static int take_slow(struct comparison *comparison)
 {
 	char name[VARIANT_NAME_BYTES];
-	const char *equals = strrchr(optarg, '=');
+	const char *equals;
 	int found;
 
+	ROTA_ASSERT(optarg); /* getopt says so */
+	equals = strrchr(optarg, '=');
 	snprintf(name, sizeof(name), "%.*s", equals ? (int)(equals - optarg) : 0, optarg);
 	found = variants_find(&comparison->variants, name);
 	if (!equals || found < 0 || atoll(equals + 1) < 1)

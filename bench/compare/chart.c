@@ -82,12 +82,12 @@ void chart_ticks(struct chart_axis *axis, void (*put)(FILE *to, double value))
 
 	if (!scale->is_log) {
 		step = round_step(scale->high - scale->low);
-		for (double at = 0; at <= scale->high * 1.0001; at += step)
-			put_tick(axis, at, put);
+		for (int i = 0; i * step <= scale->high * 1.0001; i++)
+			put_tick(axis, i * step, put);
 		return;
 	}
 	step = log10(scale->high / scale->low);
-	for (double power = floor(log10(scale->low)); power <= log10(scale->high); power++) {
+	for (int power = (int)floor(log10(scale->low)); power <= log10(scale->high); power++) {
 		for (size_t i = 0; i < (step > DECADES_OF_FIVES ? 1 : 3); i++) {
 			double at = digits[i] * pow(10, power);
 

@@ -49,7 +49,7 @@ static int labelled_number(const char *text, const char *label, uint64_t *out)
 static int add_thread(const char *root, int pid, int thread, struct procfs_usage *out)
 {
 	char path[PATH_BYTES], text[STATUS_BYTES];
-	uint64_t run_ns, voluntary, involuntary;
+	uint64_t run_ns, voluntary = 0, involuntary = 0;
 	int status;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/schedstat", root, pid, thread);
@@ -110,7 +110,7 @@ int procfs_usage(const char *root, int pid, struct procfs_usage *out)
 {
 	struct procfs_usage usage = { 0 };
 	char path[PATH_BYTES], text[STATUS_BYTES];
-	uint64_t pages;
+	uint64_t pages = 0;
 	int status;
 
 	snprintf(path, sizeof(path), "%s/%d/stat", root, pid);

@@ -208,10 +208,12 @@ static int parse_options(int argc, char **argv, struct serving *serving)
 	int which, index;
 
 	while ((which = getopt_long(argc, argv, "", options, &index)) != -1) {
-		int status = which == 's' ? parse_slow(optarg, &serving->slow_ns) : -EINVAL;
+		int status = -EINVAL;
 
 		snprintf(error, sizeof(error), "--slow-ns takes 0 to 1000000000, not %s",
 			 optarg ? optarg : "nothing");
+		if (which == 's' && optarg)
+			status = parse_slow(optarg, &serving->slow_ns);
 		if (which == 0)
 			status = rota_server_option(&serving->config.server, options[index].name,
 						    optarg, error);

@@ -243,7 +243,7 @@ static inline enum protocol protocol_named(const char *name, const char *program
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (!strcmp(name, names[i]))
+		if (name && !strcmp(name, names[i]))
 			return (enum protocol)i;
 	usage(program);
 	return PROTOCOL_ECHO;

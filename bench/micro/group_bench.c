@@ -96,7 +96,7 @@ static int64_t share(struct job *job, struct rota_group *many, struct rota_group
 
 static int64_t share_in_groups(void *arg)
 {
-	struct rota_group *many, *few;
+	struct rota_group *many = NULL, *few = NULL;
 	int status = rota_group_create("many", SHARES_MANY, &many);
 
 	if (status == 0)

@@ -38,6 +38,14 @@ static int compare_ns(const void *a, const void *b)
 	return (*left > *right) - (*left < *right);
 }
 
+/* Of the samples, which are sorted. */
+static double percentile_ns(size_t percent)
+{
+	size_t index = pair.samples_count * percent / 100;
+
+	return (double)pair.samples[index];
+}
+
 static int64_t call_many(void *arg)
 {
 	(void)arg;
@@ -50,8 +58,8 @@ static int64_t call_many(void *arg)
 				pair.samples[pair.samples_count++] = rota_now() - start;
 		}
 	qsort(pair.samples, pair.samples_count, sizeof(*pair.samples), compare_ns);
-	bench_report(pair.run, "median_ns", (double)pair.samples[pair.samples_count / 2]);
-	bench_report(pair.run, "p99_ns", (double)pair.samples[pair.samples_count * 99 / 100]);
+	bench_report(pair.run, "median_ns", percentile_ns(50));
+	bench_report(pair.run, "p99_ns", percentile_ns(99));
 	rota_reactor_stop(pair.caller);
 	rota_reactor_stop(pair.callee);
 	return 0;

@@ -166,6 +166,65 @@ static void test_serve_by_tasks_many_seeds_serve_drain_and_stop(void **state)
 	assert_true(counts.closed >= 2 * t_rounds(SEEDS) * T_PARTY_REACTORS);
 }
 
+/* ---- a stop that does not end ---- */
+
+static void stop_and_hang_on_the_first(struct rota_server *server, unsigned reactor_index,
+				       void *arg)
+{
+	(void)server;
+	(void)arg;
+	T_EQUAL(reactor_index, counts.stopped++);
+	if (reactor_index == 0)
+		T_EQUAL(rota_sleep_until(ROTA_NEVER), -ETIMEDOUT);
+}
+
+static int start_and_say_so(struct rota_server *server, unsigned reactor_index, void *arg)
+{
+	(void)server;
+	(void)reactor_index;
+	(void)arg;
+	return 1; /* no error */
+}
+
+static int serve_until_ready(void *arg)
+{
+	struct rota_service service = { .name = "echo",
+					.port = T_PORT,
+					.handler = t_echo,
+					.start = start_and_say_so,
+					.stop = stop_and_hang_on_the_first };
+	struct rota_server_options options;
+
+	(void)arg;
+	rota_server_options_init(&options, NULL);
+	return t_hosts_serve(&service, &options);
+}
+
+static void keep_line(enum rota_log_level level, const char *line, void *arg)
+{
+	(void)level;
+	snprintf(arg, ROTA_BACKEND_TEXT_BYTES, "%s", line);
+}
+
+static void test_serve_when_a_stop_hangs_calls_the_others_and_says_so(void **state)
+{
+	static const struct t_hosts hosts = { .serve = serve_until_ready };
+	struct rota_sim_options options;
+	char line[ROTA_BACKEND_TEXT_BYTES] = "";
+	struct t_outcome outcome;
+
+	(void)state;
+	memset(&counts, 0, sizeof(counts));
+	rota_sim_options_init(&options, 1);
+	rota_log_to(ROTA_LOG_ERROR, keep_line, line);
+	outcome = t_hosts_run(&hosts, &options);
+	rota_log_to(ROTA_LOG_INFO, NULL, NULL);
+	assert_int_equal(outcome.status, 0);
+	assert_int_equal(counts.stopped, 2);
+	assert_int_equal(outcome.results[T_SERVER], -ETIMEDOUT);
+	assert_non_null(strstr(line, "echo cannot stop on reactor 0: "));
+}
+
 /* Memory that is not given back fails the test. */
 static int watch_memory(void **state)
 {
@@ -189,6 +248,7 @@ int main(void)
 			check_memory),
 		cmocka_unit_test_setup_teardown(test_serve_by_tasks_many_seeds_serve_drain_and_stop,
 						watch_memory, check_memory),
+		cmocka_unit_test(test_serve_when_a_stop_hangs_calls_the_others_and_says_so),
 	};
 
 	return cmocka_run_group_tests_name("serve", tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "backends/backends.h"
 #include "framework/stack.h"
 #include "tests/support/t_core.h"
+#include "tests/support/t_sanitizer.h"
 
 const struct rota_backend_ops *t_engine;
 
@@ -83,9 +84,6 @@ bool t_is_simulated(void)
 	return t_engine->features & ROTA_BACKEND_SIMULATED;
 }
 
-/* There only in programs built for the thread sanitizer. */
-extern void *__tsan_create_fiber(unsigned flags) __attribute__((weak));
-
 /* Before Linux 6.13 each stack takes two of the mappings a process may have. */
 static bool guards_are_mappings(void)
 {
@@ -106,13 +104,13 @@ unsigned t_many(unsigned count)
 	static unsigned most; /* 0: not known yet */
 
 	if (!most)
-		most = __tsan_create_fiber ? 1500 : guards_are_mappings() ? 20000 : UINT_MAX;
+		most = t_is_thread_sanitized() ? 1500 : guards_are_mappings() ? 20000 : UINT_MAX;
 	return count < most ? count : most;
 }
 
 unsigned t_rounds(unsigned count)
 {
-	return __tsan_create_fiber ? (count + 19) / 20 : count;
+	return t_is_thread_sanitized() ? (count + 19) / 20 : count;
 }
 
 struct rota_reactor_options t_reactor_options(void)

@@ -63,7 +63,8 @@ struct rota_service {
 	/*
 	 * Called in a task on each reactor before it serves, and after its last connection has
 	 * ended. NULL: nothing. A start that returns negative errno ends the server with that
-	 * error. May suspend.
+	 * error. A stop is cancelled after 5 s; those of the other reactors are called all the
+	 * same. May suspend.
 	 */
 	int (*start)(struct rota_server *server, unsigned reactor_index, void *arg);
 	void (*stop)(struct rota_server *server, unsigned reactor_index, void *arg);

@@ -4,6 +4,7 @@
  * and what is left when the reactors are gone. What needs two things to happen at once is not for
  * the simulator, which has one thread.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 #include <rota/error.h>
+#include <rota/file.h>
 #include <rota/mailbox.h>
 #include <rota/offload.h>
 
@@ -94,6 +96,7 @@ static int restore_limits(void **state)
 	(void)state;
 	threads_fail = false;
 	limit(0, 0, 0);
+	rota_offload_limit(ROTA_OFFLOAD_FILES, &(struct rota_offload_limits){ 0 });
 	return stats_of(ROTA_OFFLOAD_USER).threads != 0;
 }
 
@@ -349,6 +352,79 @@ static void test_offload_without_a_thread_fails_or_waits_for_one(void **state)
 	if (t_is_simulated())
 		skip();
 	assert_int_equal(t_run(do_without_threads, NULL), 0);
+}
+
+/* ---- closing, which is never refused ---- */
+
+static struct rota_file open_something(void)
+{
+	struct rota_file file = { .fd_ = open("/dev/null", O_RDONLY | O_CLOEXEC) };
+
+	T_CHECK(file.fd_ >= 0);
+	return file;
+}
+
+static int64_t close_file(void *arg)
+{
+	return rota_file_close(arg);
+}
+
+static int64_t close_while_full(void *arg)
+{
+	struct rota_offload_call busy, waiting;
+	struct rota_file file = open_something();
+	int fd = file.fd_;
+	struct rota_scope scope;
+	struct gate gate;
+	unsigned calls = 0;
+
+	(void)arg;
+	gate_init(&gate);
+	rota_offload_start(&busy, ROTA_OFFLOAD_FILES, pass_gate, &gate);
+	t_settle();
+	sem_wait(&gate.begun);
+	rota_offload_start(&waiting, ROTA_OFFLOAD_FILES, count_call, &calls);
+	t_settle();
+	T_EQUAL(rota_offload(ROTA_OFFLOAD_FILES, count_call, &calls), -ENOBUFS);
+	rota_scope_open(&scope, ROTA_NEVER);
+	T_EQUAL(rota_spawn(&scope, close_file, &file), 0);
+	t_settle();
+	sem_post(&gate.go);
+	T_EQUAL(rota_scope_close(&scope), 0);
+	T_EQUAL(fcntl(fd, F_GETFD), -1);
+	T_EQUAL(rota_await(&waiting.future), 1);
+	T_EQUAL(rota_await(&busy.future), 7);
+	return 0;
+}
+
+static void test_offload_to_a_full_queue_still_closes(void **state)
+{
+	(void)state;
+	if (t_is_simulated())
+		skip();
+	rota_offload_limit(ROTA_OFFLOAD_FILES, &(struct rota_offload_limits){ 1, 1, 0 });
+	assert_int_equal(t_run(close_while_full, NULL), 0);
+}
+
+static int64_t close_without_threads(void *arg)
+{
+	struct rota_file file = open_something();
+	int fd = file.fd_;
+
+	(void)arg;
+	threads_fail = true;
+	T_EQUAL(rota_file_close(&file), 0);
+	threads_fail = false;
+	T_EQUAL(fcntl(fd, F_GETFD), -1);
+	return 0;
+}
+
+static void test_offload_without_a_thread_still_closes(void **state)
+{
+	(void)state;
+	if (t_is_simulated())
+		skip();
+	assert_int_equal(t_run(close_without_threads, NULL), 0);
 }
 
 /* ---- cancellation ---- */
@@ -620,6 +696,8 @@ int main(void)
 		LIMITED(test_offload_takes_no_more_threads_than_its_class_has),
 		LIMITED(test_offload_to_a_full_queue_is_refused),
 		LIMITED(test_offload_without_a_thread_fails_or_waits_for_one),
+		LIMITED(test_offload_to_a_full_queue_still_closes),
+		LIMITED(test_offload_without_a_thread_still_closes),
 		LIMITED(test_offload_cancelled_before_it_began_is_not_called),
 		cmocka_unit_test(test_offload_cancelled_while_it_runs_is_waited_for),
 		cmocka_unit_test(test_offload_in_a_cancelled_scope_is_not_called),
