@@ -262,20 +262,38 @@ static void timer_fired(struct rota_timer *timer)
 
 /* ---- receiving ---- */
 
-/* A receive brought no bytes, or it was the poll for a hang-up that ended. */
+/*
+ * Both sides having shut theirs looks like a hang-up, and is an orderly end: what they sent before
+ * may still be unread.
+ */
+static void poll_ended(struct rota_conn *conn, int32_t events)
+{
+	if (events & (POLLERR | POLLHUP)) {
+		conn->peer_is_shut = conn->is_shut && !(events & POLLERR);
+		if (!conn->peer_is_shut) {
+			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
+					 "the client is gone");
+			return;
+		}
+	}
+	if (conn->eof_is_doubtful) {
+		conn->eof_is_doubtful = false;
+		conn->has_eof = true;
+	}
+}
+
+/*
+ * A receive brought no bytes, or it was the poll for a hang-up that ended. After a reset, the first
+ * who asks is told of it, and the next that the stream is over. A reader must not take that for an
+ * orderly end, so where a send may have been first, a poll has to find no hang-up.
+ */
 static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 {
 	if (conn->receive_is_poll && result >= 0) {
-		/*
-		 * Both sides having shut theirs looks like a hang-up, and is an orderly end: what
-		 * they sent before may still be unread.
-		 */
-		conn->peer_is_shut = conn->is_shut && !(result & POLLERR);
-		if (!conn->peer_is_shut)
-			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
-					 "the client is gone");
+		poll_ended(conn, result);
 	} else if (result == 0) {
-		conn->has_eof = true;
+		conn->eof_is_doubtful = conn->is_stream && conn->send_is_lent;
+		conn->has_eof = !conn->eof_is_doubtful;
 	} else if (result == -ENOBUFS) {
 		conn->reactor->net->stats.buffer_waits++;
 		rota_list_push_back(&conn->reactor->net->starved, &conn->wait_link);
@@ -348,7 +366,8 @@ static void stop_receiving(struct rota_conn *conn)
 static void submit_receive(struct rota_conn *conn, bool is_poll)
 {
 	conn->receive.kind = is_poll ? ROTA_OP_POLL : ROTA_OP_RECEIVE;
-	conn->receive.events = 0; /* hang-up and error count always */
+	/* hang-up and error count always */
+	conn->receive.events = conn->eof_is_doubtful ? POLLIN : 0;
 	conn->receive_is_poll = is_poll;
 	conn->is_deaf = false;
 	rota__op_submit(conn->reactor, &conn->receive);
@@ -358,7 +377,8 @@ static void submit_receive(struct rota_conn *conn, bool is_poll)
 static void arm_receive(struct rota_conn *conn)
 {
 	/* Whatever comes after the last request is discarded: for that there is always room. */
-	bool wants_input = !conn->has_eof && (conn->state != CONN_OPEN || has_room(conn));
+	bool wants_input = !conn->has_eof && !conn->eof_is_doubtful &&
+			   (conn->state != CONN_OPEN || has_room(conn));
 
 	if (!conn->is_deaf) {
 		if (conn->receive_is_poll ? wants_input : !wants_input) {

@@ -156,6 +156,8 @@ struct rota_conn {
 	bool is_stream : 1; /* task style, not a session */
 	/* seen by a poll, after we had shut ours; what they sent may be unread */
 	bool peer_is_shut : 1;
+	/* task style: it may have been a reset, of which a send under way was told */
+	bool eof_is_doubtful : 1;
 	/* task style: somebody may use it, until rota_conn_close or the handler's end */
 	bool is_held;
 	uint16_t line; /* in net->held: the last buffer behind in_data; 0: there is none */

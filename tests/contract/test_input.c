@@ -392,6 +392,55 @@ static void a_reactor_may_stop_with_a_line(struct t_net *net)
 	rota_conn_close(conn);
 }
 
+/* ---- an end that looks orderly ---- */
+
+static int64_t reset_under_a_send(struct rota_conn *conn, void *arg)
+{
+	struct rota_view view;
+
+	(void)arg;
+	rota_ignore(rota_conn_read(conn, &view), "the rest stays unread");
+	CHECK_EQUAL(conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd,
+						    ROTA_SHUT_RESET),
+		    0);
+	rota__conn_abort(conn, -ECONNABORTED, ROTA_CANCEL_BY_HAND, "by the test");
+	return 0;
+}
+
+static int64_t send_until_it_is_dead(void *arg)
+{
+	static const char bytes[20000];
+	struct rota_conn *conn = arg;
+
+	while (!conn->error) {
+		if (!conn->output.pending_bytes)
+			rota_output_write(rota_conn_output(conn), bytes, sizeof(bytes));
+		rota_ignore(rota_sleep_until(rota_after_ns(20000)), "it is being sent");
+	}
+	return 0;
+}
+
+/* The send may be told of it first; the end of the stream that is left then is no orderly one. */
+static void a_reset_is_told_to_the_reader_though_a_send_is_under_way(struct t_net *net)
+{
+	struct rota_listener_options options = { .handler = reset_under_a_send };
+	enum { ROUNDS = 100 };
+
+	t_serve(net, &options);
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		struct rota_scope scope;
+		struct rota_conn *conn;
+		struct rota_view view;
+
+		conn = t_connect(net);
+		rota_scope_open(&scope, ROTA_NEVER);
+		CHECK_EQUAL(rota_spawn(&scope, send_until_it_is_dead, conn), 0);
+		CHECK_WITHIN(rota_conn_read(conn, &view), -4096, -1);
+		CHECK_EQUAL(rota_scope_close(&scope), 0);
+		rota_conn_close(conn);
+	}
+}
+
 /* ---- what is copied ---- */
 
 #define RECORD_BYTES 100
@@ -553,6 +602,7 @@ static const struct t_scenario scenarios[] = {
 	IN_SMALL_BUFFERS(tasks_may_end_with_a_line),
 	SCENARIO(a_reactor_may_stop_with_a_line),
 	IN_SMALL_BUFFERS(a_reactor_may_stop_with_a_line),
+	SCENARIO(a_reset_is_told_to_the_reader_though_a_send_is_under_way),
 	SCENARIO(what_is_consumed_at_once_is_never_copied),
 	SCENARIO(only_the_ends_of_buffers_are_copied),
 	{ .name = NULL },
