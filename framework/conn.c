@@ -93,6 +93,7 @@ static bool session_is_over(const struct rota_conn *conn)
 static void start_finishing(struct rota_conn *conn)
 {
 	conn->state = CONN_FINISHING;
+	conn->discarded_bytes = 0; /* that was in_copied_bytes */
 	rota_timer_arm(&conn->timer, conn->reactor->now + conn->limits->linger_timeout_ns);
 }
 
@@ -127,7 +128,7 @@ static void close_when_quiet(struct rota_conn *conn)
 	    conn->is_ready || conn->is_flushing)
 		return;
 	rota_list_remove(&conn->wait_link);
-	rota__conn_return_buffer(conn);
+	rota__conn_return_buffers(conn);
 	/* A peer that has got only a part must not take the end for its end. */
 	if (conn->output.pending_bytes || conn->output.error)
 		rota_ignore(conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd,
@@ -193,7 +194,7 @@ void rota__conn_finish(struct rota_conn *conn)
 	 * gives it back when it returns.
 	 */
 	if (!conn->task)
-		rota__conn_return_buffer(conn);
+		rota__conn_return_buffers(conn);
 	rota__conn_advance(conn);
 }
 
@@ -261,122 +262,38 @@ static void timer_fired(struct rota_timer *timer)
 
 /* ---- receiving ---- */
 
-void rota__conn_return_buffer(struct rota_conn *conn)
+/*
+ * Both sides having shut theirs looks like a hang-up, and is an orderly end: what they sent before
+ * may still be unread.
+ */
+static void poll_ended(struct rota_conn *conn, int32_t events)
 {
-	if (conn->in_data)
-		rota__conn_return_held(conn);
-}
-
-void rota__conn_consume_part(struct rota_conn *conn, size_t bytes)
-{
-	if (conn->in_bytes) {
-		ROTA_ASSERT(bytes <= conn->in_bytes);
-		conn->in_data += bytes;
-		conn->in_bytes -= (uint32_t)bytes;
-		if (!conn->in_bytes && !conn->in_is_borrowed)
-			rota__conn_return_buffer(conn);
-		return;
+	if (events & (POLLERR | POLLHUP)) {
+		conn->peer_is_shut = conn->is_shut && !(events & POLLERR);
+		if (!conn->peer_is_shut) {
+			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
+					 "the client is gone");
+			return;
+		}
 	}
-	ROTA_ASSERT(bytes <= conn->spill.bytes - conn->spill_start);
-	conn->spill_start += bytes;
-	if (conn->spill_start == conn->spill.bytes) {
-		rota_buffer_fini(&conn->spill);
-		conn->spill_start = 0;
+	if (conn->eof_is_doubtful) {
+		conn->eof_is_doubtful = false;
+		conn->has_eof = true;
 	}
 }
 
-/* Append to the spill, first closing the gap of what was consumed when that is most of it. */
-static void spill_append(struct rota_conn *conn, const void *data, size_t bytes)
-{
-	if (conn->spill_start > conn->spill.bytes / 2) {
-		rota_buffer_consume(&conn->spill, conn->spill_start);
-		conn->spill_start = 0;
-	}
-	if (rota_buffer_append(&conn->spill, data, bytes) < 0)
-		rota__conn_abort(conn, -ENOMEM, ROTA_CANCEL_CLIENT_GONE, "no memory for its input");
-}
-
-/* In debug builds what was seen of the spill does not stay where it was. */
-static void move_spill(struct rota_conn *conn)
-{
-	struct rota_view left = rota__conn_input(conn);
-	struct rota_buffer moved;
-
-	rota_buffer_init(&moved);
-	if (!left.bytes || rota_buffer_append(&moved, left.data, left.bytes) < 0)
-		return;
-	memset(conn->spill.data, ROTA_DEAD_INPUT, conn->spill.bytes);
-	rota_buffer_fini(&conn->spill);
-	conn->spill = moved;
-	conn->spill_start = 0;
-}
-
-void rota__conn_end_view(struct rota_conn *conn)
-{
-	if (ROTA_DEBUG && !conn->in_data)
-		move_spill(conn);
-	rota__conn_spill(conn);
-}
-
-void rota__conn_spill(struct rota_conn *conn)
-{
-	if (!conn->in_data)
-		return;
-	/* A buffer is only taken while the spill is empty, so what is left of it comes first. */
-	if (conn->in_bytes)
-		spill_append(conn, conn->in_data, conn->in_bytes);
-	rota__conn_return_buffer(conn);
-}
-
-/* The receive buffer is its input, until that is consumed. */
-static inline void hold_input(struct rota_conn *conn, const struct rota_completion *completion)
-{
-	struct net *net = conn->reactor->net;
-
-	net->stats.received_bytes += (uint32_t)completion->result;
-	net->buffers_held++;
-	conn->in_data = completion->data;
-	conn->in_bytes = (uint32_t)completion->result;
-	conn->in_buffer = completion->buffer;
-}
-
-static void take_input(struct rota_conn *conn, const struct rota_completion *completion)
-{
-	struct net *net = conn->reactor->net;
-	uint32_t bytes = (uint32_t)completion->result;
-
-	if (conn->state == CONN_OPEN && !conn->in_data && !conn->spill.bytes &&
-	    net->buffers_held < net->buffers_count / 2) {
-		hold_input(conn, completion);
-		return;
-	}
-	net->stats.received_bytes += bytes;
-	net->buffers_held++;
-	if (conn->state == CONN_OPEN && !conn->in_is_borrowed)
-		rota__conn_spill(conn);
-	/* If there was no memory for what came before it, it must not be read in its place. */
-	if (conn->state == CONN_OPEN)
-		spill_append(conn, completion->data, bytes);
-	else
-		conn->discarded_bytes += bytes;
-	net->buffers_held--;
-	conn->reactor->engine->buffer_return(conn->reactor->backend, completion->buffer);
-}
-
-/* A receive brought no bytes, or it was the poll for a hang-up that ended. */
+/*
+ * A receive brought no bytes, or it was the poll for a hang-up that ended. After a reset, the first
+ * who asks is told of it, and the next that the stream is over. A reader must not take that for an
+ * orderly end, so where a send may have been first, a poll has to find no hang-up.
+ */
 static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 {
 	if (conn->receive_is_poll && result >= 0) {
-		/*
-		 * Both sides having shut theirs looks like a hang-up, and is an orderly end: what
-		 * they sent before may still be unread.
-		 */
-		conn->peer_is_shut = conn->is_shut && !(result & POLLERR);
-		if (!conn->peer_is_shut)
-			rota__conn_abort(conn, -ECONNRESET, ROTA_CANCEL_CLIENT_GONE,
-					 "the client is gone");
+		poll_ended(conn, result);
 	} else if (result == 0) {
-		conn->has_eof = true;
+		conn->eof_is_doubtful = conn->is_stream && conn->send_is_lent;
+		conn->has_eof = !conn->eof_is_doubtful;
 	} else if (result == -ENOBUFS) {
 		conn->reactor->net->stats.buffer_waits++;
 		rota_list_push_back(&conn->reactor->net->starved, &conn->wait_link);
@@ -389,6 +306,7 @@ static ROTA_NOINLINE void receive_ended(struct rota_conn *conn, int32_t result)
 static ROTA_NOINLINE void receive_any(struct rota_conn *conn,
 				      const struct rota_completion *completion)
 {
+	struct net *net = conn->reactor->net;
 	bool is_steady;
 
 	if (!(completion->flags & ROTA_COMPLETION_MORE)) {
@@ -399,7 +317,11 @@ static ROTA_NOINLINE void receive_any(struct rota_conn *conn,
 		/* what is only discarded does not prolong the end */
 		if (conn->state == CONN_OPEN)
 			conn->active_at = conn->reactor->now;
-		take_input(conn, completion);
+		net->stats.received_bytes += (uint32_t)completion->result;
+		if (rota__conn_is_at_rest(conn) && net->buffers_held < net->held_idle_max)
+			rota__conn_hold(conn, completion);
+		else
+			rota__conn_take_input(conn, completion);
 	} else {
 		receive_ended(conn, completion->result);
 	}
@@ -422,12 +344,13 @@ static void receive_completed(struct rota_op *op, const struct rota_completion *
 	if (ROTA_UNLIKELY(completion->result <= 0 || !(completion->flags & ROTA_COMPLETION_MORE) ||
 			  conn->is_stream || !rota__conn_is_at_rest(conn) ||
 			  (uint32_t)completion->result >= conn->limits->input_high_bytes ||
-			  net->buffers_held >= net->buffers_count / 2)) {
+			  net->buffers_held >= net->held_idle_max)) {
 		receive_any(conn, completion);
 		return;
 	}
 	conn->active_at = reactor->now;
-	hold_input(conn, completion);
+	net->stats.received_bytes += (uint32_t)completion->result;
+	rota__conn_hold(conn, completion);
 	if (!conn->is_ready && !conn->task && conn->in_bytes >= conn->need_bytes)
 		rota__session_queue(conn);
 }
@@ -443,7 +366,8 @@ static void stop_receiving(struct rota_conn *conn)
 static void submit_receive(struct rota_conn *conn, bool is_poll)
 {
 	conn->receive.kind = is_poll ? ROTA_OP_POLL : ROTA_OP_RECEIVE;
-	conn->receive.events = 0; /* hang-up and error count always */
+	/* hang-up and error count always */
+	conn->receive.events = conn->eof_is_doubtful ? POLLIN : 0;
 	conn->receive_is_poll = is_poll;
 	conn->is_deaf = false;
 	rota__op_submit(conn->reactor, &conn->receive);
@@ -453,7 +377,8 @@ static void submit_receive(struct rota_conn *conn, bool is_poll)
 static void arm_receive(struct rota_conn *conn)
 {
 	/* Whatever comes after the last request is discarded: for that there is always room. */
-	bool wants_input = !conn->has_eof && (conn->state != CONN_OPEN || has_room(conn));
+	bool wants_input = !conn->has_eof && !conn->eof_is_doubtful &&
+			   (conn->state != CONN_OPEN || has_room(conn));
 
 	if (!conn->is_deaf) {
 		if (conn->receive_is_poll ? wants_input : !wants_input) {

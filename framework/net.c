@@ -56,10 +56,15 @@ struct net *rota__net(struct rota_reactor *reactor)
 {
 	struct rota_backend_stats stats;
 	struct net *net = reactor->net;
+	uint32_t held_max;
 
 	if (net)
 		return net;
-	net = rota__calloc_isolated(sizeof(*net));
+	reactor->engine->stats(reactor->backend, &stats);
+	/* The pool's indices are as wide as the buffers' ids. */
+	held_max = (uint32_t)rota_min_size(stats.buffers_count - stats.buffers_count / 8,
+					   UINT16_MAX);
+	net = rota__calloc_isolated(sizeof(*net) + (held_max + 1) * sizeof(*net->held));
 	if (!net)
 		return NULL;
 	net->reactor = reactor;
@@ -67,8 +72,11 @@ struct net *rota__net(struct rota_reactor *reactor)
 	rota_list_init(&net->gone);
 	rota_list_init(&net->listeners);
 	rota_list_init(&net->starved);
-	reactor->engine->stats(reactor->backend, &stats);
 	net->buffers_count = stats.buffers_count;
+	net->buffer_bytes = stats.buffer_bytes;
+	net->held_idle_max = stats.buffers_count / 2;
+	net->held_max = held_max;
+	rota__held_init(net);
 	reactor->net = net;
 	return net;
 }

@@ -112,7 +112,7 @@ struct rota_conn {
 	struct rota_conn *next_flush;   /* on net->flush, when is_flushing */
 	struct rota_link wait_link;     /* on net->starved: waits in line for a receive buffer */
 
-	/* input: what is left of one receive buffer, and what came after it */
+	/* input, see input.c: the spill, then this receive buffer, then the line */
 	const char *in_data; /* NULL: no buffer is held */
 	uint32_t in_bytes;   /* unconsumed */
 	uint16_t in_buffer;  /* its id */
@@ -130,8 +130,11 @@ struct rota_conn {
 	/* the turn in which bytes last moved, or a handler gave way to the peer */
 	rota_ns active_at;
 	uint64_t id;
-	int32_t error;            /* why it is dead: negative errno; 0: it isn't */
-	uint32_t discarded_bytes; /* while lingering */
+	int32_t error; /* why it is dead: negative errno; 0: it isn't */
+	union {
+		uint32_t in_copied_bytes; /* open: before in_data, and at the spill's end too */
+		uint32_t discarded_bytes; /* afterwards */
+	};
 	/* What makes a connection special, looked at by every event as one word. */
 	union {
 		struct {
@@ -153,8 +156,11 @@ struct rota_conn {
 	bool is_stream : 1; /* task style, not a session */
 	/* seen by a poll, after we had shut ours; what they sent may be unread */
 	bool peer_is_shut : 1;
+	/* task style: it may have been a reset, of which a send under way was told */
+	bool eof_is_doubtful : 1;
 	/* task style: somebody may use it, until rota_conn_close or the handler's end */
 	bool is_held;
+	uint16_t line; /* in net->held: the last buffer behind in_data; 0: there is none */
 	_Alignas(16) char session_state[];
 };
 
@@ -201,6 +207,19 @@ struct crew {
 	struct net *net;
 };
 
+/*
+ * A receive buffer that stands in a connection's line. The last of a line knows how long that is,
+ * and the first.
+ */
+struct held {
+	const char *data;
+	size_t line_bytes; /* of the last */
+	uint32_t bytes;
+	uint16_t line_count; /* of the last */
+	uint16_t buffer;     /* its id */
+	uint16_t next;       /* towards the last, whose next is the first; spare: the next spare */
+};
+
 /* All that a reactor has of the network. */
 struct net {
 	struct rota_reactor *reactor;
@@ -218,14 +237,24 @@ struct net {
 	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
 	struct rota_link starved; /* connections in line for a receive buffer, by wait_link */
 	uint32_t buffers_count;
+	uint32_t buffer_bytes;
 	uint32_t buffers_held; /* lent by the engine, now with us */
-	uint32_t handovers;    /* connections under way to other reactors */
-	bool is_draining;      /* no new connections; those that are idle end */
+	/*
+	 * Beyond these, input is copied: by those to whom nobody comes soon, half; by those that
+	 * are served before the engine is asked again, all but an eighth.
+	 */
+	uint32_t held_idle_max;
+	uint32_t held_max;
+	uint16_t spare_held; /* 0: none */
+	uint32_t handovers;  /* connections under way to other reactors */
+	bool is_draining;    /* no new connections; those that are idle end */
 	bool is_stopping;
 	struct rota_log_limit accept_log;
 	struct rota_net_stats stats;
 	/* atomic: connections here or on their way here */
 	uint32_t load ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
+	/* as many as may be held, and number 0, which is nobody's */
+	struct held held[] ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 };
 
 /* The reactor's net, made on first use; NULL: no memory. */
@@ -306,53 +335,91 @@ static inline void rota__conn_want_flush(struct rota_conn *conn)
 void rota__conn_flush(struct rota_conn *conn);
 /* Give up those that are gone. */
 void rota__conn_forget_gone(struct net *net);
-/* The unconsumed input, and consuming it. */
+
+/* ---- input.c ---- */
+
+/* The pool for the lines of all connections. */
+void rota__held_init(struct net *net);
+
+/* The receive buffer becomes its input, as there is none in in_data. */
+static inline void rota__conn_hold(struct rota_conn *conn, const struct rota_completion *completion)
+{
+	conn->reactor->net->buffers_held++;
+	conn->in_data = completion->data;
+	conn->in_bytes = (uint32_t)completion->result;
+	conn->in_buffer = completion->buffer;
+}
+
+/* A receive brought bytes: take the buffer, or a copy of what is in it. -ENOMEM aborts. */
+void rota__conn_take_input(struct rota_conn *conn, const struct rota_completion *completion);
+
+/* The oldest of the input, as far as it is in one piece; and consuming of that. */
 static inline struct rota_view rota__conn_input(const struct rota_conn *conn)
 {
-	if (ROTA_LIKELY(conn->in_bytes))
+	if (ROTA_LIKELY(!conn->spill.bytes))
 		return rota_view_of(conn->in_data, conn->in_bytes);
 	return rota_view_of(conn->spill.data + conn->spill_start,
 			    conn->spill.bytes - conn->spill_start);
 }
 
-/* As rota__conn_consume, when it is not all of a receive buffer. */
+/* As rota__conn_consume, when it is not all of a receive buffer, or that is borrowed. */
 void rota__conn_consume_part(struct rota_conn *conn, size_t bytes);
-/* Give the receive buffer back, whatever is left in it. */
-void rota__conn_return_buffer(struct rota_conn *conn);
+/* Give all receive buffers back, whatever is left in them. */
+void rota__conn_return_buffers(struct rota_conn *conn);
+/* in_data has become free: the first of the line takes its place. */
+void rota__conn_promote(struct rota_conn *conn);
 
 /* What dead input is filled with in debug builds, so that a view kept too long is seen. */
 #define ROTA_DEAD_INPUT 0xdb
 
-/* The same when it has one. */
+/* Give `buffer` back to the engine, with what is left in it. */
+static inline void rota__buffer_return(struct rota_reactor *reactor, const char *data, size_t bytes,
+				       uint16_t buffer)
+{
+	if (ROTA_DEBUG) /* the engine's memory, and writable */
+		memset((char *)(uintptr_t)data, ROTA_DEAD_INPUT, bytes);
+	reactor->engine->buffer_return(reactor->backend, buffer);
+	reactor->net->buffers_held--;
+}
+
+/* Give the receive buffer back, of which there is one; another may take its place. */
 static inline void rota__conn_return_held(struct rota_conn *conn)
 {
-	struct rota_reactor *reactor = conn->reactor;
-
-	if (ROTA_DEBUG) /* the engine's memory, and writable */
-		memset((char *)(uintptr_t)conn->in_data, ROTA_DEAD_INPUT, conn->in_bytes);
-	reactor->engine->buffer_return(reactor->backend, conn->in_buffer);
+	rota__buffer_return(conn->reactor, conn->in_data, conn->in_bytes, conn->in_buffer);
 	conn->in_data = NULL;
 	conn->in_bytes = 0;
-	conn->in_is_borrowed = false;
-	reactor->net->buffers_held--;
+	if (ROTA_UNLIKELY(conn->line))
+		rota__conn_promote(conn);
 }
 
 static inline void rota__conn_consume(struct rota_conn *conn, size_t bytes)
 {
-	if (ROTA_LIKELY(bytes == conn->in_bytes && bytes && !conn->in_is_borrowed))
+	if (ROTA_LIKELY(bytes == conn->in_bytes && bytes && !conn->spill.bytes))
 		rota__conn_return_held(conn);
 	else
 		rota__conn_consume_part(conn, bytes);
 }
 
+static inline size_t rota__conn_line_bytes(const struct rota_conn *conn)
+{
+	return conn->reactor->net->held[conn->line].line_bytes;
+}
+
 static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
 {
-	return conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+	size_t bytes = conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+
+	return ROTA_LIKELY(!conn->line) ? bytes : bytes + rota__conn_line_bytes(conn);
 }
 
 /*
- * Move what is left of a receive buffer to the spill and return the buffer. -ENOMEM aborts the
- * connection.
+ * Have at least need_bytes of the input, which are there, in one piece. False: no memory, and the
+ * connection is aborted.
+ */
+bool rota__conn_widen_input(struct rota_conn *conn);
+/*
+ * Move what is left in receive buffers to the spill and return them; a borrowed one stays, with
+ * nothing in it that is not consumed. -ENOMEM aborts the connection.
  */
 void rota__conn_spill(struct rota_conn *conn);
 /* The same for a handler that suspends, whose view dies: debug builds destroy what it looked at. */

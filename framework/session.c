@@ -232,7 +232,7 @@ static void serve(struct rota_task *task, struct rota_conn *conn, struct rota_sc
 	if (status < 0)
 		handler_failed(conn, status);
 	if (conn->state != CONN_OPEN)
-		rota__conn_return_buffer(conn); /* finished inside: its view is dead only now */
+		rota__conn_return_buffers(conn); /* finished inside: its view is dead only now */
 	rota__conn_spill(conn);
 	rota__conn_advance(conn);
 	rota__session_ready(conn);
@@ -256,10 +256,15 @@ static int call_on_open(struct rota_conn *conn)
 
 static inline int call_on_bytes(struct rota_conn *conn)
 {
-	struct rota_view input = rota__conn_input(conn);
 	struct rota_task *task = conn->task;
+	struct rota_view input = rota__conn_input(conn);
 	int64_t status;
 
+	if (ROTA_UNLIKELY(input.bytes < conn->need_bytes)) {
+		if (!rota__conn_widen_input(conn))
+			return 0; /* it is aborted */
+		input = rota__conn_input(conn);
+	}
 	conn->need_bytes = 0;
 	task->on_suspend_arg = conn;
 	task->on_suspend = handler_suspends;

@@ -2,9 +2,8 @@
 /*
  * Connections in task style: reading and writing as if it blocked. Belongs to one reactor.
  *
- * Input has three places, in the order of arrival: `held` (taken out of the spill for a reader to
- * look at), the receive buffer, and the spill. A reader's view is of the first or the second and
- * stays where it is until the next read, because what arrives meanwhile goes to the third.
+ * A reader's view is of the receive buffer or of `held`, which is older than all other input (see
+ * input.c). Both stay where they are until the next read, whatever arrives meanwhile.
  */
 #include <rota/error.h>
 #include <rota/log.h>
@@ -122,7 +121,7 @@ static void end_borrow(struct rota_conn *conn)
 	if (conn->in_is_borrowed) {
 		conn->in_is_borrowed = false;
 		if (!conn->in_bytes)
-			rota__conn_return_buffer(conn);
+			rota__conn_return_held(conn);
 	}
 	if (stream->held.data && !held_bytes(stream)) {
 		rota_buffer_fini(&stream->held);
@@ -130,31 +129,59 @@ static void end_borrow(struct rota_conn *conn)
 	}
 }
 
-/* Bring all input into `held`, in order. */
-static int hold_all(struct rota_conn *conn)
+/* Nothing is held: the spill takes its place, without a copy. */
+static void hold_spill(struct rota_conn *conn)
 {
 	struct stream *stream = rota__stream(conn);
-	struct rota_view spilled = rota_view_of(conn->spill.data + conn->spill_start,
-						conn->spill.bytes - conn->spill_start);
 
-	if (!held_bytes(stream) && !conn->in_bytes) {
-		rota_buffer_fini(&stream->held);
-		stream->held = conn->spill;
-		stream->held_start = conn->spill_start;
-		rota_buffer_init(&conn->spill);
-		conn->spill_start = 0;
+	rota_buffer_fini(&stream->held);
+	stream->held = conn->spill;
+	stream->held_start = conn->spill_start;
+	rota_buffer_init(&conn->spill);
+	conn->spill_start = 0;
+}
+
+/* Have `bytes` of the input, which are there, in `held`. */
+static int hold(struct rota_conn *conn, size_t bytes)
+{
+	struct stream *stream = rota__stream(conn);
+
+	if (!held_bytes(stream))
+		hold_spill(conn);
+	if (held_bytes(stream) >= bytes)
 		return 0;
-	}
 	rota_buffer_consume(&stream->held, stream->held_start);
 	stream->held_start = 0;
-	if (rota_buffer_reserve(&stream->held, conn->in_bytes + spilled.bytes) < 0 ||
-	    rota_buffer_append(&stream->held, conn->in_data, conn->in_bytes) < 0 ||
-	    rota_buffer_append(&stream->held, spilled.data, spilled.bytes) < 0)
+	bytes -= stream->held.bytes;
+	if (rota_buffer_reserve(&stream->held, bytes) < 0)
 		return -ENOMEM;
-	rota__conn_return_buffer(conn);
-	rota_buffer_fini(&conn->spill);
-	conn->spill_start = 0;
+	conn->reactor->net->stats.copied_bytes += bytes;
+	while (bytes) {
+		struct rota_view piece = rota__conn_input(conn);
+
+		piece.bytes = rota_min_size(piece.bytes, bytes);
+		rota_ignore(rota_buffer_append(&stream->held, piece.data, piece.bytes),
+			    "the room is reserved");
+		rota__conn_consume(conn, piece.bytes);
+		bytes -= piece.bytes;
+	}
 	return 0;
+}
+
+/* Look at what is in several places, or out of the receive buffers, or less than was asked for. */
+static ROTA_NOINLINE int64_t look_at_held(struct rota_conn *conn, struct rota_view *view)
+{
+	struct stream *stream = rota__stream(conn);
+	size_t input = held_bytes(stream) + rota__conn_input_bytes(conn);
+	int status;
+
+	if (!input)
+		return conn->error;
+	status = hold(conn, rota_min_size(conn->need_bytes, input));
+	if (status < 0)
+		return status;
+	*view = rota_view_of(stream->held.data + stream->held_start, held_bytes(stream));
+	return (int64_t)view->bytes;
 }
 
 /* For public function `call`. */
@@ -178,19 +205,11 @@ static ROTA_SUSPENDS int64_t peek(struct rota_conn *conn, size_t bytes_min, stru
 		if (status < 0)
 			return status;
 	}
-	if (held_bytes(stream) + rota__conn_input_bytes(conn) == 0)
-		return conn->error;
-	if (conn->in_bytes && !held_bytes(stream) && !conn->spill.bytes) {
-		conn->in_is_borrowed = true;
-		*view = rota_view_of(conn->in_data, conn->in_bytes);
-	} else {
-		if (rota__conn_input_bytes(conn)) {
-			status = hold_all(conn);
-			if (status < 0)
-				return status;
-		}
-		*view = rota_view_of(stream->held.data + stream->held_start, held_bytes(stream));
-	}
+	if (ROTA_UNLIKELY(conn->in_bytes < conn->need_bytes || stream->held.data ||
+			  conn->spill.bytes))
+		return look_at_held(conn, view);
+	conn->in_is_borrowed = true;
+	*view = rota_view_of(conn->in_data, conn->in_bytes);
 	return (int64_t)view->bytes;
 }
 
@@ -205,7 +224,7 @@ void rota_conn_consume(struct rota_conn *conn, size_t bytes)
 
 	rota__check_held(conn, __func__);
 	if (conn->in_is_borrowed) {
-		rota__conn_consume(conn, bytes);
+		rota__conn_consume_part(conn, bytes);
 	} else {
 		ROTA_ASSERT(bytes <= held_bytes(stream));
 		stream->held_start += bytes;

@@ -130,10 +130,10 @@ ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_read(struct rota_conn *co
 							    struct rota_view *view);
 
 /*
- * Wait for at least `bytes_min` unconsumed bytes and look at all there are, consuming none:
- * rota_conn_consume does. Returns the bytes in `*view` (fewer than `bytes_min` only where
- * rota_conn_read would return 0 or an error next), or an error as rota_conn_read; -EMSGSIZE when
- * `bytes_min` is more than limits.input_max_bytes. Suspends.
+ * Wait for at least `bytes_min` unconsumed bytes and look at them, and at what else can be seen
+ * without copying it, consuming none: rota_conn_consume does. Returns the bytes in `*view` (fewer
+ * than `bytes_min` only where rota_conn_read would return 0 or an error next), or an error as
+ * rota_conn_read; -EMSGSIZE when `bytes_min` is more than limits.input_max_bytes. Suspends.
  */
 ROTA_API ROTA_MUST_USE ROTA_SUSPENDS int64_t rota_conn_peek(struct rota_conn *conn,
 							    size_t bytes_min,
@@ -256,6 +256,8 @@ struct rota_net_stats {
 	uint64_t rejected;      /* closed at once: no memory, or the protocol said no */
 	uint64_t accept_pauses; /* out of descriptors */
 	uint64_t received_bytes;
+	/* copied out of the engine's buffers, as a handler was suspended or a request cut in two */
+	uint64_t copied_bytes;
 	uint64_t sent_bytes;
 	uint64_t sends;           /* send operations */
 	uint64_t buffer_waits;    /* times a connection waited in line for a receive buffer */

@@ -152,9 +152,10 @@ struct rota_protocol {
 	int (*on_open)(struct rota_session *session);
 
 	/*
-	 * Bytes have come: `bytes` starts at the first unconsumed byte and has at least one.
-	 * Consume as many complete requests as it holds and write the replies, in order. The view
-	 * dies at the handler's first suspension: keep before it what is needed after. May suspend.
+	 * Bytes have come: `bytes` starts at the first unconsumed byte and has at least one, though
+	 * not always all that are there: they may be in several receive buffers. Consume as many
+	 * complete requests as it holds and write the replies, in order. The view dies at the
+	 * handler's first suspension: keep before it what is needed after. May suspend.
 	 * Returns
 	 *   >= 0   bytes consumed, at most bytes.bytes. What is left is offered again: at once when
 	 *          something was consumed and rota_session_need was not called, so that one call
