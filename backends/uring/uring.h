@@ -8,11 +8,12 @@
  * in the submission queue waits on a list of this engine (`unsent`, `cancels`) and goes out with a
  * later turn, so nothing here ever fails for want of a slot.
  *
- *   options.c  "key=value" text to struct uring_options        buffers.c  the provided-buffer ring
- *   probe.c    what this kernel can do                          ops.c      operation table, SQEs,
- *              completions
- *   ring.c     set-up, entering the kernel                      engine.c   the contract's table,
- *              open, close, poll, wake
+ *   options.c  "key=value" text to struct uring_options     probe.c        what this kernel can do
+ *   engine.c   the contract's table, open, close, poll,     ring.c         set-up, entering the
+ *              wake                                                        kernel
+ *   table.c    gives each operation its user_data           ops.c          requests: SQEs, submit,
+ *   buffers.c  the provided-buffer ring                                    cancel
+ *   files.c    requests for files                           completions.c  what CQEs mean
  */
 #ifndef ROTA_BACKENDS_URING_URING_H
 #define ROTA_BACKENDS_URING_URING_H
@@ -289,28 +290,34 @@ bool uring__buffers_were_short(struct uring_buffers *buffers);
 void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer);
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer);
 
-/* ops.c */
+/* table.c; what is used for every operation is in table.h */
 
 void uring__table_init(struct uring_table *table);
 void uring__table_fini(struct uring_table *table);
+/* Name every operation still in flight in the log. Returns how many. */
+unsigned uring__report_leaks(const struct uring_engine *engine);
+
+/* ops.c */
+
 void uring__submit(struct rota_backend *backend, struct rota_op *op);
 void uring__cancel(struct rota_backend *backend, struct rota_op *op);
+/* Write the request of an operation that has its entry; without `sqe` it waits for room. */
+void uring__start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe);
+int uring__close_now(struct uring_engine *engine, int fd);
 /* Write SQEs for what waits on the engine's lists, as far as there is room. */
 void uring__drain_backlog(struct uring_engine *engine);
-/* Translate completions until `out` is full or there are none. Returns how many. */
-unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 /* Ask for wake_fd to be watched; without room in the SQ that is left to uring__drain_backlog. */
 void uring__arm_wake(struct uring_engine *engine);
+
+/* completions.c */
+
+/* Translate completions until `out` is full or there are none. Returns how many. */
+unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 
 /* files.c */
 
 /* Can the kernel do it through the ring, or must a thread? */
 bool uring__file_is_native(const struct uring_engine *engine, const struct rota_file_op *file);
 void uring__file_fill(struct io_uring_sqe *sqe, const struct rota_file_op *file);
-
-/* ops.c */
-
-/* Name every operation still in flight in the log. Returns how many. */
-unsigned uring__report_leaks(const struct uring_engine *engine);
 
 #endif /* ROTA_BACKENDS_URING_URING_H */
