@@ -11,7 +11,6 @@
 
 #include "backends/uring/table.h"
 
-#define BUFFER_GROUP 0
 #define SEND_BYTES_MAX (1u << 30) /* a CQE's result is an int32; the rest goes with the next send */
 
 /*
@@ -32,6 +31,21 @@ static int acquire_entry(struct uring_table *table, struct rota_op *op)
 	return 0;
 }
 
+static void fill_receive(const struct uring_engine *engine, struct io_uring_sqe *sqe,
+			 const struct rota_op *op)
+{
+	/* 0 bytes: as many as the buffer holds */
+	io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+	if (engine->options.multishot)
+		sqe->ioprio = IORING_RECV_MULTISHOT;
+	if (engine->features & URING_FEATURE_BIT(URING_BUNDLES))
+		sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = URING_BUFFER_GROUP;
+	if (op->flags_ & URING_OP_HOLDS_SLOT)
+		sqe->flags |= IOSQE_FIXED_FILE;
+}
+
 static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 					 struct io_uring_sqe *sqe, const struct rota_op *op)
 {
@@ -42,12 +56,7 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 			sqe->ioprio = IORING_ACCEPT_MULTISHOT;
 		break;
 	case ROTA_OP_RECEIVE:
-		io_uring_prep_recv(sqe, op->fd, NULL, 0,
-				   0); /* 0 bytes: as many as the buffer holds */
-		if (engine->options.multishot)
-			sqe->ioprio = IORING_RECV_MULTISHOT;
-		sqe->flags = IOSQE_BUFFER_SELECT;
-		sqe->buf_group = BUFFER_GROUP;
+		fill_receive(engine, sqe, op);
 		break;
 	case ROTA_OP_SEND_MESSAGE:
 		io_uring_prep_sendmsg(sqe, op->fd, op->message, MSG_NOSIGNAL);
@@ -74,21 +83,25 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 	}
 }
 
-static inline void fill_send(struct io_uring_sqe *sqe, const struct rota_op *op)
+static inline void fill_send(struct uring_engine *engine, struct io_uring_sqe *sqe,
+			     struct rota_op *op)
 {
 	io_uring_prep_send(sqe, op->fd, op->send.data,
 			   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
 	sqe->user_data = uring__user_data_of(op->index_, op->generation_);
+	if (ROTA_UNLIKELY(engine->adapts_sends))
+		uring__adapt_send(engine, sqe, op);
 }
 
-static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
-		     const struct rota_op *op)
+static void fill_sqe(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op)
 {
 	if (op->kind == ROTA_OP_SEND) {
-		fill_send(sqe, op);
+		fill_send(engine, sqe, op);
 		return;
 	}
 	fill_other_sqe(engine, sqe, op);
+	if (op->kind == ROTA_OP_SEND_MESSAGE && engine->adapts_sends)
+		uring__adapt_send(engine, sqe, op);
 	sqe->user_data = uring__user_data_of(op->index_, op->generation_);
 }
 
@@ -102,6 +115,20 @@ void uring__start(struct uring_engine *engine, struct rota_op *op, struct io_uri
 	op->state_ = URING_OP_UNSENT;
 	rota_list_push_back(&engine->unsent, &op->link_);
 	engine->backlogged = true;
+}
+
+void uring__start_later(struct uring_engine *engine, struct rota_op *op)
+{
+	op->state_ = URING_OP_UNSENT;
+	rota_list_push_back(&engine->emptied, &op->link_);
+}
+
+void uring__start_emptied(struct uring_engine *engine)
+{
+	struct rota_link *link;
+
+	while ((link = rota_list_pop_front(&engine->emptied)))
+		uring__start(engine, ROTA_CONTAINER_OF(link, struct rota_op, link_), NULL);
 }
 
 /*
@@ -186,6 +213,8 @@ static ROTA_NOINLINE void submit_any(struct uring_engine *engine, struct rota_op
 		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
 		return;
 	}
+	if (op->kind == ROTA_OP_RECEIVE && engine->direct.users)
+		uring__direct_hold(engine, op);
 	/* Those that wait go first: two sends on one socket must not swap. */
 	if (rota_list_is_empty(&engine->unsent)) {
 		sqe = uring__next_sqe(engine);
@@ -209,7 +238,7 @@ void uring__submit(struct rota_backend *backend, struct rota_op *op)
 			(sqe = uring__next_sqe(engine)) != NULL)) {
 		uring__take_entry(&engine->table, op);
 		op->state_ = URING_OP_SENT;
-		fill_send(sqe, op);
+		fill_send(engine, sqe, op);
 		return;
 	}
 	submit_any(engine, op);
@@ -248,6 +277,7 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 		return;
 	if (op->state_ == URING_OP_UNSENT) {
 		rota_list_remove(&op->link_);
+		uring__clear_flags(engine, op);
 		uring__release_entry(&engine->table, uring__entry_at(&engine->table, op->index_));
 		finish_without_kernel(engine, op, give_up(engine, op, -ECANCELED));
 		return;
@@ -259,11 +289,32 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 	if (op->state_ != URING_OP_SENT || (op->flags_ & URING_OP_CANCEL_QUEUED))
 		return;
 	op->flags_ |= URING_OP_CANCELLED;
+	/* The kernel would not find it: it ends when it is submitted, or is only waited for. */
+	if (op->flags_ & (URING_OP_SILENT | URING_OP_TAKEN))
+		return;
 	if (send_cancel(engine, op))
 		return;
 	op->flags_ |= URING_OP_CANCEL_QUEUED;
 	rota_list_push_back(&engine->cancels, &op->link_);
 	engine->backlogged = true;
+}
+
+void uring__forget_cancel(struct uring_engine *engine, struct rota_op *op)
+{
+	if (op->flags_ & URING_OP_CANCEL_QUEUED)
+		rota_list_remove(&op->link_);
+	engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
+	op->flags_ &= (uint16_t) ~(URING_OP_CANCEL_QUEUED | URING_OP_CANCEL_SENT);
+}
+
+void uring__clear_flags(struct uring_engine *engine, struct rota_op *op)
+{
+	uring__forget_cancel(engine, op);
+	if (op->flags_ & URING_OP_SILENT)
+		rota_list_remove(&op->link_);
+	if (op->flags_ & URING_OP_HOLDS_SLOT)
+		uring__direct_drop(engine, op);
+	op->flags_ = 0;
 }
 
 /*

@@ -55,12 +55,26 @@ static inline struct uring_entry *uring__find_entry(const struct uring_table *ta
 	if (ROTA_UNLIKELY(index >= table->entries_count))
 		return NULL;
 	entry = uring__entry_at(table, index);
-	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32)) ? entry : NULL;
+	if (ROTA_UNLIKELY(entry->generation != (uint32_t)(user_data >> 32)))
+		return NULL;
+	ROTA_DCHECK(entry->op != NULL);
+	return entry;
 }
 
 static inline uint64_t uring__user_data_of(uint32_t index, uint32_t generation)
 {
 	return (uint64_t)generation << 32 | index;
+}
+
+/* The terminal completion has been seen: the operation is its owner's again. */
+static inline void uring__retire(struct uring_engine *engine, struct uring_entry *entry)
+{
+	struct rota_op *op = entry->op;
+
+	if (ROTA_UNLIKELY(op->flags_))
+		uring__clear_flags(engine, op);
+	uring__release_entry(&engine->table, entry);
+	op->state_ = URING_OP_IDLE;
 }
 
 #endif /* ROTA_BACKENDS_URING_TABLE_H */
