@@ -118,22 +118,37 @@ static void start_closing(struct rota_conn *conn)
 	rota_timer_disarm(&conn->timer);
 }
 
+/*
+ * Not all of it will be sent, so a peer that has got only a part must not take the end for its end.
+ */
+static void let_close_reset(struct rota_conn *conn)
+{
+	rota_ignore(conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd,
+						    ROTA_SHUT_RESET),
+		    "an ordinary end is the next best");
+}
+
+static void stop_sending(struct rota_conn *conn)
+{
+	rota__op_cancel(conn->reactor, &conn->send);
+	/* Else it would be lent for as long as the peer likes. */
+	if (conn->reactor->backend->features & ROTA_BACKEND_KEEPS_SENDS)
+		let_close_reset(conn);
+}
+
 /* Cancel what is lent; close when nothing is, nobody serves it, and no queue holds it. */
 static void close_when_quiet(struct rota_conn *conn)
 {
 	stop_receiving(conn);
 	if (conn->send_is_lent)
-		rota__op_cancel(conn->reactor, &conn->send);
+		stop_sending(conn);
 	if (!conn->is_deaf || conn->send_is_lent || rota__conn_is_served(conn) || conn->is_held ||
 	    conn->is_ready || conn->is_flushing)
 		return;
 	rota_list_remove(&conn->wait_link);
 	rota__conn_return_buffers(conn);
-	/* A peer that has got only a part must not take the end for its end. */
 	if (conn->output.pending_bytes || conn->output.error)
-		rota_ignore(conn->reactor->engine->shutdown(conn->reactor->backend, conn->send.fd,
-							    ROTA_SHUT_RESET),
-			    "an ordinary end is the next best");
+		let_close_reset(conn);
 	rota__output_clear(&conn->output);
 	conn->send.kind = ROTA_OP_CLOSE;
 	conn->send.complete = close_completed;

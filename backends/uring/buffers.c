@@ -9,9 +9,9 @@
  * when its turn comes. So it is kept short: it holds twice what has been taken between two enters
  * lately, and what is put in comes off a stack, the warmest first.
  *
- * Incremental buffers (Linux 6.12), which several completions share, are not used: one slow reader
- * would pin everybody's bytes, and whoever counts lent buffers could not know what a return sets
- * free.
+ * Incremental buffers, a variant, are with the kernel and the receiver at the same time: the kernel
+ * fills the rest while receivers look at what is filled. A buffer is spare when the kernel has left
+ * it and its last view has come back.
  */
 #include <unistd.h>
 
@@ -20,7 +20,6 @@
 
 #include "backends/uring/uring.h"
 
-#define BUFFER_GROUP 0
 #define PAGE_BYTES_MAX                                                                             \
 	65536u /* the kernel wants the ring page-aligned; the largest page of any port of ours */
 
@@ -35,13 +34,34 @@ static inline void put_aside(struct uring_buffers *buffers, uint16_t buffer)
 	buffers->spare[buffers->spare_count++] = buffer;
 }
 
+/* What incremental buffers and bundles need to know of each buffer. */
+static int open_variants(struct uring_engine *engine,
+			 struct uring_buffer_registration *registration)
+{
+	struct uring_buffers *buffers = &engine->buffers;
+
+	if (engine->features & URING_FEATURE_BIT(URING_INCREMENTAL)) {
+		registration->flags = URING_BUFFER_RING_INCREMENTAL;
+		buffers->filled = rota_calloc(buffers->count, sizeof(*buffers->filled));
+		if (!buffers->filled)
+			return -ENOMEM;
+	}
+	if (engine->features & URING_FEATURE_BIT(URING_BUNDLES)) {
+		buffers->places = rota_calloc(buffers->count, sizeof(*buffers->places));
+		if (!buffers->places)
+			return -ENOMEM;
+	}
+	engine->shares_buffers = buffers->filled || buffers->places;
+	return 0;
+}
+
 int uring__buffers_open(struct uring_engine *engine)
 {
 	struct uring_buffers *buffers = &engine->buffers;
 	size_t ring_bytes = engine->options.buffer_count * sizeof(struct io_uring_buf);
-	struct io_uring_buf_reg registration = {
-		.ring_entries = engine->options.buffer_count,
-		.bgid = BUFFER_GROUP,
+	struct uring_buffer_registration registration = {
+		.entries = engine->options.buffer_count,
+		.group = URING_BUFFER_GROUP,
 	};
 	int status;
 
@@ -52,16 +72,19 @@ int uring__buffers_open(struct uring_engine *engine)
 	/* Resident only as far as it is touched. */
 	buffers->memory = rota_alloc(PAGE_BYTES_MAX + ring_bytes +
 				     (size_t)buffers->count * buffers->bytes);
-	buffers->is_lent = rota_calloc(buffers->count, sizeof(*buffers->is_lent));
+	buffers->views = rota_calloc(buffers->count, sizeof(*buffers->views));
 	buffers->spare = rota_calloc(buffers->count, sizeof(*buffers->spare));
-	if (!buffers->memory || !buffers->is_lent || !buffers->spare)
+	if (!buffers->memory || !buffers->views || !buffers->spare)
 		return -ENOMEM;
+	status = open_variants(engine, &registration);
+	if (status < 0)
+		return status;
 	buffers->ring = (void *)rota_round_up((uintptr_t)buffers->memory, PAGE_BYTES_MAX);
 	buffers->data = (char *)buffers->ring + ring_bytes;
 	memset(buffers->ring, 0, ring_bytes);
-	registration.ring_addr = (uintptr_t)buffers->ring;
+	registration.ring_address = (uintptr_t)buffers->ring;
 	engine->stats.system_calls++;
-	status = io_uring_register_buf_ring(&engine->ring, &registration, 0);
+	status = io_uring_register_buf_ring(&engine->ring, (void *)&registration, 0);
 	if (status < 0)
 		return status;
 	buffers->registered = true;
@@ -83,10 +106,12 @@ void uring__buffers_close(struct uring_engine *engine)
 
 	ROTA_ASSERT(buffers->lent_count == 0);
 	if (buffers->registered)
-		rota_ignore(io_uring_unregister_buf_ring(&engine->ring, BUFFER_GROUP),
+		rota_ignore(io_uring_unregister_buf_ring(&engine->ring, URING_BUFFER_GROUP),
 			    "the ring goes away right after");
+	rota_free(buffers->places);
+	rota_free(buffers->filled);
 	rota_free(buffers->spare);
-	rota_free(buffers->is_lent);
+	rota_free(buffers->views);
 	rota_free(buffers->memory);
 	*buffers = (struct uring_buffers){ 0 };
 }
@@ -110,9 +135,24 @@ static void adapt_stock(struct uring_buffers *buffers)
 	buffers->taken_max = 0;
 }
 
+/* The last `added` taken off the stack, where they still are, go behind the ring's tail. */
+static ROTA_NOINLINE void note_stocked(struct uring_buffers *buffers, uint32_t added)
+{
+	for (uint32_t i = 0; i < added; i++) {
+		uint16_t buffer = buffers->spare[buffers->spare_count + added - 1 - i];
+
+		if (buffers->filled)
+			buffers->filled[buffer] = 0;
+		else
+			buffers->places[buffer] = (uint16_t)((buffers->ring->tail + i) &
+							     (buffers->count - 1));
+	}
+}
+
 void uring__buffers_stock(struct uring_buffers *buffers)
 {
-	uint32_t with_kernel = buffers->count - buffers->lent_count - buffers->spare_count;
+	uint32_t with_kernel = buffers->count - buffers->lent_count - buffers->spare_count +
+			       buffers->shared;
 	int added = 0;
 
 	adapt_stock(buffers);
@@ -123,6 +163,8 @@ void uring__buffers_stock(struct uring_buffers *buffers)
 				      buffers->data + (size_t)buffer * buffers->bytes,
 				      buffers->bytes, buffer, (int)(buffers->count - 1), added++);
 	}
+	if (ROTA_UNLIKELY(buffers->filled || buffers->places))
+		note_stocked(buffers, (uint32_t)added);
 	io_uring_buf_ring_advance(buffers->ring, added);
 }
 
@@ -140,13 +182,53 @@ void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer)
 	put_aside(buffers, buffer);
 }
 
+char *uring__buffer_take_part(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
+			      bool goes_on)
+{
+	char *data = buffers->data + (size_t)buffer * buffers->bytes;
+
+	ROTA_ASSERT(buffer < buffers->count);
+	/* The kernel fills no more than there is, and nothing that it has left. */
+	ROTA_ASSERT(buffers->filled[buffer] <= buffers->bytes);
+	ROTA_ASSERT(bytes <= buffers->bytes - buffers->filled[buffer]);
+	data += buffers->filled[buffer];
+	if (!buffers->views[buffer]++) {
+		buffers->lent_count++;
+		buffers->shared++;
+	}
+	buffers->filled[buffer] += bytes;
+	if (!goes_on) {
+		buffers->filled[buffer] = URING_BUFFER_LEFT;
+		buffers->shared--;
+		buffers->taken++;
+	}
+	if (ROTA_UNLIKELY(buffers->under_memcheck))
+		uring__kernel_wrote(data, bytes);
+	return data;
+}
+
+static ROTA_NOINLINE void return_part(struct uring_buffers *buffers, uint16_t buffer)
+{
+	if (--buffers->views[buffer])
+		return;
+	buffers->lent_count--;
+	if (buffers->filled[buffer] == URING_BUFFER_LEFT)
+		put_aside(buffers, buffer);
+	else
+		buffers->shared--; /* the kernel's alone again */
+}
+
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer)
 {
 	struct uring_buffers *buffers = &uring__engine(backend)->buffers;
 
 	ROTA_ASSERT(buffer < buffers->count);
-	ROTA_ASSERT(buffers->is_lent[buffer]); /* else it was returned twice */
-	buffers->is_lent[buffer] = false;
+	ROTA_ASSERT(buffers->views[buffer]); /* else it was returned twice */
+	if (ROTA_UNLIKELY(buffers->filled != NULL)) {
+		return_part(buffers, buffer);
+		return;
+	}
+	buffers->views[buffer] = 0;
 	buffers->lent_count--;
 	put_aside(buffers, buffer);
 }

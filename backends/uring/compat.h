@@ -34,6 +34,28 @@
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
+/* A receive may fill several buffers of the ring at once (Linux 6.10). */
+#ifndef IORING_RECVSEND_BUNDLE
+#define IORING_RECVSEND_BUNDLE (1U << 4)
+#endif
+
+/* The ring knows IORING_RECVSEND_BUNDLE (Linux 6.10). */
+#ifndef IORING_FEAT_RECVSEND_BUNDLE
+#define IORING_FEAT_RECVSEND_BUNDLE (1U << 14)
+#endif
+
+/* The kernel goes on to fill this buffer, which is part of an incremental ring (Linux 6.12). */
+#ifndef IORING_CQE_F_BUF_MORE
+#define IORING_CQE_F_BUF_MORE (1U << 4)
+#endif
+
+/* Flag of a buffer ring: its buffers are filled bit by bit (Linux 6.12); else as below. */
+#define URING_BUFFER_RING_INCREMENTAL 2
+
+/* Busy polling of network cards (Linux 6.9). */
+#define URING_REGISTER_NAPI 27
+#define URING_UNREGISTER_NAPI 28
+
 /* The request ftruncate(2) makes (Linux 6.9): an enumerator in newer headers, so not asked for. */
 #define URING_OPCODE_FTRUNCATE 55
 
@@ -46,6 +68,25 @@ struct uring_enter_argument {
 	uint32_t signal_mask_bytes;
 	uint32_t min_wait_us;
 	uint64_t timeout; /* address of a struct __kernel_timespec, or 0 */
+};
+
+/* Argument of IORING_REGISTER_PBUF_RING; `flags` (Linux 6.4) is padding in 2.3's. */
+struct uring_buffer_registration {
+	uint64_t ring_address;
+	uint32_t entries;
+	uint16_t group;
+	uint16_t flags;
+	uint64_t reserved[3];
+};
+
+_Static_assert(sizeof(struct uring_buffer_registration) == sizeof(struct io_uring_buf_reg),
+	       "laid out as the kernel reads it");
+
+/* Argument of URING_REGISTER_NAPI. */
+struct uring_napi {
+	uint32_t busy_poll_us;
+	uint8_t prefer_busy_poll;
+	uint8_t reserved[11];
 };
 
 _Static_assert(sizeof(struct uring_enter_argument) == sizeof(struct io_uring_getevents_arg),

@@ -8,11 +8,17 @@
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rota/error.h>
 
 #include "backends/uring/uring.h"
+
+/* Features that change the requests of sends. */
+#define ADAPTS_SENDS                                                                               \
+	(URING_FEATURE_BIT(URING_DIRECT) | URING_FEATURE_BIT(URING_ZERO_COPY) |                    \
+	 URING_FEATURE_BIT(URING_SEND_SKIP))
 
 static int probe(const struct rota_backend_config *config, char text[ROTA_BACKEND_TEXT_BYTES])
 {
@@ -44,6 +50,7 @@ static void close_if_open(int *fd)
 static void undo_open(struct uring_engine *engine)
 {
 	uring__buffers_close(engine);
+	uring__direct_close(engine);
 	uring__ring_close(engine);
 	uring__table_fini(&engine->table);
 	close_if_open(&engine->pollable_fd);
@@ -64,6 +71,8 @@ static int open_parts(struct uring_engine *engine)
 	status = uring__ring_open(engine);
 	if (status == 0)
 		status = uring__buffers_open(engine);
+	if (status == 0)
+		status = uring__direct_open(engine);
 	return status;
 }
 
@@ -82,7 +91,13 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 	uring__table_init(&engine->table);
 	rota_list_init(&engine->unsent);
 	rota_list_init(&engine->cancels);
+	rota_list_init(&engine->emptied);
 	rota_list_init(&engine->finished);
+	rota_list_init(&engine->silent);
+	engine->adapts_sends = engine->features & ADAPTS_SENDS;
+	engine->busy_poll_ns = engine->options.busy_poll_us * ROTA_NS_PER_US;
+	if (engine->features & URING_FEATURE_BIT(URING_ZERO_COPY))
+		self->features |= ROTA_BACKEND_KEEPS_SENDS;
 	engine->wait_count = engine->features & URING_FEATURE_BIT(URING_MIN_WAIT)
 				     ? engine->options.cq_entries
 				     : 1;
@@ -105,6 +120,12 @@ static void close_engine(struct rota_backend *self)
 	undo_open(engine);
 }
 
+/* Sends that may have ended without a CQE, receives that begin after the next enter. */
+static inline bool has_variants_to_do(const struct uring_engine *engine)
+{
+	return !rota_list_is_empty(&engine->silent) || !rota_list_is_empty(&engine->emptied);
+}
+
 static int poll_engine(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
 		       rota_ns deadline)
 {
@@ -122,14 +143,22 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	wait_count = 0;
 	/* A wake-up that was in the queue already is what this call returns for. */
 	if (count == 0 && collect && deadline > 0 && !engine->backlogged &&
-	    wakes == engine->stats.wakes)
+	    !has_variants_to_do(engine) && wakes == engine->stats.wakes)
 		wait_count = engine->wait_count;
+	if (wait_count && engine->busy_poll_ns) {
+		status = uring__spin(engine, deadline);
+		if (status < 0 || uring__cq_ready(engine))
+			return status < 0 ? status : (int)uring__collect(engine, out, out_max);
+	}
 	if (!wait_count && !uring__sq_pending(engine) &&
-	    !(collect && uring__needs_collecting(engine)))
+	    !(collect && uring__needs_collecting(engine))) {
+		uring__start_emptied(engine);
 		return (int)count;
+	}
 	engine->stats.overflows += (IO_URING_READ_ONCE(*engine->ring.sq.kflags) &
 				    IORING_SQ_CQ_OVERFLOW) != 0;
 	status = uring__enter(engine, collect, wait_count, deadline);
+	uring__start_emptied(engine);
 	/* What has been collected is delivered first: a broken ring says so again. */
 	if (ROTA_UNLIKELY(status < 0))
 		return count ? (int)count : status;
@@ -216,7 +245,22 @@ static int prepare(struct rota_backend *self)
 		    "a signal handler ran: then the descriptor is readable for nothing");
 	return engine->backlogged || uring__sq_pending(engine) || uring__cq_ready(engine) ||
 	       uring__needs_collecting(engine) || !rota_list_is_empty(&engine->finished) ||
-	       rota_offload_port_has_done(&engine->port);
+	       has_variants_to_do(engine) || rota_offload_port_has_done(&engine->port);
+}
+
+/*
+ * A send that is not copied ends when the peer has acknowledged it, which it may never do. Whoever
+ * wants to be rid of the connection says so here: cutting the association drops what is unsent.
+ */
+static int shut_down(struct rota_backend *self, int fd, int how)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	int status = rota_backend_default_shutdown(self, fd, how);
+
+	if (how == ROTA_SHUT_RESET && self->features & ROTA_BACKEND_KEEPS_SENDS)
+		rota_ignore(connect(fd, &nobody, sizeof(nobody)),
+			    "not of a kind that is not copied, or not connected any more");
+	return status;
 }
 
 static void stats(const struct rota_backend *self, struct rota_backend_stats *out)
@@ -248,7 +292,7 @@ const struct rota_backend_ops rota_backend_uring = {
 	.listen = rota_backend_default_listen,
 	.try_accept = rota_backend_default_try_accept,
 	.discard = rota_backend_default_discard,
-	.shutdown = rota_backend_default_shutdown,
+	.shutdown = shut_down,
 	.address = rota_backend_default_address,
 	.now = rota_backend_default_now,
 	.wall_ns = rota_backend_default_wall_ns,

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The uring engine's operations: the table that gives each one its user_data, the SQE of each kind,
- * and what its CQEs mean. Reactor's thread.
- *
- * The one idea: user_data is (generation, index into the table). A completion whose generation is
- * not the entry's belongs to no operation we know: it is counted and dropped, so nothing the kernel
- * says late can touch memory that went back to its owner.
+ * The uring engine's requests: the SQE of each kind of operation, submitting and cancelling.
+ * Reactor's thread.
  */
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <rota/error.h>
-#include <rota/log.h>
-#include <rota/memory.h>
 
-#include "backends/uring/uring.h"
+#include "backends/uring/table.h"
 
-#define BUFFER_GROUP 0
 #define SEND_BYTES_MAX (1u << 30) /* a CQE's result is an int32; the rest goes with the next send */
 
 /*
@@ -28,118 +21,29 @@
  */
 #define CANCELS_SENT_MAX 32u
 
-/* ---- the table ---- */
-
-void uring__table_init(struct uring_table *table)
-{
-	*table = (struct uring_table){ .first_free = URING_INDEX_NONE };
-}
-
-void uring__table_fini(struct uring_table *table)
-{
-	rota_free(table->entries);
-	uring__table_init(table);
-}
-
-static struct uring_entry *entry_at(const struct uring_table *table, uint32_t index)
-{
-	return &table->entries[index];
-}
-
-/* Returns 0, or -ENOMEM with the table unchanged. Memory ends long before URING_INDEX_NONE. */
-static int grow_table(struct uring_table *table)
-{
-	uint32_t count = table->entries_count ? table->entries_count * 2 : URING_ENTRIES_MIN;
-	struct uring_entry *entries = rota_realloc(table->entries, count * sizeof(*entries));
-
-	if (!entries)
-		return -ENOMEM;
-	for (uint32_t i = table->entries_count; i < count; i++)
-		entries[i] = (struct uring_entry){ .generation = URING_GENERATION_FREE,
-						   .next_free = i + 1 };
-	entries[count - 1].next_free = URING_INDEX_NONE; /* growth is for an empty list only */
-	table->first_free = table->entries_count;
-	table->entries = entries;
-	table->entries_count = count;
-	return 0;
-}
-
-/* The first free entry, which there is, becomes the operation's. */
-static inline void take_entry(struct uring_table *table, struct rota_op *op)
-{
-	struct uring_entry *entry;
-
-	op->index_ = table->first_free;
-	entry = entry_at(table, op->index_);
-	table->first_free = entry->next_free;
-	entry->op = op;
-	table->last_generation = (table->last_generation + 1) & URING_GENERATION_MAX;
-	entry->generation = table->last_generation;
-	op->generation_ = table->last_generation;
-}
+/* ---- requests ---- */
 
 static int acquire_entry(struct uring_table *table, struct rota_op *op)
 {
-	if (table->first_free == URING_INDEX_NONE && grow_table(table) < 0)
+	if (table->first_free == URING_INDEX_NONE && uring__table_grow(table) < 0)
 		return -ENOMEM;
-	take_entry(table, op);
+	uring__take_entry(table, op);
 	return 0;
 }
 
-/* The operation has ended, or never began: its user_data is worth nothing from here on. */
-static void release_entry(struct uring_table *table, struct uring_entry *entry)
+static void fill_receive(const struct uring_engine *engine, struct io_uring_sqe *sqe,
+			 const struct rota_op *op)
 {
-	struct rota_op *op = entry->op;
-
-	entry->op = NULL;
-	entry->generation = URING_GENERATION_FREE;
-	entry->next_free = table->first_free;
-	table->first_free = op->index_;
-}
-
-/* The entry of the operation that `user_data` names; NULL: it names none that we know. */
-static struct uring_entry *find_entry(const struct uring_table *table, uint64_t user_data)
-{
-	uint32_t index = (uint32_t)user_data;
-	struct uring_entry *entry;
-
-	if (ROTA_UNLIKELY(index >= table->entries_count))
-		return NULL;
-	entry = entry_at(table, index);
-	return ROTA_LIKELY(entry->generation == (uint32_t)(user_data >> 32)) ? entry : NULL;
-}
-
-unsigned uring__report_leaks(const struct uring_engine *engine)
-{
-	static const char *const names[ROTA_OP_COUNT] = {
-		[ROTA_OP_ACCEPT] = "accept",       [ROTA_OP_RECEIVE] = "receive",
-		[ROTA_OP_SEND] = "send",           [ROTA_OP_SEND_MESSAGE] = "send message",
-		[ROTA_OP_CONNECT] = "connect",     [ROTA_OP_POLL] = "poll",
-		[ROTA_OP_CLOSE] = "close",         [ROTA_OP_CALL] = "call",
-		[ROTA_OP_FILE] = "file operation",
-	};
-	unsigned count = 0;
-
-	for (uint32_t i = 0; i < engine->table.entries_count; i++) {
-		const struct rota_op *op = entry_at(&engine->table, i)->op;
-
-		if (!op)
-			continue;
-		rota_log(ROTA_LOG_ERROR, "uring: closed with a %s on descriptor %d in flight",
-			 names[op->kind], op->fd);
-		count++;
-	}
-	for (const struct rota_link *link = engine->finished.next; link != &engine->finished;
-	     link = link->next)
-		count++;
-	return count;
-}
-
-/* ---- requests ---- */
-
-static uint64_t user_data_of(uint32_t index, uint32_t generation)
-{
-	return (uint64_t)generation << 32 | index;
+	/* 0 bytes: as many as the buffer holds */
+	io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+	if (engine->options.multishot)
+		sqe->ioprio = IORING_RECV_MULTISHOT;
+	if (engine->features & URING_FEATURE_BIT(URING_BUNDLES))
+		sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+	sqe->flags = IOSQE_BUFFER_SELECT;
+	sqe->buf_group = URING_BUFFER_GROUP;
+	if (op->flags_ & URING_OP_HOLDS_SLOT)
+		sqe->flags |= IOSQE_FIXED_FILE;
 }
 
 static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
@@ -152,12 +56,7 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 			sqe->ioprio = IORING_ACCEPT_MULTISHOT;
 		break;
 	case ROTA_OP_RECEIVE:
-		io_uring_prep_recv(sqe, op->fd, NULL, 0,
-				   0); /* 0 bytes: as many as the buffer holds */
-		if (engine->options.multishot)
-			sqe->ioprio = IORING_RECV_MULTISHOT;
-		sqe->flags = IOSQE_BUFFER_SELECT;
-		sqe->buf_group = BUFFER_GROUP;
+		fill_receive(engine, sqe, op);
 		break;
 	case ROTA_OP_SEND_MESSAGE:
 		io_uring_prep_sendmsg(sqe, op->fd, op->message, MSG_NOSIGNAL);
@@ -184,26 +83,29 @@ static ROTA_NOINLINE void fill_other_sqe(const struct uring_engine *engine,
 	}
 }
 
-static inline void fill_send(struct io_uring_sqe *sqe, const struct rota_op *op)
+static inline void fill_send(struct uring_engine *engine, struct io_uring_sqe *sqe,
+			     struct rota_op *op)
 {
 	io_uring_prep_send(sqe, op->fd, op->send.data,
 			   rota_min_size(op->send.bytes, SEND_BYTES_MAX), MSG_NOSIGNAL);
-	sqe->user_data = user_data_of(op->index_, op->generation_);
+	sqe->user_data = uring__user_data_of(op->index_, op->generation_);
+	if (ROTA_UNLIKELY(engine->adapts_sends))
+		uring__adapt_send(engine, sqe, op);
 }
 
-static void fill_sqe(const struct uring_engine *engine, struct io_uring_sqe *sqe,
-		     const struct rota_op *op)
+static void fill_sqe(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op)
 {
 	if (op->kind == ROTA_OP_SEND) {
-		fill_send(sqe, op);
+		fill_send(engine, sqe, op);
 		return;
 	}
 	fill_other_sqe(engine, sqe, op);
-	sqe->user_data = user_data_of(op->index_, op->generation_);
+	if (op->kind == ROTA_OP_SEND_MESSAGE && engine->adapts_sends)
+		uring__adapt_send(engine, sqe, op);
+	sqe->user_data = uring__user_data_of(op->index_, op->generation_);
 }
 
-/* `sqe` may be NULL: then the operation waits for room. */
-static void start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
+void uring__start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe)
 {
 	if (sqe) {
 		op->state_ = URING_OP_SENT;
@@ -213,6 +115,20 @@ static void start(struct uring_engine *engine, struct rota_op *op, struct io_uri
 	op->state_ = URING_OP_UNSENT;
 	rota_list_push_back(&engine->unsent, &op->link_);
 	engine->backlogged = true;
+}
+
+void uring__start_later(struct uring_engine *engine, struct rota_op *op)
+{
+	op->state_ = URING_OP_UNSENT;
+	rota_list_push_back(&engine->emptied, &op->link_);
+}
+
+void uring__start_emptied(struct uring_engine *engine)
+{
+	struct rota_link *link;
+
+	while ((link = rota_list_pop_front(&engine->emptied)))
+		uring__start(engine, ROTA_CONTAINER_OF(link, struct rota_op, link_), NULL);
 }
 
 /*
@@ -226,7 +142,7 @@ static void finish_without_kernel(struct uring_engine *engine, struct rota_op *o
 	rota_list_push_back(&engine->finished, &op->link_);
 }
 
-static int close_now(struct uring_engine *engine, int fd)
+int uring__close_now(struct uring_engine *engine, int fd)
 {
 	engine->stats.system_calls++;
 	return close(fd) < 0 ? -errno : 0;
@@ -256,9 +172,10 @@ static int open_socket(struct uring_engine *engine, struct rota_op *op)
 static int32_t give_up(struct uring_engine *engine, struct rota_op *op, int32_t error)
 {
 	if (op->kind == ROTA_OP_CONNECT)
-		rota_ignore(close_now(engine, op->fd), "never connected: nothing can be lost");
+		rota_ignore(uring__close_now(engine, op->fd),
+			    "never connected: nothing can be lost");
 	if (rota_op_closes(op))
-		return close_now(engine, op->fd); /* the descriptor is gone either way */
+		return uring__close_now(engine, op->fd); /* the descriptor is gone either way */
 	return error;
 }
 
@@ -296,13 +213,15 @@ static ROTA_NOINLINE void submit_any(struct uring_engine *engine, struct rota_op
 		finish_without_kernel(engine, op, give_up(engine, op, -ENOMEM));
 		return;
 	}
+	if (op->kind == ROTA_OP_RECEIVE && engine->direct.users)
+		uring__direct_hold(engine, op);
 	/* Those that wait go first: two sends on one socket must not swap. */
 	if (rota_list_is_empty(&engine->unsent)) {
 		sqe = uring__next_sqe(engine);
 		if (!sqe)
 			sqe = uring__next_sqe_flushed(engine);
 	}
-	start(engine, op, sqe);
+	uring__start(engine, op, sqe);
 }
 
 void uring__submit(struct rota_backend *backend, struct rota_op *op)
@@ -317,9 +236,9 @@ void uring__submit(struct rota_backend *backend, struct rota_op *op)
 	if (ROTA_LIKELY(op->kind == ROTA_OP_SEND && rota_list_is_empty(&engine->unsent) &&
 			engine->table.first_free != URING_INDEX_NONE &&
 			(sqe = uring__next_sqe(engine)) != NULL)) {
-		take_entry(&engine->table, op);
+		uring__take_entry(&engine->table, op);
 		op->state_ = URING_OP_SENT;
-		fill_send(sqe, op);
+		fill_send(engine, sqe, op);
 		return;
 	}
 	submit_any(engine, op);
@@ -337,10 +256,10 @@ static bool send_cancel(struct uring_engine *engine, struct rota_op *op)
 	sqe = uring__next_sqe(engine);
 	if (!sqe)
 		return false;
-	io_uring_prep_cancel64(sqe, user_data_of(op->index_, op->generation_), 0);
+	io_uring_prep_cancel64(sqe, uring__user_data_of(op->index_, op->generation_), 0);
 	/* Only failures come back: the operation ended by itself, or is about to. */
 	sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-	sqe->user_data = user_data_of(URING_INDEX_INTERNAL, URING_TAG_CANCEL);
+	sqe->user_data = uring__user_data_of(URING_INDEX_INTERNAL, URING_TAG_CANCEL);
 	engine->cancels_sent += !(op->flags_ & URING_OP_CANCEL_SENT);
 	op->flags_ |= URING_OP_CANCEL_SENT;
 	return true;
@@ -358,7 +277,8 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 		return;
 	if (op->state_ == URING_OP_UNSENT) {
 		rota_list_remove(&op->link_);
-		release_entry(&engine->table, entry_at(&engine->table, op->index_));
+		uring__clear_flags(engine, op);
+		uring__release_entry(&engine->table, uring__entry_at(&engine->table, op->index_));
 		finish_without_kernel(engine, op, give_up(engine, op, -ECANCELED));
 		return;
 	}
@@ -369,11 +289,32 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 	if (op->state_ != URING_OP_SENT || (op->flags_ & URING_OP_CANCEL_QUEUED))
 		return;
 	op->flags_ |= URING_OP_CANCELLED;
+	/* The kernel would not find it: it ends when it is submitted, or is only waited for. */
+	if (op->flags_ & (URING_OP_SILENT | URING_OP_TAKEN))
+		return;
 	if (send_cancel(engine, op))
 		return;
 	op->flags_ |= URING_OP_CANCEL_QUEUED;
 	rota_list_push_back(&engine->cancels, &op->link_);
 	engine->backlogged = true;
+}
+
+void uring__forget_cancel(struct uring_engine *engine, struct rota_op *op)
+{
+	if (op->flags_ & URING_OP_CANCEL_QUEUED)
+		rota_list_remove(&op->link_);
+	engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
+	op->flags_ &= (uint16_t) ~(URING_OP_CANCEL_QUEUED | URING_OP_CANCEL_SENT);
+}
+
+void uring__clear_flags(struct uring_engine *engine, struct rota_op *op)
+{
+	uring__forget_cancel(engine, op);
+	if (op->flags_ & URING_OP_SILENT)
+		rota_list_remove(&op->link_);
+	if (op->flags_ & URING_OP_HOLDS_SLOT)
+		uring__direct_drop(engine, op);
+	op->flags_ = 0;
 }
 
 /*
@@ -389,7 +330,7 @@ void uring__arm_wake(struct uring_engine *engine)
 	if (!sqe)
 		return;
 	io_uring_prep_poll_multishot(sqe, engine->wake_fd, POLLIN);
-	sqe->user_data = user_data_of(URING_INDEX_INTERNAL, URING_TAG_WAKE);
+	sqe->user_data = uring__user_data_of(URING_INDEX_INTERNAL, URING_TAG_WAKE);
 }
 
 /*
@@ -432,266 +373,9 @@ void uring__drain_backlog(struct uring_engine *engine)
 	while (!rota_list_is_empty(&engine->unsent) && (sqe = uring__next_sqe(engine))) {
 		op = ROTA_CONTAINER_OF(engine->unsent.next, struct rota_op, link_);
 		rota_list_remove(&op->link_);
-		start(engine, op, sqe);
+		uring__start(engine, op, sqe);
 	}
 	drain_cancels(engine);
 	engine->backlogged = engine->wake_unarmed || !rota_list_is_empty(&engine->unsent) ||
 			     !rota_list_is_empty(&engine->cancels);
-}
-
-/* ---- completions ---- */
-
-/* The terminal completion has been seen: the operation is its owner's again. */
-static void retire(struct uring_engine *engine, struct uring_entry *entry)
-{
-	struct rota_op *op = entry->op;
-
-	if (ROTA_UNLIKELY(op->flags_)) {
-		if (op->flags_ & URING_OP_CANCEL_QUEUED)
-			rota_list_remove(&op->link_);
-		engine->cancels_sent -= (op->flags_ & URING_OP_CANCEL_SENT) != 0;
-		op->flags_ = 0;
-	}
-	release_entry(&engine->table, entry);
-	op->state_ = URING_OP_IDLE;
-}
-
-/* EAGAIN: the kernel's own retry showing through. */
-static bool accept_goes_on(int32_t result)
-{
-	return result >= 0 || result == -EAGAIN || rota_backend_accept_goes_on(-result);
-}
-
-/* Returns true when there is something to tell the owner. */
-static bool translate_accept(struct uring_engine *engine, struct rota_op *op,
-			     struct rota_completion *out)
-{
-	bool cancelled = op->flags_ & URING_OP_CANCELLED;
-
-	if (out->flags & ROTA_COMPLETION_MORE)
-		return true;
-	/*
-	 * One-shot, or a multishot that ended without an error of the listener's (its completion
-	 * overflowed): the stream goes on.
-	 */
-	if (accept_goes_on(out->result) && !cancelled) {
-		start(engine, op, uring__next_sqe(engine));
-		out->flags |= ROTA_COMPLETION_MORE;
-		return out->result >= 0;
-	}
-	if (accept_goes_on(out->result) && out->result < 0)
-		out->result = -ECANCELED;
-	return true;
-}
-
-/* Returns true when the stream goes on. */
-static inline bool translate_receive(struct uring_engine *engine, struct rota_op *op,
-				     const struct io_uring_cqe *cqe, struct rota_completion *out)
-{
-	uint16_t buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-	bool goes_on = cqe->flags & IORING_CQE_F_MORE;
-
-	if (ROTA_UNLIKELY(cqe->res <= 0)) {
-		if (cqe->flags & IORING_CQE_F_BUFFER)
-			uring__buffer_drop(&engine->buffers, buffer);
-		engine->stats.buffers_exhausted += cqe->res == -ENOBUFS &&
-						   !engine->buffers.spare_count;
-		out->data = NULL;
-		out->flags = goes_on ? ROTA_COMPLETION_MORE : 0;
-		out->buffer = 0;
-		return goes_on;
-	}
-	/* One-shot, or a multishot whose completion overflowed: the stream goes on. */
-	if (ROTA_UNLIKELY(!goes_on) && !(op->flags_ & URING_OP_CANCELLED)) {
-		start(engine, op, uring__next_sqe(engine));
-		goes_on = true;
-	}
-	out->data = uring__buffer_take(&engine->buffers, buffer, (uint32_t)cqe->res);
-	out->flags = ROTA_COMPLETION_BUFFER | (goes_on ? ROTA_COMPLETION_MORE : 0);
-	out->buffer = buffer;
-	return goes_on;
-}
-
-/*
- * io_uring's poll also ends on POLLRDHUP, asked for or not, and would do so again and again. From
- * then on it polls multishot, which is edge-triggered, until something comes that was asked for.
- * Returns true when there is something to tell the owner.
- */
-static bool translate_poll(struct uring_engine *engine, struct rota_op *op,
-			   struct rota_completion *out)
-{
-	uint32_t wanted = op->events | POLLERR | POLLHUP | POLLNVAL;
-	bool is_terminal = !(out->flags & ROTA_COMPLETION_MORE);
-
-	out->flags |= ROTA_COMPLETION_MORE;
-	if (op->flags_ & URING_OP_POLL_ANSWERED) {
-		out->result = (int32_t)op->events;
-	} else if (out->result >= 0 && !((uint32_t)out->result & wanted)) {
-		if (is_terminal && !(op->flags_ & URING_OP_CANCELLED)) {
-			op->flags_ |= URING_OP_POLL_MULTISHOT;
-			start(engine, op, uring__next_sqe(engine));
-			return false;
-		}
-		out->result = -ECANCELED;
-	} else if (out->result >= 0 && !is_terminal) {
-		op->events = (uint32_t)out->result & wanted;
-		op->flags_ |= URING_OP_POLL_ANSWERED;
-		uring__cancel(&engine->base, op);
-	}
-	if (!is_terminal)
-		return false;
-	out->flags &= (uint16_t)~ROTA_COMPLETION_MORE;
-	return true;
-}
-
-/* Accept, connect, poll: returns true when there is something to tell the owner. */
-static ROTA_NOINLINE bool translate_rare(struct uring_engine *engine, struct rota_op *op,
-					 struct rota_completion *out)
-{
-	if (op->kind == ROTA_OP_ACCEPT)
-		return translate_accept(engine, op, out);
-	if (op->kind == ROTA_OP_POLL)
-		return translate_poll(engine, op, out);
-	if (op->kind == ROTA_OP_CONNECT) {
-		if (out->result >= 0)
-			out->result = op->fd;
-		else
-			rota_ignore(close_now(engine, op->fd),
-				    "never connected: nothing can be lost");
-	}
-	return true;
-}
-
-/*
- * An operation has failed, perhaps only as requests do. EINTR: a kernel worker was running it when
- * it was cancelled. EAGAIN: our descriptors do not block, so a send that the kernel tries once
- * more, because there had been room a moment ago, may say that there is none; it has moved nothing,
- * and is started again. ENOBUFS: the kernel had no buffer, but we have some for it. Returns true
- * when there is something to tell the owner.
- */
-static ROTA_NOINLINE bool translate_failure(struct uring_engine *engine, struct rota_op *op,
-					    struct rota_completion *out)
-{
-	bool moves_bytes = op->kind == ROTA_OP_RECEIVE || op->kind == ROTA_OP_SEND ||
-			   op->kind == ROTA_OP_SEND_MESSAGE;
-	bool may_go_on = (out->result == -EAGAIN && moves_bytes) ||
-			 (out->result == -ENOBUFS && op->kind == ROTA_OP_RECEIVE &&
-			  uring__buffers_were_short(&engine->buffers));
-
-	if (may_go_on && !(op->flags_ & URING_OP_CANCELLED)) {
-		start(engine, op, uring__next_sqe(engine));
-		return false;
-	}
-	if (op->flags_ & URING_OP_CANCELLED && (may_go_on || out->result == -EINTR))
-		out->result = -ECANCELED;
-	return true;
-}
-
-static inline bool translate(struct uring_engine *engine, struct uring_entry *entry,
-			     const struct io_uring_cqe *cqe, struct rota_completion *out)
-{
-	struct rota_op *op = entry->op;
-	bool tell = true;
-
-	out->op = op;
-	out->result = cqe->res;
-	if (op->kind == ROTA_OP_RECEIVE) {
-		if (ROTA_LIKELY(translate_receive(engine, op, cqe, out)))
-			return true;
-	} else {
-		out->data = NULL;
-		out->flags = cqe->flags & IORING_CQE_F_MORE ? ROTA_COMPLETION_MORE : 0;
-		out->buffer = 0;
-		/* Of a send the result says it all. */
-		if (op->kind != ROTA_OP_SEND && op->kind != ROTA_OP_SEND_MESSAGE)
-			tell = translate_rare(engine, op, out);
-		if (out->flags & ROTA_COMPLETION_MORE)
-			return tell;
-	}
-	if (ROTA_UNLIKELY(out->result < 0) && !translate_failure(engine, op, out))
-		return false;
-	retire(engine, entry);
-	return true;
-}
-
-/* A completion of no operation's. */
-static void handle_internal(struct uring_engine *engine, const struct io_uring_cqe *cqe)
-{
-	if (cqe->user_data == user_data_of(URING_INDEX_INTERNAL, URING_TAG_CANCEL))
-		return; /* ENOENT: it had ended by itself; EALREADY: it is about to */
-	if (cqe->user_data == user_data_of(URING_INDEX_INTERNAL, URING_TAG_WAKE)) {
-		/*
-		 * From here on a wake() writes again. Partner of the exchange there: whatever the
-		 * waker did before it is visible to the reactor once poll() returns.
-		 */
-		atomic_exchange_explicit(&engine->wake_pending, false, memory_order_acq_rel);
-		engine->stats.wakes++;
-		if (!(cqe->flags & IORING_CQE_F_MORE))
-			uring__arm_wake(engine);
-		return;
-	}
-	engine->stats.unknown++;
-	if (cqe->flags & IORING_CQE_F_BUFFER)
-		uring__buffer_drop(&engine->buffers,
-				   (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
-}
-
-static unsigned collect_finished(struct uring_engine *engine, struct rota_completion *out,
-				 unsigned out_max)
-{
-	unsigned count = 0;
-
-	while (count < out_max && !rota_list_is_empty(&engine->finished)) {
-		struct rota_link *link = rota_list_pop_front(&engine->finished);
-		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
-
-		out[count++] = (struct rota_completion){
-			.op = op,
-			.result = (int32_t)op->generation_,
-		};
-		op->state_ = URING_OP_IDLE;
-		op->flags_ = 0;
-	}
-	return count;
-}
-
-static unsigned collect_offloaded(struct uring_engine *engine, struct rota_completion *out,
-				  unsigned out_max)
-{
-	struct rota_op *op;
-	unsigned count = 0;
-	int32_t result;
-
-	while (count < out_max && (op = rota_offload_port_take(&engine->port, &result))) {
-		out[count++] = (struct rota_completion){ .op = op, .result = result };
-		op->state_ = URING_OP_IDLE;
-	}
-	return count;
-}
-
-unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max)
-{
-	struct io_uring_cq *cq = &engine->ring.cq;
-	const struct io_uring_cqe *cqes = cq->cqes;
-	unsigned head = *cq->khead, mask = cq->ring_mask;
-	unsigned tail = io_uring_smp_load_acquire(cq->ktail);
-	struct rota_completion *const start = out, *const end = out + out_max;
-
-	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->finished)))
-		out += collect_finished(engine, out, out_max);
-	if (ROTA_UNLIKELY(engine->port.out_))
-		out += collect_offloaded(engine, out, (unsigned)(end - out));
-	while (head != tail && out != end) {
-		const struct io_uring_cqe *cqe = &cqes[head++ & mask];
-		struct uring_entry *entry = find_entry(&engine->table, cqe->user_data);
-
-		if (ROTA_UNLIKELY(!entry))
-			handle_internal(engine, cqe);
-		else
-			out += translate(engine, entry, cqe, out);
-	}
-	/* The kernel may overwrite the entries from here on. */
-	io_uring_smp_store_release(cq->khead, head);
-	engine->stats.completions += (uint64_t)(out - start);
-	return (unsigned)(out - start);
 }

@@ -29,13 +29,14 @@ static const struct uring_options defaults = {
 #define SQ_ENTRIES_MAX 32768u /* the kernel's limits */
 #define CQ_ENTRIES_MAX 65536u
 #define BUFFER_BYTES_MAX (1u << 30)
-#define MIN_WAIT_US_MAX 1000000u
+#define WAIT_US_MAX 1000000u
 
 /* Each sets its field from `value` and returns false when the value makes no sense. */
 static bool set_switch(void *field, struct rota_view value);
 static bool set_sq(void *field, struct rota_view value);
 static bool set_cq(void *field, struct rota_view value);
-static bool set_min_wait(void *field, struct rota_view value);
+static bool set_wait(void *field, struct rota_view value);
+static bool set_threshold(void *field, struct rota_view value);
 static bool set_taskrun(void *field, struct rota_view value);
 static bool set_buffers(void *options, struct rota_view value);
 static bool set_kernel(void *field, struct rota_view value);
@@ -54,9 +55,14 @@ static const struct option {
 	{ "registered-ring", "on|off", set_switch,
 	  offsetof(struct uring_options, registered_ring) },
 	{ "sqpoll", "on|off", set_switch, offsetof(struct uring_options, sqpoll) },
-	{ "min-wait-us", "MICROSECONDS", set_min_wait,
-	  offsetof(struct uring_options, min_wait_us) },
+	{ "min-wait-us", "MICROSECONDS", set_wait, offsetof(struct uring_options, min_wait_us) },
 	{ "iowait", "on|off", set_switch, offsetof(struct uring_options, iowait) },
+	{ "incremental", "on|off", set_switch, offsetof(struct uring_options, incremental) },
+	{ "bundles", "on|off", set_switch, offsetof(struct uring_options, bundles) },
+	{ "direct", "on|off", set_switch, offsetof(struct uring_options, direct) },
+	{ "zero-copy", "BYTES", set_threshold, offsetof(struct uring_options, zero_copy_bytes) },
+	{ "send-skip", "on|off", set_switch, offsetof(struct uring_options, send_skip) },
+	{ "busy-poll-us", "MICROSECONDS", set_wait, offsetof(struct uring_options, busy_poll_us) },
 	/* For tests: downgrade as if on that kernel. */
 	{ "pretend-kernel", "MAJOR.MINOR", set_kernel,
 	  offsetof(struct uring_options, pretend_kernel) },
@@ -76,10 +82,32 @@ static void say_unknown(struct rota_view name, char error[ROTA_BACKEND_TEXT_BYTE
 				       "uring has no option \"%.*s\"; it has",
 				       (int)rota_min_size(name.bytes, 64), name.data);
 
-	/* All of it fits: the list is 250 characters. */
+	/* All of it fits: the list is 400 characters. */
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(known); i++)
 		used += (size_t)snprintf(error + used, ROTA_BACKEND_TEXT_BYTES - used, "%s %s=%s",
 					 i ? "," : "", known[i].name, known[i].values);
+}
+
+/* Whether each option may be what it is beside the others; otherwise why not. */
+static bool go_together(const struct uring_options *options, char error[ROTA_BACKEND_TEXT_BYTES])
+{
+	if (options->cq_entries < options->sq_entries)
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
+			 "uring option cq=%u is smaller than sq=%u: the kernel refuses that",
+			 options->cq_entries, options->sq_entries);
+	else if (options->incremental && options->bundles)
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
+			 "uring options incremental=on and bundles=on do not go together: some "
+			 "kernels lose count of buffers that are filled bit by bit and several at "
+			 "once; take one of them");
+	else if (options->send_skip && options->sqpoll)
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
+			 "uring options send-skip=on and sqpoll=on do not go together: no "
+			 "completion means success only of a send that we submitted ourselves; "
+			 "take one of them");
+	else
+		return true;
+	return false;
 }
 
 int uring__options_parse(struct uring_options *options, const char *text,
@@ -103,12 +131,8 @@ int uring__options_parse(struct uring_options *options, const char *text,
 			return -EINVAL;
 		}
 	}
-	if (parsed.cq_entries < parsed.sq_entries) {
-		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
-			 "uring option cq=%u is smaller than sq=%u: the kernel refuses that",
-			 parsed.cq_entries, parsed.sq_entries);
+	if (!go_together(&parsed, error))
 		return -EINVAL;
-	}
 	*options = parsed;
 	return 0;
 }
@@ -168,9 +192,14 @@ static bool set_cq(void *field, struct rota_view value)
 	return parse_number(value, 1, CQ_ENTRIES_MAX, field);
 }
 
-static bool set_min_wait(void *field, struct rota_view value)
+static bool set_wait(void *field, struct rota_view value)
 {
-	return parse_number(value, 0, MIN_WAIT_US_MAX, field);
+	return parse_number(value, 0, WAIT_US_MAX, field);
+}
+
+static bool set_threshold(void *field, struct rota_view value)
+{
+	return parse_number(value, 0, UINT32_MAX, field);
 }
 
 static bool set_taskrun(void *field, struct rota_view value)

@@ -49,6 +49,17 @@ void uring__ring_unmap(struct io_uring *ring)
 	io_uring_queue_exit(ring);
 }
 
+/* The kernel, too, is to look for packets before it puts us to sleep. */
+static void poll_cards(struct uring_engine *engine)
+{
+	struct uring_napi napi = { .busy_poll_us = engine->options.busy_poll_us };
+
+	engine->stats.system_calls++;
+	rota_ignore(
+		io_uring_register((unsigned)engine->ring.ring_fd, URING_REGISTER_NAPI, &napi, 1),
+		"the probe has tried it; without, we spin alone");
+}
+
 int uring__ring_open(struct uring_engine *engine)
 {
 	struct io_uring_params parameters = {
@@ -78,6 +89,8 @@ int uring__ring_open(struct uring_engine *engine)
 	}
 	if (engine->features & URING_FEATURE_BIT(URING_NO_IOWAIT))
 		engine->enter_flags |= IORING_ENTER_NO_IOWAIT;
+	if (engine->features & URING_FEATURE_BIT(URING_NAPI))
+		poll_cards(engine);
 	return 0;
 }
 
@@ -192,6 +205,25 @@ int uring__enter(struct uring_engine *engine, bool collect, unsigned wait_count,
 	engine->stats.polls++;
 	return enter_kernel(engine, to_submit, wait_count, flags | wait_flags,
 			    wait_flags ? &argument : NULL);
+}
+
+int uring__spin(struct uring_engine *engine, rota_ns deadline)
+{
+	rota_ns now = rota_backend_default_now(&engine->base);
+	rota_ns end = deadline - now < engine->busy_poll_ns ? deadline : now + engine->busy_poll_ns;
+	int status = 0;
+
+	if (uring__sq_pending(engine))
+		status = uring__enter(engine, true, 0, 0);
+	while (status == 0 && !uring__cq_ready(engine) && now < end) {
+		/* Completions appear by themselves, or when we come for them. */
+		if (uring__needs_collecting(engine))
+			status = uring__enter(engine, true, 0, 0);
+		else
+			rota_pause();
+		now = rota_backend_default_now(&engine->base);
+	}
+	return status;
 }
 
 struct io_uring_sqe *uring__next_sqe_flushed(struct uring_engine *engine)

@@ -8,11 +8,14 @@
  * in the submission queue waits on a list of this engine (`unsent`, `cancels`) and goes out with a
  * later turn, so nothing here ever fails for want of a slot.
  *
- *   options.c  "key=value" text to struct uring_options        buffers.c  the provided-buffer ring
- *   probe.c    what this kernel can do                          ops.c      operation table, SQEs,
- *              completions
- *   ring.c     set-up, entering the kernel                      engine.c   the contract's table,
- *              open, close, poll, wake
+ *   options.c  "key=value" text to struct uring_options     probe.c        what this kernel can do
+ *   engine.c   the contract's table, open, close, poll,     ring.c         set-up, entering the
+ *              wake                                                        kernel
+ *   table.c    gives each operation its user_data           ops.c          requests: SQEs, submit,
+ *   buffers.c  the provided-buffer ring                                    cancel
+ *   files.c    requests for files                           completions.c  what CQEs mean
+ *   trials.c   the self-tests of the probe, variant_trials.c those of the variants
+ *   receive.c, send.c, direct.c   variants, off by default
  */
 #ifndef ROTA_BACKENDS_URING_URING_H
 #define ROTA_BACKENDS_URING_URING_H
@@ -52,6 +55,13 @@ struct uring_options {
 	bool registered_ring;
 	bool sqpoll; /* `taskrun` has no meaning then: the kernel's thread runs all */
 	bool iowait;
+	/* Variants, all off by default: docs/design/0022-uring-variants.md. */
+	bool incremental;         /* a receive buffer is filled bit by bit, not once */
+	bool bundles;             /* a receive may fill several buffers */
+	bool direct;              /* receives and sends name a slot, not a descriptor */
+	bool send_skip;           /* a send that was taken whole has no CQE */
+	uint32_t zero_copy_bytes; /* sends of so many and more are not copied; 0: all are */
+	uint32_t busy_poll_us;    /* look for completions so long before sleeping */
 };
 
 #define URING_BUFFER_COUNT_MAX 32768u /* the kernel's limit for a buffer ring */
@@ -76,6 +86,13 @@ enum uring_feature {
 	URING_NO_IOWAIT,
 	URING_MIN_WAIT,
 	URING_TRUNCATE,
+	/* variants */
+	URING_INCREMENTAL,
+	URING_BUNDLES,
+	URING_DIRECT,
+	URING_ZERO_COPY,
+	URING_SEND_SKIP,
+	URING_NAPI,
 	URING_FEATURE_COUNT
 };
 
@@ -111,7 +128,11 @@ uint32_t uring__setup_flags(const struct uring_options *options);
 struct uring_entry {
 	struct rota_op *op;  /* NULL: free */
 	uint32_t generation; /* of the operation in it; URING_GENERATION_FREE: none is */
-	uint32_t next_free;  /* while it is free */
+	union {
+		uint32_t next_free; /* while it is free */
+		int32_t result;     /* URING_OP_TAKEN: what the send came to */
+		uint32_t sq_end;    /* URING_OP_SILENT: the SQ's tail behind its request */
+	};
 };
 
 /*
@@ -140,13 +161,21 @@ enum uring_op_state {
 #define URING_OP_CANCEL_SENT 4u    /* counted in `cancels_sent` */
 #define URING_OP_POLL_MULTISHOT 8u /* poll: the kernel had reported what nobody asked for */
 #define URING_OP_POLL_ANSWERED 16u /* poll: `events` is the result; the multishot is ending */
+#define URING_OP_HOLDS_SLOT 32u    /* receive: counted among its descriptor's users, direct.c */
+#define URING_OP_DIRECT 64u        /* send: its request names a slot */
+#define URING_OP_ORDINARY 128u     /* send: not again by a slot, which went away before it left */
+#define URING_OP_ZERO_COPY 256u    /* send: the kernel works with our memory until it says so */
+#define URING_OP_TAKEN 512u        /* ... and what it came to is known */
+#define URING_OP_COPIES 1024u      /* send: the kernel cannot do without copying here */
+#define URING_OP_SILENT 2048u      /* send: on `silent`; no CQE means that all was sent */
+#define URING_OP_WAITS 4096u       /* send: there was no room, so this time it waits for it */
 
 /* ---- receive buffers ---- */
 
 struct uring_buffers {
 	struct io_uring_buf_ring *ring; /* inside `memory` */
 	char *data;                     /* inside `memory`: buffer i is at i * buffer_bytes */
-	bool *is_lent;                  /* owned; of each buffer: the receiver has it */
+	uint32_t *views; /* owned; of each buffer: in how many completions the receiver has it */
 	uint16_t *spare; /* owned; who has the others but the kernel: nobody. A stack. */
 	uint32_t spare_count;
 	uint32_t stock;     /* so many are with the kernel when it is entered, if there are */
@@ -155,10 +184,25 @@ struct uring_buffers {
 	uint32_t enters;
 	void *memory; /* owned */
 	uint32_t count;
-	uint32_t bytes; /* of one */
-	uint32_t lent_count;
+	uint32_t bytes;      /* of one */
+	uint32_t lent_count; /* with views */
+	/* incremental: owned; how much of each has been filled, or URING_BUFFER_LEFT */
+	uint32_t *filled;
+	uint32_t shared;  /* lent, and the kernel goes on to fill the rest */
+	uint16_t *places; /* bundles: owned; where in the ring each was put last */
 	bool registered;
 	bool under_memcheck; /* must be told what the kernel wrote */
+};
+
+#define URING_BUFFER_GROUP 0
+#define URING_BUFFER_LEFT UINT32_MAX /* not with the kernel */
+
+/* ---- slots for descriptors ---- */
+
+/* Slot N is for descriptor N, and holds it while users[N]. */
+struct uring_direct {
+	uint32_t *users; /* owned; receives in flight; NULL: there are no slots */
+	uint32_t count;
 };
 
 /* ---- the engine ---- */
@@ -170,11 +214,20 @@ struct uring_engine {
 	uint32_t wait_count;   /* completions to wait for: 1, or many with min_wait_us */
 	uint32_t cancels_sent; /* cancel requests whose operation has not ended yet */
 	bool ring_open;
-	bool wake_unarmed; /* the poll on wake_fd has no SQE yet */
-	bool backlogged;   /* one of the three lists below, or wake_unarmed, wants attention */
-	struct rota_link unsent;   /* operations without an SQE, in order */
+	bool wake_unarmed;   /* the poll on wake_fd has no SQE yet */
+	bool backlogged;     /* `unsent`, `cancels` or wake_unarmed wants attention */
+	bool adapts_sends;   /* direct, zero-copy or send-skip */
+	bool shares_buffers; /* incremental or bundles */
+	uint32_t told_bytes; /* bundles: of the first CQE, told in earlier completions */
+	uint32_t told_place; /* ... and where in the buffer ring the rest begins */
+	rota_ns busy_poll_ns;
+	struct rota_link unsent; /* operations without an SQE, in order */
+	/* bundles: receives that had emptied the ring; they begin again behind the others */
+	struct rota_link emptied;
 	struct rota_link cancels;  /* operations whose cancel request has no SQE, as asked */
 	struct rota_link finished; /* operations that ended without a CQE, in order */
+	struct rota_link silent;   /* sends that have a CQE only if not all was sent, in order */
+	struct uring_direct direct;
 	struct io_uring ring;
 	struct uring_table table;
 	struct uring_buffers buffers;
@@ -256,13 +309,19 @@ static inline struct io_uring_sqe *uring__next_sqe(struct uring_engine *engine)
 	return sqe;
 }
 
+/*
+ * Busy polling: look for completions until `deadline`, at most busy_poll_ns. Returns as
+ * uring__enter.
+ */
+ROTA_MUST_USE int uring__spin(struct uring_engine *engine, rota_ns deadline);
+
 /* buffers.c */
 
 ROTA_MUST_USE int uring__buffers_open(struct uring_engine *engine);
 void uring__buffers_close(struct uring_engine *engine);
 /*
- * A completion brought `bytes` in `buffer`: returns where they are; the buffer is lent to the
- * receiver.
+ * A completion brought `bytes` in `buffer`, which is neither incremental nor one of several:
+ * returns where they are; the buffer is lent to the receiver.
  */
 static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer,
 				       uint32_t bytes)
@@ -270,14 +329,21 @@ static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t b
 	char *data = buffers->data + (size_t)buffer * buffers->bytes;
 
 	ROTA_DCHECK(buffer < buffers->count);
-	ROTA_DCHECK(!buffers->is_lent[buffer]);
-	buffers->is_lent[buffer] = true;
+	ROTA_DCHECK(!buffers->views[buffer]);
+	buffers->views[buffer] = 1;
 	buffers->lent_count++;
 	buffers->taken++;
 	if (ROTA_UNLIKELY(buffers->under_memcheck))
 		uring__kernel_wrote(data, bytes);
 	return data;
 }
+
+/*
+ * The same of one that the kernel may go on to fill (`goes_on`) behind these bytes. Whoever takes
+ * them in another order than the kernel filled them gets other bytes.
+ */
+char *uring__buffer_take_part(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
+			      bool goes_on);
 
 /* The kernel is about to be entered: let it have as many buffers as it may need. */
 void uring__buffers_stock(struct uring_buffers *buffers);
@@ -289,28 +355,84 @@ bool uring__buffers_were_short(struct uring_buffers *buffers);
 void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer);
 void uring__buffer_return(struct rota_backend *backend, uint16_t buffer);
 
-/* ops.c */
+/* receive.c: with shares_buffers */
+
+/*
+ * The completion `cqe` of a receive, result > 0: up to `out_max` completions, one for each buffer.
+ * Returns how many. With told_bytes set then the rest of it is to come.
+ */
+unsigned uring__receive_parts(struct uring_engine *engine, struct uring_entry *entry,
+			      const struct io_uring_cqe *cqe, struct rota_completion *out,
+			      unsigned out_max);
+/* It belongs to nobody: what it brought goes back. */
+void uring__drop_parts(struct uring_engine *engine, const struct io_uring_cqe *cqe);
+
+/* send.c: with adapts_sends */
+
+/* Make the request of a send what the options want. */
+void uring__adapt_send(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op);
+/*
+ * One of the two CQEs of a zero-copy send. Returns true when it is the last: the result is in
+ * `out`.
+ */
+bool uring__zero_copy_completed(struct uring_engine *engine, struct uring_entry *entry,
+				const struct io_uring_cqe *cqe, struct rota_completion *out);
+/* A send failed in a way that is the variant's: from now on without it. True: start it again. */
+bool uring__send_goes_on(struct rota_op *op, int32_t result);
+/* With all CQEs seen: complete the sends that have gone and have none. Returns how many. */
+unsigned uring__collect_silent(struct uring_engine *engine, struct rota_completion *out,
+			       unsigned out_max);
+
+/* direct.c: the slots */
+
+ROTA_MUST_USE int uring__direct_open(struct uring_engine *engine);
+void uring__direct_close(struct uring_engine *engine);
+/* The receive `op` is about to begin, or has ended. */
+void uring__direct_hold(struct uring_engine *engine, struct rota_op *op);
+void uring__direct_drop(struct uring_engine *engine, struct rota_op *op);
+
+/* Is there a slot that holds `fd`? */
+static inline bool uring__direct_has(const struct uring_engine *engine, int fd)
+{
+	return (uint32_t)fd < engine->direct.count && engine->direct.users[fd];
+}
+
+/* table.c; what is used for every operation is in table.h */
 
 void uring__table_init(struct uring_table *table);
 void uring__table_fini(struct uring_table *table);
+/* Name every operation still in flight in the log. Returns how many. */
+unsigned uring__report_leaks(const struct uring_engine *engine);
+
+/* ops.c */
+
 void uring__submit(struct rota_backend *backend, struct rota_op *op);
 void uring__cancel(struct rota_backend *backend, struct rota_op *op);
+/* Write the request of an operation that has its entry; without `sqe` it waits for room. */
+void uring__start(struct uring_engine *engine, struct rota_op *op, struct io_uring_sqe *sqe);
+/* The same after the next enter. */
+void uring__start_later(struct uring_engine *engine, struct rota_op *op);
+/* After an enter: those that were to wait for it. */
+void uring__start_emptied(struct uring_engine *engine);
+int uring__close_now(struct uring_engine *engine, int fd);
+/* It is not to be cancelled any more. */
+void uring__forget_cancel(struct uring_engine *engine, struct rota_op *op);
+/* The operation ends: take back what its flags_ stand for. */
+void uring__clear_flags(struct uring_engine *engine, struct rota_op *op);
 /* Write SQEs for what waits on the engine's lists, as far as there is room. */
 void uring__drain_backlog(struct uring_engine *engine);
-/* Translate completions until `out` is full or there are none. Returns how many. */
-unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 /* Ask for wake_fd to be watched; without room in the SQ that is left to uring__drain_backlog. */
 void uring__arm_wake(struct uring_engine *engine);
+
+/* completions.c */
+
+/* Translate completions until `out` is full or there are none. Returns how many. */
+unsigned uring__collect(struct uring_engine *engine, struct rota_completion *out, unsigned out_max);
 
 /* files.c */
 
 /* Can the kernel do it through the ring, or must a thread? */
 bool uring__file_is_native(const struct uring_engine *engine, const struct rota_file_op *file);
 void uring__file_fill(struct io_uring_sqe *sqe, const struct rota_file_op *file);
-
-/* ops.c */
-
-/* Name every operation still in flight in the log. Returns how many. */
-unsigned uring__report_leaks(const struct uring_engine *engine);
 
 #endif /* ROTA_BACKENDS_URING_URING_H */

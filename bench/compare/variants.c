@@ -32,8 +32,12 @@ static const struct {
 	{ "uring", "buffers", "1024x4096", "many small receive buffers" },
 	{ "uring", "buffers", "64x65536", "a quarter of the receive buffers" },
 	{ "uring", "buffers", "64x262144", "few large receive buffers" },
+	{ "uring", "incremental", "on", "a receive buffer is filled bit by bit, for everybody" },
+	{ "uring", "bundles", "on", "a receive may fill several buffers at once" },
+	{ "uring", "direct", "on", "sockets are named by a slot of the ring, not a descriptor" },
 	{ "uring", "zero-copy", "32768", "sends of 32 KiB and more are not copied" },
-	{ "uring", "busy-poll-us", "50", "polls the network card for 50 us before it sleeps" },
+	{ "uring", "send-skip", "on", "a send that was taken whole is not reported" },
+	{ "uring", "busy-poll-us", "50", "looks for 50 us for something to do before it sleeps" },
 	{ "uring", "sq", NULL, NULL },
 	{ "uring", "cq", NULL, NULL },
 	{ "uring", "pretend-kernel", NULL, NULL },
@@ -115,6 +119,37 @@ static const char *about_options(const char *engine, const char *options)
 	return NULL;
 }
 
+#define FEATURES_MAX 64
+
+/*
+ * The options ask for something that an engine without options does not use, and the kernel has not
+ * got it: then this would be a comparison with itself. Says so in `error`.
+ */
+static bool would_go_without(const struct rota_backend_ops *engine,
+			     const struct rota_backend_config *config,
+			     char error[ROTA_BACKEND_TEXT_BYTES])
+{
+	static const struct rota_backend_config none = { .options = "" };
+	struct rota_backend_feature asked[FEATURES_MAX], plain[FEATURES_MAX];
+	int count = engine->list_features(config, asked, FEATURES_MAX);
+
+	if (engine->list_features(&none, plain, FEATURES_MAX) != count)
+		return false;
+	for (int i = 0; i < count; i++) {
+		if (asked[i].unwanted || !plain[i].unwanted || asked[i].only_helps ||
+		    !asked[i].error)
+			continue;
+		snprintf(error, ROTA_BACKEND_TEXT_BYTES, "%s: %s; Linux %u.%u has it",
+			 asked[i].name,
+			 asked[i].error == -EINVAL   ? "this kernel does not know it"
+			 : asked[i].error == -EILSEQ ? "this kernel's has a flaw that loses bytes"
+						     : strerror(-asked[i].error),
+			 asked[i].kernel_major, asked[i].kernel_minor);
+		return true;
+	}
+	return false;
+}
+
 /* -EINVAL: the options are wrong; otherwise 0, and left out if it cannot work. */
 static int add_engine(struct variants *variants, const struct rota_backend_ops *engine,
 		      const char *options, char error[ROTA_BACKEND_TEXT_BYTES])
@@ -133,7 +168,7 @@ static int add_engine(struct variants *variants, const struct rota_backend_ops *
 	status = engine->probe(&config, error);
 	if (status == -EINVAL)
 		return status;
-	if (status < 0) {
+	if (status < 0 || would_go_without(engine, &config, error)) {
 		leave_out(variants, name, error);
 		return 0;
 	}

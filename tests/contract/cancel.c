@@ -60,10 +60,15 @@ static void test_cancel_twice_ends_once(void **state)
 	t_close(world, server);
 }
 
-/* What the peer gets is exactly what the operations said they had sent. */
+/*
+ * What the peer gets is exactly what the operations said they had sent. It reads only afterwards,
+ * but where a send may be lent for as long as it does not.
+ */
 static void cancel_sends(struct t_world *world, size_t bytes, int turns)
 {
-	struct t_op *sending, *receiving;
+	bool keeps_sends = world->backend->features & ROTA_BACKEND_KEEPS_SENDS;
+	struct t_op *sending, *receiving = NULL;
+	size_t received = 0;
 	int client, server;
 
 	t_pair(world, &client, &server);
@@ -72,17 +77,21 @@ static void cancel_sends(struct t_world *world, size_t bytes, int turns)
 		t_turn(world, 0);
 	if (!sending->done)
 		t_ask_cancel(sending);
+	if (keeps_sends)
+		receiving = t_receive(world, server);
 	t_finish(sending);
 	assert_true(sending->result > 0 || sending->result == -ECANCELED);
 	assert_int_equal(world->ops->shutdown(world->backend, client, SHUT_WR), 0);
-	size_t received = 0;
 	do {
-		receiving = t_receive(world, server);
+		if (!receiving)
+			receiving = t_receive(world, server);
 		t_finish(receiving);
 		assert_memory_equal(receiving->data.data, t_pattern() + received,
 				    receiving->data.bytes);
 		received += receiving->data.bytes;
-	} while (receiving->result > 0 || receiving->result == -ENOBUFS);
+		if (receiving->result > 0 || receiving->result == -ENOBUFS)
+			receiving = NULL;
+	} while (!receiving);
 	assert_int_equal(receiving->result, 0);
 	assert_int_equal(received, sending->result > 0 ? sending->result : 0);
 	t_close(world, client);

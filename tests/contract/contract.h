@@ -156,6 +156,12 @@ void t_until_received(struct t_op *op, size_t bytes);
 /* cancel(), then finish. */
 int32_t t_cancel(struct t_op *op);
 
+/*
+ * The same for a send on `fd` whose peer may never read: where that keeps it lent, the connection
+ * is cut off.
+ */
+int32_t t_cancel_send(struct t_op *op, int fd);
+
 /* cancel() alone; nothing when it has ended already. */
 void t_ask_cancel(struct t_op *op);
 

@@ -156,6 +156,16 @@ int32_t t_cancel(struct t_op *op)
 	return t_finish(op);
 }
 
+int32_t t_cancel_send(struct t_op *op, int fd)
+{
+	struct t_world *world = op->world;
+
+	t_ask_cancel(op);
+	if (world->backend->features & ROTA_BACKEND_KEEPS_SENDS)
+		assert_int_equal(world->ops->shutdown(world->backend, fd, ROTA_SHUT_RESET), 0);
+	return t_finish(op);
+}
+
 void t_return_held(struct t_op *op)
 {
 	while (op->held_count) {

@@ -246,6 +246,21 @@ static void assert_held_in_order(struct t_op *const ops[], unsigned count, size_
 	assert_int_equal(compared, bytes);
 }
 
+/* The buffers these operations hold: several completions may have brought parts of one. */
+static unsigned buffers_of(struct t_op *const ops[], unsigned count)
+{
+	bool seen[UINT16_MAX + 1] = { false };
+	unsigned buffers = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned k = 0; k < ops[i]->held_count; k++) {
+			buffers += !seen[ops[i]->held[k].id];
+			seen[ops[i]->held[k].id] = true;
+		}
+	}
+	return buffers;
+}
+
 static void test_receive_held_buffers_keep_their_bytes(void **state)
 {
 	enum { BYTES = 800 };
@@ -271,7 +286,7 @@ static void test_receive_held_buffers_keep_their_bytes(void **state)
 					received += (size_t)ops[i]->held[k].bytes;
 		}
 	}
-	assert_int_equal(t_stats(world).buffers_lent, world->buffers_held);
+	assert_int_equal(t_stats(world).buffers_lent, buffers_of(ops, count));
 	assert_held_in_order(ops, count, BYTES);
 	/* They outlive the operation that brought them. */
 	if (!ops[count - 1]->done)
@@ -376,9 +391,8 @@ static void test_receive_beside_a_flood_is_not_starved(void **state)
 			quiet = t_receive(world, server[1]);
 	}
 	assert_int_equal(quiet->data.bytes, 1);
-	t_ask_cancel(sending);
 	t_cancel(flooded);
-	t_finish(sending);
+	t_cancel_send(sending, client[0]);
 	t_finish(byte);
 	t_cancel(quiet);
 	for (int i = 0; i < 2; i++) {

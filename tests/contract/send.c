@@ -154,7 +154,7 @@ static void test_send_that_waits_does_not_stop_receiving_on_the_same_socket(void
 	t_settle(world);
 	assert_waits(blocked);
 	if (!blocked->done)
-		t_cancel(blocked);
+		t_cancel_send(blocked, client);
 	t_close(world, client);
 	t_close(world, server);
 }

@@ -202,6 +202,11 @@ struct rota_completion {
 #define ROTA_BACKEND_SIMULATED 1u
 /* simulated, and ready tasks are to run in any order; set by open() */
 #define ROTA_BACKEND_SHUFFLES 2u
+/*
+ * a send may stay lent until the peer has acknowledged it, cancelled or not (zero copy), unless
+ * shutdown() with ROTA_SHUT_RESET ends it; set by open()
+ */
+#define ROTA_BACKEND_KEEPS_SENDS 4u
 
 struct rota_backend_config {
 	/* "multishot=off,buffers=512x20480"; NULL or "" for the defaults. Borrowed. */
@@ -230,7 +235,7 @@ struct rota_backend_stats {
 	uint64_t buffers_exhausted; /* RECEIVE ended with -ENOBUFS */
 	uint64_t wakes;             /* wake-ups seen */
 	uint32_t buffers_count;     /* receive buffers in all */
-	uint32_t buffers_lent;      /* of them, now with the receiver */
+	uint32_t buffers_lent;      /* of them, now with the receiver, all or in part */
 	uint32_t buffer_bytes;
 };
 
@@ -241,13 +246,19 @@ struct rota_backend_feature {
 	uint16_t kernel_major; /* Linux came with it in this release */
 	uint16_t kernel_minor;
 	bool is_required; /* the engine does not open without it */
-	int error;        /* 0: it works here; -EINVAL: the kernel does not know it; or the errno */
+	bool only_helps;  /* the option that asks for it does something without it as well */
+	/*
+	 * 0: it works here; -EINVAL: the kernel does not know it; -EILSEQ: it has it with a flaw
+	 * that loses bytes; or the errno
+	 */
+	int error;
 };
 
 /*
  * For shutdown: the close that is to follow resets the connection, because not all of what it was
  * to carry has been sent. Its peer gets an error then, where it would see an end. Unix sockets know
- * no such thing.
+ * no such thing. From an engine that has ROTA_BACKEND_KEEPS_SENDS the reset comes at once, and
+ * sends in flight end.
  */
 #define ROTA_SHUT_RESET 3
 
@@ -305,7 +316,10 @@ struct rota_backend_ops {
 	 */
 	void (*cancel)(struct rota_backend *self, struct rota_op *op);
 
-	/* Give a receive buffer back. */
+	/*
+	 * Give a receive buffer back, once for each completion that brought it: several may have
+	 * brought parts of one.
+	 */
 	void (*buffer_return)(struct rota_backend *self, uint16_t buffer);
 
 	/*

@@ -58,6 +58,12 @@ static void test_engine_round_trip_works_with_options(void **state)
 		"buffers=1x1",
 		"pretend-kernel=6.1",
 		"pretend-kernel=6.12",
+		"incremental=on,buffers=1x1",
+		"bundles=on,buffers=2x1",
+		"direct=on,sq=1,cq=1",
+		"zero-copy=1,sq=1,cq=1",
+		"send-skip=on,sq=1,cq=1",
+		"busy-poll-us=10",
 	};
 
 	(void)state;

@@ -70,6 +70,11 @@ static void test_options_malformed_value_is_refused_and_named(void **state)
 		"cq=65537",
 		"taskrun=late",
 		"min-wait-us=1000001",
+		"incremental=yes",
+		"zero-copy=-1",
+		"zero-copy=4294967296",
+		"zero-copy=on",
+		"busy-poll-us=1000001",
 		"pretend-kernel=6",
 		"pretend-kernel=6.x",
 		"sqpoll=1",
@@ -100,6 +105,18 @@ static void test_options_cq_smaller_than_sq_is_refused(void **state)
 	assert_int_equal(probe("sq=64,cq=32", text), -EINVAL);
 	assert_says(text, "cq=32");
 	assert_says(text, "sq=64");
+}
+
+static void test_options_that_do_not_go_together_are_refused(void **state)
+{
+	char text[ROTA_BACKEND_TEXT_BYTES];
+
+	(void)state;
+	assert_int_equal(probe("incremental=on,bundles=on", text), -EINVAL);
+	assert_says(text, "incremental=on and bundles=on");
+	assert_int_equal(probe("sqpoll=on,send-skip=on", text), -EINVAL);
+	assert_says(text, "send-skip=on and sqpoll=on");
+	assert_int_not_equal(probe("bundles=on,bundles=off,incremental=on", text), -EINVAL);
 }
 
 static void test_options_overlong_name_is_cut(void **state)
@@ -152,6 +169,45 @@ static void test_probe_pretended_middle_kernel_downgrades_one_by_one(void **stat
 	assert_says(text, "no iowait (kernel < 6.15)");
 	assert_says(text, "minimum wait (kernel < 6.12)");
 	assert_says(text, "registered ring");
+}
+
+/* Each is off unless asked for; asked for, it is on or there is a reason. */
+static void test_probe_variants_are_off_on_or_explained(void **state)
+{
+	static const struct {
+		const char *option;
+		const char *old; /* kernel that lacks it, as an option to pretend; NULL: none */
+		const char *name;
+	} variants[] = {
+		{ "incremental=on", "pretend-kernel=6.11", "incremental buffers" },
+		{ "bundles=on", "pretend-kernel=6.9", "receive bundles" },
+		{ "direct=on", "pretend-kernel=6.12", "direct descriptors" },
+		{ "zero-copy=4096", NULL, "zero-copy send" },
+		{ "send-skip=on", NULL, "skipped send completions" },
+		{ "busy-poll-us=5", "pretend-kernel=6.8", "busy polling of network cards" },
+	};
+	char text[ROTA_BACKEND_TEXT_BYTES], options[128], expected[128];
+
+	(void)state;
+	skip_without_uring();
+	for (size_t i = 0; i < ROTA_ARRAY_COUNT(variants); i++) {
+		const char *off;
+
+		assert_int_equal(probe("", text), 0);
+		off = strstr(text, "; off: ");
+		assert_non_null(off);
+		assert_says(off, variants[i].name);
+		if (!variants[i].old)
+			continue;
+		snprintf(options, sizeof(options), "%s,%s", variants[i].option, variants[i].old);
+		assert_int_equal(probe(options, text), 0);
+		off = strstr(text, "; off: ");
+		assert_non_null(off);
+		assert_says(off, variants[i].name);
+		snprintf(expected, sizeof(expected), "%s%s (kernel <", variants[i].name,
+			 i == 5 ? " (not of loopback)" : "");
+		assert_says(off, expected);
+	}
 }
 
 static const struct rota_backend_feature *find_feature(const struct rota_backend_feature *features,
@@ -356,10 +412,12 @@ int main(void)
 		cmocka_unit_test(test_options_unknown_names_it_and_lists_known),
 		cmocka_unit_test(test_options_malformed_value_is_refused_and_named),
 		cmocka_unit_test(test_options_cq_smaller_than_sq_is_refused),
+		cmocka_unit_test(test_options_that_do_not_go_together_are_refused),
 		cmocka_unit_test(test_options_overlong_name_is_cut),
 		cmocka_unit_test(test_probe_success_lists_what_is_on_and_why_not),
 		cmocka_unit_test(test_probe_pretended_old_kernel_fails_with_remedy),
 		cmocka_unit_test(test_probe_pretended_middle_kernel_downgrades_one_by_one),
+		cmocka_unit_test(test_probe_variants_are_off_on_or_explained),
 		cmocka_unit_test(test_list_features_tries_what_is_not_wanted_too),
 		cmocka_unit_test(test_list_features_where_the_engine_cannot_work),
 		cmocka_unit_test(test_probe_seccomp_is_named_with_remedy),

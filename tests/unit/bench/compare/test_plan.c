@@ -193,6 +193,23 @@ static void test_what_cannot_work_is_left_out_with_its_reason(void **state)
 	T_CHECK(strlen(variants.left_out[0].why) > 10);
 }
 
+/* Without what it asks for a variant would be the default under another name. */
+static void test_what_the_kernel_lacks_is_left_out_by_name(void **state)
+{
+	(void)state;
+	add_variant("uring", variants_add);
+	if (!variants.count)
+		return; /* no io_uring here at all */
+	add_variant("uring:pretend-kernel=6.1,direct=on", variants_add);
+	T_EQUAL(variants.count, 1);
+	T_EQUAL(variants.left_out_count, 1);
+	T_CHECK(strstr(variants.left_out[0].why, "direct descriptors: this kernel does not"));
+	T_CHECK(strstr(variants.left_out[0].why, "Linux 6.13"));
+	/* It looks for completions without the kernel's help. */
+	add_variant("uring:pretend-kernel=6.1,busy-poll-us=5", variants_add);
+	T_EQUAL(variants.count, 2);
+}
+
 static void test_servers_have_a_name_a_port_and_perhaps_a_protocol(void **state)
 {
 	(void)state;
@@ -273,6 +290,7 @@ int main(void)
 		cmocka_unit_test_setup(test_variants_are_named_after_their_options, reset),
 		cmocka_unit_test_setup(test_all_variants_are_those_the_engine_lists, reset),
 		cmocka_unit_test_setup(test_what_cannot_work_is_left_out_with_its_reason, reset),
+		cmocka_unit_test_setup(test_what_the_kernel_lacks_is_left_out_by_name, reset),
 		cmocka_unit_test_setup(test_servers_have_a_name_a_port_and_perhaps_a_protocol,
 				       reset),
 		cmocka_unit_test_setup(test_a_table_has_servers, reset),
