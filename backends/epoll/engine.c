@@ -323,14 +323,6 @@ static void run_queue(struct rota__epoll *engine)
 	rota_list_splice_back(&engine->queue, &pass);
 }
 
-static void start_submitted(struct rota__epoll *engine)
-{
-	struct rota_link *link;
-
-	while ((link = rota_list_pop_front(&engine->submitted)))
-		rota__epoll_start(engine, ROTA_CONTAINER_OF(link, struct rota_op, link_));
-}
-
 static void take_offloaded(struct rota__epoll *engine)
 {
 	struct rota_op *op;
@@ -412,7 +404,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out_count = 0;
 	engine->out_max = out_max;
 	run_queue(engine);
-	start_submitted(engine);
+	rota__epoll_start_submitted(engine);
 	take_offloaded(engine);
 	/*
 	 * Something in the queue and yet no result: a burst of connections that were reset before
