@@ -333,10 +333,21 @@ static void take_offloaded(struct rota__epoll *engine)
 		rota__epoll_finish(engine, op, result);
 }
 
+/*
+ * An event that finds no room would go through the queue; in the kernel it waits at no cost, and in
+ * line behind those that have not been reported.
+ */
+static int events_wanted(const struct rota__epoll *engine)
+{
+	unsigned room = engine->out_max - engine->out_count;
+
+	return (int)rota_max_size(rota_min_size(engine->events_max, room), 1);
+}
+
 /* epoll_wait until `deadline`, as precisely as the kernel can. */
 static int wait_until(struct rota__epoll *engine, rota_ns deadline)
 {
-	int events_max = (int)engine->events_max;
+	int events_max = events_wanted(engine);
 	rota_ns left = deadline <= 0 ? 0 : ROTA_NEVER;
 
 	engine->stats.system_calls++;
