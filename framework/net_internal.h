@@ -101,16 +101,18 @@ struct conn_wait {
 	const struct rota_conn *conn; /* for tools that look from outside */
 };
 
+/*
+ * What a request touches comes first, five cache lines: an event passes over all connections that
+ * have one, and what it needs of the first is no longer there when the next event has its turn.
+ */
 struct rota_conn {
-	struct rota_op receive; /* RECEIVE, or POLL for a hang-up while receiving is off */
-	struct rota_op send;    /* SEND, SEND_MESSAGE, at last CLOSE */
-	struct rota_output output;
-	struct rota_reactor *reactor;
+	struct rota_op receive;         /* RECEIVE, or POLL for a hang-up while receiving is off */
 	struct rota_listener *listener; /* NULL: made by rota_connect */
-	struct rota_link link;          /* on net->conns */
-	struct rota_conn *next_ready;   /* on net->ready, when is_ready */
-	struct rota_conn *next_flush;   /* on net->flush, when is_flushing */
-	struct rota_link wait_link;     /* on net->starved: waits in line for a receive buffer */
+	struct rota_op send;            /* SEND, SEND_MESSAGE, at last CLOSE */
+	struct rota_reactor *reactor;
+	struct rota_output output;
+	struct rota_conn *next_ready; /* on net->ready, when is_ready */
+	struct rota_conn *next_flush; /* on net->flush, when is_flushing */
 
 	/* input, see input.c: the spill, then this receive buffer, then the line */
 	const char *in_data; /* NULL: no buffer is held */
@@ -123,10 +125,7 @@ struct rota_conn {
 
 	const struct rota_conn_limits *limits; /* the listener's, or defaults */
 	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
-	/* what a protocol spawns for longer than a call; owned, NULL until asked for */
-	struct session_scope *children;
-	size_t need_bytes;       /* do not serve before so much input is there */
-	struct rota_timer timer; /* idle (lazy), then linger */
+	size_t need_bytes;      /* do not serve before so much input is there */
 	/* the turn in which bytes last moved, or a handler gave way to the peer */
 	rota_ns active_at;
 	uint64_t id;
@@ -161,6 +160,12 @@ struct rota_conn {
 	/* task style: somebody may use it, until rota_conn_close or the handler's end */
 	bool is_held;
 	uint16_t line; /* in net->held: the last buffer behind in_data; 0: there is none */
+
+	/* what a protocol spawns for longer than a call; owned, NULL until asked for */
+	struct session_scope *children;
+	struct rota_timer timer;    /* idle (lazy), then linger */
+	struct rota_link link;      /* on net->conns */
+	struct rota_link wait_link; /* on net->starved: waits in line for a receive buffer */
 	_Alignas(16) char session_state[];
 };
 

@@ -21,8 +21,12 @@
 
 struct net;
 
-/* Completions taken from the engine at once. A guess: 256 × 32 B stay in the first-level cache. */
-#define REACTOR_COMPLETIONS_MAX 256
+/*
+ * Completions taken from the engine at once. No more than half of the receive buffers that engines
+ * have by default: when more are held, input is copied. 128 sessions with their output also stay in
+ * the second-level cache from their receive to the end of their send.
+ */
+#define REACTOR_COMPLETIONS_MAX 128
 
 /* Causes of cancellations kept to be told: 11 KiB. A guess. */
 #define REASONS_MAX 128

@@ -323,14 +323,6 @@ static void run_queue(struct rota__epoll *engine)
 	rota_list_splice_back(&engine->queue, &pass);
 }
 
-static void start_submitted(struct rota__epoll *engine)
-{
-	struct rota_link *link;
-
-	while ((link = rota_list_pop_front(&engine->submitted)))
-		rota__epoll_start(engine, ROTA_CONTAINER_OF(link, struct rota_op, link_));
-}
-
 static void take_offloaded(struct rota__epoll *engine)
 {
 	struct rota_op *op;
@@ -341,10 +333,21 @@ static void take_offloaded(struct rota__epoll *engine)
 		rota__epoll_finish(engine, op, result);
 }
 
+/*
+ * An event that finds no room would go through the queue; in the kernel it waits at no cost, and in
+ * line behind those that have not been reported.
+ */
+static int events_wanted(const struct rota__epoll *engine)
+{
+	unsigned room = engine->out_max - engine->out_count;
+
+	return (int)rota_max_size(rota_min_size(engine->events_max, room), 1);
+}
+
 /* epoll_wait until `deadline`, as precisely as the kernel can. */
 static int wait_until(struct rota__epoll *engine, rota_ns deadline)
 {
-	int events_max = (int)engine->events_max;
+	int events_max = events_wanted(engine);
 	rota_ns left = deadline <= 0 ? 0 : ROTA_NEVER;
 
 	engine->stats.system_calls++;
@@ -412,7 +415,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out_count = 0;
 	engine->out_max = out_max;
 	run_queue(engine);
-	start_submitted(engine);
+	rota__epoll_start_submitted(engine);
 	take_offloaded(engine);
 	/*
 	 * Something in the queue and yet no result: a burst of connections that were reset before

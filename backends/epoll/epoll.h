@@ -120,8 +120,16 @@ struct rota__epoll {
 
 /* ---- interest.c ---- */
 
-/* The interest in `fd` (>= 0), or NULL if there never was any. */
-struct rota__epoll_interest *rota__epoll_find(const struct rota__epoll *engine, int fd);
+/* The interest in `fd`, or NULL if there never was any. */
+static inline struct rota__epoll_interest *rota__epoll_find(const struct rota__epoll *engine,
+							    int fd)
+{
+	uint32_t chunk = (uint32_t)fd / ROTA__EPOLL_CHUNK_INTERESTS;
+
+	if (ROTA_UNLIKELY(chunk >= engine->table.chunk_count || !engine->table.chunks[chunk]))
+		return NULL;
+	return &engine->table.chunks[chunk][(uint32_t)fd % ROTA__EPOLL_CHUNK_INTERESTS];
+}
 
 /*
  * Make `op` wait for its events on `fd`. `saw_eagain`: a system call has just said not ready, so
@@ -168,14 +176,20 @@ void rota__epoll_table_fini(struct rota__epoll_table *table);
 
 /* ---- ops.c ---- */
 
-/* Start a SUBMITTED operation, already off its list. */
-void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op);
+/* Start all SUBMITTED operations. */
+void rota__epoll_start_submitted(struct rota__epoll *engine);
 
 /*
  * A WAITING operation's descriptor has `events`. Returns false if a writer found no room: those
  * behind it must wait.
  */
 bool rota__epoll_run(struct rota__epoll *engine, struct rota_op *op, uint32_t events);
+
+/*
+ * A RECEIVE's descriptor may be readable: read once. WAITING, or READY and already off the queue;
+ * there is room for a completion.
+ */
+void rota__epoll_run_receive(struct rota__epoll *engine, struct rota_op *op);
 
 /*
  * Take the next share of a READY operation, already off the queue; there is room for a completion.
@@ -197,13 +211,20 @@ uint32_t rota__epoll_wanted(const struct rota_op *op);
 int rota__epoll_pool_init(struct rota__epoll_pool *pool, uint32_t count, uint32_t buffer_bytes);
 void rota__epoll_pool_fini(struct rota__epoll_pool *pool);
 
-/* A free buffer's id; the pool is not empty. */
-uint16_t rota__epoll_pool_acquire(struct rota__epoll_pool *pool);
-void rota__epoll_pool_release(struct rota__epoll_pool *pool, uint16_t id);
-
 static inline char *rota__epoll_pool_data(const struct rota__epoll_pool *pool, uint16_t id)
 {
 	return pool->memory + id * pool->stride_bytes;
 }
+
+/* A free buffer's id; the pool is not empty. */
+static inline uint16_t rota__epoll_pool_acquire(struct rota__epoll_pool *pool)
+{
+	uint16_t id = pool->free_ids[--pool->free_count];
+
+	pool->lent[id] = true;
+	return id;
+}
+
+void rota__epoll_pool_release(struct rota__epoll_pool *pool, uint16_t id);
 
 #endif /* BACKENDS_EPOLL_H */

@@ -29,15 +29,6 @@
 
 /* ---- the table ---- */
 
-struct rota__epoll_interest *rota__epoll_find(const struct rota__epoll *engine, int fd)
-{
-	uint32_t chunk = (uint32_t)fd / ROTA__EPOLL_CHUNK_INTERESTS;
-
-	if (chunk >= engine->table.chunk_count || !engine->table.chunks[chunk])
-		return NULL;
-	return &engine->table.chunks[chunk][(uint32_t)fd % ROTA__EPOLL_CHUNK_INTERESTS];
-}
-
 static int grow_table(struct rota__epoll_table *table, uint32_t chunk)
 {
 	struct rota__epoll_interest *interests;
@@ -287,16 +278,14 @@ static void run_waiting(struct rota__epoll *engine, struct rota__epoll_interest 
 	}
 }
 
-bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *event)
+/* Whatever has happened to `fd`, and whoever waits for it. */
+static ROTA_NOINLINE void dispatch_any(struct rota__epoll *engine,
+				       struct rota__epoll_interest *interest, int fd,
+				       const struct epoll_event *event)
 {
-	int fd = (int)(uint32_t)event->data.u64;
-	struct rota__epoll_interest *interest = rota__epoll_find(engine, fd);
 	bool foreign, anybody;
 	uint32_t wanted;
 
-	if (interest->generation != event->data.u64 >> 32 ||
-	    !(interest->flags & ROTA__EPOLL_REGISTERED))
-		return false;
 	if (event->events & (EPOLLRDHUP | ALWAYS))
 		interest->flags |= ROTA__EPOLL_HANGUP;
 	anybody = interest->attached;
@@ -319,6 +308,24 @@ bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *
 		/* Level-triggered, what nobody waits for would be reported at every turn. */
 		rearm(engine, fd, interest);
 	}
+}
+
+bool rota__epoll_dispatch(struct rota__epoll *engine, const struct epoll_event *event)
+{
+	int fd = (int)(uint32_t)event->data.u64;
+	struct rota__epoll_interest *interest = rota__epoll_find(engine, fd);
+	struct rota_op *op;
+
+	if (interest->generation != event->data.u64 >> 32 ||
+	    !(interest->flags & ROTA__EPOLL_REGISTERED))
+		return false;
+	/* Nearly always: input, and a receive alone waits for it. */
+	op = ROTA_CONTAINER_OF(interest->waiting.next, struct rota_op, link_);
+	if (ROTA_LIKELY(event->events == EPOLLIN && interest->attached == 1 && !interest->ready &&
+			op->kind == ROTA_OP_RECEIVE && engine->out_count < engine->out_max))
+		rota__epoll_run_receive(engine, op);
+	else
+		dispatch_any(engine, interest, fd, event);
 	return true;
 }
 

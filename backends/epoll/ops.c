@@ -9,6 +9,7 @@
  */
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <rota/base.h>
@@ -39,10 +40,31 @@ uint32_t rota__epoll_wanted(const struct rota_op *op)
 	}
 }
 
+/* ---- what every request asks of the kernel ---- */
+
+/*
+ * The C library's recv() and send() are points at which a thread may be cancelled, and in a process
+ * with more than one thread they say so around each call: 50 instructions and two locked ones. In
+ * debug builds sanitizers, which know these two, are to see what happens.
+ */
+static inline ssize_t receive(int fd, void *data, size_t bytes)
+{
+	if (ROTA_DEBUG)
+		return recv(fd, data, bytes, MSG_DONTWAIT);
+	return syscall(SYS_recvfrom, fd, data, bytes, MSG_DONTWAIT, NULL, NULL);
+}
+
+static inline ssize_t transmit(int fd, const void *data, size_t bytes, int flags)
+{
+	if (ROTA_DEBUG)
+		return send(fd, data, bytes, flags);
+	return syscall(SYS_sendto, fd, data, bytes, flags, NULL, 0);
+}
+
 /* ---- completions ---- */
 
-static struct rota_completion *emit(struct rota__epoll *engine, struct rota_op *op, int32_t result,
-				    uint16_t flags)
+static inline struct rota_completion *emit(struct rota__epoll *engine, struct rota_op *op,
+					   int32_t result, uint16_t flags)
 {
 	struct rota_completion *completion = &engine->out[engine->out_count++];
 
@@ -50,9 +72,9 @@ static struct rota_completion *emit(struct rota__epoll *engine, struct rota_op *
 	return completion;
 }
 
-void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
+static inline void finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
 {
-	if (engine->out_count == engine->out_max) {
+	if (ROTA_UNLIKELY(engine->out_count == engine->out_max)) {
 		op->state_ = ROTA__EPOLL_DONE;
 		op->generation_ = (uint32_t)result;
 		rota_list_push_back(&engine->queue, &op->link_);
@@ -61,6 +83,11 @@ void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t 
 	op->state_ = 0;
 	engine->lent--;
 	emit(engine, op, result, 0);
+}
+
+void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
+{
+	finish(engine, op, result);
 }
 
 /* The end of an attached operation. */
@@ -137,28 +164,29 @@ static bool may_have_more(const struct rota__epoll *engine, const struct rota_op
 	       rota__epoll_find(engine, (int)op->index_)->flags & ROTA__EPOLL_HANGUP;
 }
 
-static void run_receive(struct rota__epoll *engine, struct rota_op *op)
+void rota__epoll_run_receive(struct rota__epoll *engine, struct rota_op *op)
 {
 	struct rota__epoll_pool *pool = &engine->pool;
 	struct rota_completion *completion;
 	uint16_t buffer;
 	ssize_t bytes;
+	char *data;
 
-	if (!pool->free_count) {
+	if (ROTA_UNLIKELY(!pool->free_count)) {
 		engine->stats.buffers_exhausted++;
 		end(engine, op, -ENOBUFS);
 		return;
 	}
 	buffer = rota__epoll_pool_acquire(pool);
+	data = rota__epoll_pool_data(pool, buffer);
 	do {
-		bytes = recv((int)op->index_, rota__epoll_pool_data(pool, buffer),
-			     pool->buffer_bytes, MSG_DONTWAIT);
+		bytes = receive((int)op->index_, data, pool->buffer_bytes);
 		engine->stats.system_calls++;
 	} while (bytes < 0 && errno == EINTR);
-	if (bytes > 0) {
+	if (ROTA_LIKELY(bytes > 0)) {
 		completion = emit(engine, op, (int32_t)bytes,
 				  ROTA_COMPLETION_MORE | ROTA_COMPLETION_BUFFER);
-		completion->data = rota__epoll_pool_data(pool, buffer);
+		completion->data = data;
 		completion->buffer = buffer;
 		if (may_have_more(engine, op, (size_t)bytes))
 			rota__epoll_make_ready(engine, op);
@@ -176,26 +204,28 @@ static void run_receive(struct rota__epoll *engine, struct rota_op *op)
 /* ---- send ---- */
 
 /* Returns the bytes taken or negative errno. */
-static int32_t try_send(struct rota__epoll *engine, const struct rota_op *op)
+static inline int32_t try_send(struct rota__epoll *engine, const struct rota_op *op)
 {
 	const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 	ssize_t bytes;
 
 	do {
 		engine->stats.system_calls++;
-		bytes = op->kind == ROTA_OP_SEND
-				? send(op->fd, op->send.data, op->send.bytes, flags)
-				: sendmsg(op->fd, op->message, flags);
+		if (ROTA_LIKELY(op->kind == ROTA_OP_SEND))
+			bytes = transmit(op->fd, op->send.data, op->send.bytes, flags);
+		else
+			bytes = sendmsg(op->fd, op->message, flags);
 	} while (bytes < 0 && errno == EINTR);
 	/* The kernel takes less than 2 GiB at once, so the count fits. */
 	return bytes < 0 ? -errno : (int32_t)bytes;
 }
 
-static bool has_waiting_writer(const struct rota__epoll *engine, int fd)
+static inline bool has_waiting_writer(const struct rota__epoll *engine, int fd)
 {
 	const struct rota__epoll_interest *interest = rota__epoll_find(engine, fd);
 
-	if (!interest)
+	/* Whoever waits to write has had it armed. */
+	if (ROTA_LIKELY(!interest || !(interest->events & EPOLLOUT)))
 		return false;
 	for (const struct rota_link *link = interest->waiting.next; link != &interest->waiting;
 	     link = link->next) {
@@ -207,15 +237,15 @@ static bool has_waiting_writer(const struct rota__epoll *engine, int fd)
 	return false;
 }
 
-static void start_send(struct rota__epoll *engine, struct rota_op *op)
+static inline void start_send(struct rota__epoll *engine, struct rota_op *op)
 {
 	bool tried = engine->try_first && !has_waiting_writer(engine, op->fd);
 	int32_t result = tried ? try_send(engine, op) : -EAGAIN;
 
-	if (result == -EAGAIN)
+	if (ROTA_UNLIKELY(result == -EAGAIN))
 		wait_for(engine, op, op->fd, tried);
 	else
-		rota__epoll_finish(engine, op, result);
+		finish(engine, op, result);
 }
 
 /* ---- connect ---- */
@@ -305,7 +335,8 @@ static void start_close(struct rota__epoll *engine, struct rota_op *op)
 
 /* ---- by kind ---- */
 
-void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
+/* All but an ordinary send, which start_submitted() has done. */
+static ROTA_NOINLINE void start_other(struct rota__epoll *engine, struct rota_op *op)
 {
 	if (op->kind != ROTA_OP_CONNECT && op->kind != ROTA_OP_FILE && op->fd < 0) {
 		rota__epoll_finish(engine, op, -EBADF);
@@ -341,6 +372,20 @@ void rota__epoll_start(struct rota__epoll *engine, struct rota_op *op)
 		break;
 	case ROTA_OP_COUNT:
 		break;
+	}
+}
+
+void rota__epoll_start_submitted(struct rota__epoll *engine)
+{
+	struct rota_link *link;
+
+	while ((link = rota_list_pop_front(&engine->submitted))) {
+		struct rota_op *op = ROTA_CONTAINER_OF(link, struct rota_op, link_);
+
+		if (ROTA_LIKELY(op->kind == ROTA_OP_SEND))
+			start_send(engine, op);
+		else
+			start_other(engine, op);
 	}
 }
 
@@ -384,5 +429,5 @@ void rota__epoll_resume(struct rota__epoll *engine, struct rota_op *op)
 	if (op->kind == ROTA_OP_ACCEPT)
 		run_accept(engine, op);
 	else
-		run_receive(engine, op);
+		rota__epoll_run_receive(engine, op);
 }

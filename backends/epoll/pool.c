@@ -44,14 +44,6 @@ void rota__epoll_pool_fini(struct rota__epoll_pool *pool)
 	rota_free(pool->lent);
 }
 
-uint16_t rota__epoll_pool_acquire(struct rota__epoll_pool *pool)
-{
-	uint16_t id = pool->free_ids[--pool->free_count];
-
-	pool->lent[id] = true;
-	return id;
-}
-
 void rota__epoll_pool_release(struct rota__epoll_pool *pool, uint16_t id)
 {
 	ROTA_ASSERT(id < pool->count);

@@ -67,11 +67,17 @@ int uring__buffers_open(struct uring_engine *engine)
 
 	buffers->count = engine->options.buffer_count;
 	buffers->bytes = engine->options.buffer_bytes;
+	/*
+	 * One line more than needed: buffers at a power-of-two stride would all begin in the same
+	 * few cache sets.
+	 */
+	buffers->stride_bytes = rota_round_up(buffers->bytes, ROTA_CACHE_LINE_BYTES) +
+				ROTA_CACHE_LINE_BYTES;
 	buffers->under_memcheck = uring__under_memcheck();
 	ring_bytes = rota_round_up(ring_bytes, PAGE_BYTES_MAX);
 	/* Resident only as far as it is touched. */
 	buffers->memory = rota_alloc(PAGE_BYTES_MAX + ring_bytes +
-				     (size_t)buffers->count * buffers->bytes);
+				     buffers->count * buffers->stride_bytes);
 	buffers->views = rota_calloc(buffers->count, sizeof(*buffers->views));
 	buffers->spare = rota_calloc(buffers->count, sizeof(*buffers->spare));
 	if (!buffers->memory || !buffers->views || !buffers->spare)
@@ -159,8 +165,7 @@ void uring__buffers_stock(struct uring_buffers *buffers)
 	for (; with_kernel < buffers->stock && buffers->spare_count; with_kernel++) {
 		uint16_t buffer = buffers->spare[--buffers->spare_count];
 
-		io_uring_buf_ring_add(buffers->ring,
-				      buffers->data + (size_t)buffer * buffers->bytes,
+		io_uring_buf_ring_add(buffers->ring, uring__buffer_data(buffers, buffer),
 				      buffers->bytes, buffer, (int)(buffers->count - 1), added++);
 	}
 	if (ROTA_UNLIKELY(buffers->filled || buffers->places))
@@ -185,7 +190,7 @@ void uring__buffer_drop(struct uring_buffers *buffers, uint16_t buffer)
 char *uring__buffer_take_part(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
 			      bool goes_on)
 {
-	char *data = buffers->data + (size_t)buffer * buffers->bytes;
+	char *data = uring__buffer_data(buffers, buffer);
 
 	ROTA_ASSERT(buffer < buffers->count);
 	/* The kernel fills no more than there is, and nothing that it has left. */

@@ -174,7 +174,7 @@ enum uring_op_state {
 
 struct uring_buffers {
 	struct io_uring_buf_ring *ring; /* inside `memory` */
-	char *data;                     /* inside `memory`: buffer i is at i * buffer_bytes */
+	char *data;                     /* inside `memory`: see uring__buffer_data */
 	uint32_t *views; /* owned; of each buffer: in how many completions the receiver has it */
 	uint16_t *spare; /* owned; who has the others but the kernel: nobody. A stack. */
 	uint32_t spare_count;
@@ -185,6 +185,7 @@ struct uring_buffers {
 	void *memory; /* owned */
 	uint32_t count;
 	uint32_t bytes;      /* of one */
+	size_t stride_bytes;
 	uint32_t lent_count; /* with views */
 	/* incremental: owned; how much of each has been filled, or URING_BUFFER_LEFT */
 	uint32_t *filled;
@@ -319,6 +320,12 @@ ROTA_MUST_USE int uring__spin(struct uring_engine *engine, rota_ns deadline);
 
 ROTA_MUST_USE int uring__buffers_open(struct uring_engine *engine);
 void uring__buffers_close(struct uring_engine *engine);
+
+static inline char *uring__buffer_data(const struct uring_buffers *buffers, uint16_t buffer)
+{
+	return buffers->data + buffer * buffers->stride_bytes;
+}
+
 /*
  * A completion brought `bytes` in `buffer`, which is neither incremental nor one of several:
  * returns where they are; the buffer is lent to the receiver.
@@ -326,7 +333,7 @@ void uring__buffers_close(struct uring_engine *engine);
 static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t buffer,
 				       uint32_t bytes)
 {
-	char *data = buffers->data + (size_t)buffer * buffers->bytes;
+	char *data = uring__buffer_data(buffers, buffer);
 
 	ROTA_DCHECK(buffer < buffers->count);
 	ROTA_DCHECK(!buffers->views[buffer]);
