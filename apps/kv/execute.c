@@ -393,7 +393,7 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 			struct kv_key *key = &batch->keys[plan->key];
 
 			key->bytes = args[plan->command->first_key];
-			key->seen_in_ = NULL; /* the pass ends: what it has seen may go */
+			key->seen_ = NULL; /* the pass ends: what it has seen may go */
 		}
 	}
 	if (!was_refused || !args) {
