@@ -379,6 +379,18 @@ bool rota_session_is_full(const struct rota_session *session)
 	return conn->output.pending_bytes > conn->limits->output_high_bytes;
 }
 
+const struct rota_session *rota_session_after(const struct rota_session *session,
+					      struct rota_view *input)
+{
+	const struct rota_conn *conn = conn_of(session, __func__);
+	const struct rota_conn *next = conn->is_ready ? conn->next_ready
+						      : conn->listener->crew->ready_head;
+
+	if (next)
+		*input = rota__conn_input(next);
+	return (const struct rota_session *)next;
+}
+
 void rota_session_finish(struct rota_session *session)
 {
 	rota__conn_finish(conn_of(session, __func__));

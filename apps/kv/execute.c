@@ -20,6 +20,12 @@
 /* Refused so often, a request with several keys waits for the gate instead and then runs alone. */
 #define REFUSALS_MAX 8
 
+/*
+ * Sessions whose keys are fetched together. A guess: more would not fit the processor's miss
+ * buffers, fewer wait more often (docs/design/0023-key-value-race.md).
+ */
+#define FETCHED_SESSIONS 8
+
 enum verdict {
 	VERDICT_RUN,
 	VERDICT_UNKNOWN,
@@ -54,10 +60,13 @@ struct batch {
 	struct kv_key keys[ROTA_RESP_BATCH_MAX];
 };
 
+_Static_assert(FETCHED_SESSIONS <= ROTA_RESP_BATCH_MAX, "their keys fit a batch's");
+
 static void begin(struct batch *batch, struct rota_session *session);
 static void plan_all(struct batch *batch);
 static void enter(struct batch *batch);
 static void leave(struct batch *batch);
+static void fetch_keys(struct batch *batch);
 static void reject(struct kv_call *call, const struct plan *plan);
 static int execute_apart(struct batch *batch, const struct plan *plan, int index);
 
@@ -91,10 +100,8 @@ int kv_execute(struct rota_session *session, const struct rota_resp_request *req
 	plan_all(&batch);
 	if (batch.keys_count)
 		enter(&batch);
-	/* A single key is looked up at once: fetching it ahead would gain nothing. */
-	if (batch.is_inside && batch.keys_count > 1)
-		kv_keys_prefetch(call->access.store, call->access.database, batch.keys,
-				 batch.keys_count);
+	if (batch.is_inside)
+		fetch_keys(&batch);
 	do {
 		const struct plan *plan = &batch.plans[i];
 
@@ -219,6 +226,34 @@ static void leave(struct batch *batch)
 	batch->is_parked = false;
 	if (!kv_garbage_is_empty(&call->garbage))
 		kv_garbage_free(&call->garbage);
+}
+
+/*
+ * Bring in what the batch's keys will touch. A single key would be waited for wherever that is
+ * done, so the keys of the sessions that are served next are fetched with it.
+ */
+static void fetch_keys(struct batch *batch)
+{
+	struct kv_call *call = &batch->call;
+	struct kv_local *local = call->client->local;
+	const struct rota_session *next = call->session;
+	unsigned count = batch->keys_count;
+	struct rota_view input;
+
+	if (count == 1 && local->fetched_sessions) {
+		local->fetched_sessions--;
+		return;
+	}
+	if (count == 1) {
+		while (count < FETCHED_SESSIONS && (next = rota_session_after(next, &input))) {
+			batch->keys[count].bytes = rota_resp_peek_key(input);
+			count += batch->keys[count].bytes.bytes > 0;
+		}
+		local->fetched_sessions = count - 1;
+		kv_keys_hash(call->access.store, batch->keys + 1, count - 1);
+	}
+	if (count > 1)
+		kv_keys_prefetch(call->access.store, call->access.database, batch->keys, count);
 }
 
 /* ---- requests that are not executed ---- */
@@ -393,7 +428,7 @@ static int execute_apart(struct batch *batch, const struct plan *plan, int index
 			struct kv_key *key = &batch->keys[plan->key];
 
 			key->bytes = args[plan->command->first_key];
-			key->seen_in_ = NULL; /* the pass ends: what it has seen may go */
+			key->seen_ = NULL; /* the pass ends: what it has seen may go */
 		}
 	}
 	if (!was_refused || !args) {

@@ -70,6 +70,7 @@ struct kv_local {
 	struct rota_reactor *reactor;
 	uint32_t index;
 	uint32_t sample_at;
+	uint32_t fetched_sessions; /* to be served next: their keys' lines are in the cache */
 	struct kv_sample samples[KV_SAMPLES];
 	/* What was counted up to the last CONFIG RESETSTAT; the store's is reactor 0's to keep. */
 	struct kv_counters base;

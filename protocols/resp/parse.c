@@ -181,6 +181,24 @@ static inline bool is_line_end(const char *at)
 	return !memcmp(at, "\r\n", CRLF_BYTES);
 }
 
+/* What nearly every request begins with, "*2\r\n$3\r\n", but for the two digits. */
+#define USUAL_START_BYTES ((size_t)2 * (2 + CRLF_BYTES))
+#define USUAL_START_MASK UINT64_C(0xffff00ffffff00ff)
+#define USUAL_START                                                                                \
+	('*' | '\r' << 16 | '\n' << 24 | (uint64_t)'$' << 32 | (uint64_t)'\r' << 48 |              \
+	 (uint64_t)'\n'                                                                            \
+		 << 56)
+
+static inline size_t usual_count(uint64_t start)
+{
+	return (start >> 8 & 0xff) - '0';
+}
+
+static inline size_t usual_name_bytes(uint64_t start)
+{
+	return (start >> 40 & 0xff) - '0';
+}
+
 /*
  * A request of at most nine arguments, the first of at most nine bytes, that is all there: "*2\r\n"
  * "$3\r\nGET\r\n" and so on. Returns its bytes, or 0, with nothing changed, when it is anything
@@ -188,23 +206,19 @@ static inline bool is_line_end(const char *at)
  */
 static inline size_t read_whole_request(struct rota_resp_parser *parser, struct rota_view input)
 {
-	const uint64_t pattern = '*' | '\r' << 16 | '\n' << 24 | (uint64_t)'$' << 32 |
-				 (uint64_t)'\r' << 48 |
-				 (uint64_t)'\n'
-					 << 56;
 	const struct rota_resp_limits *limits = parser->limits;
 	/* Locals, or each store through `args` would make the compiler load them again. */
 	const char *at = input.data, *end = input.data + input.bytes;
 	struct rota_view *args = parser->args;
-	size_t count, bytes, line_bytes = 2 * (2 + CRLF_BYTES);
+	size_t count, bytes, line_bytes = USUAL_START_BYTES;
 	uint64_t word;
 
 	if (ROTA_UNLIKELY(input.bytes < line_bytes))
 		return 0;
 	word = load_little_endian_64(at);
-	count = (word >> 8 & 0xff) - '0';
-	bytes = (word >> 40 & 0xff) - '0';
-	if (ROTA_UNLIKELY((word & 0xffff00ffffff00ff) != pattern || count - 1 > 8 || bytes > 9 ||
+	count = usual_count(word);
+	bytes = usual_name_bytes(word);
+	if (ROTA_UNLIKELY((word & USUAL_START_MASK) != USUAL_START || count - 1 > 8 || bytes > 9 ||
 			  count > parser->capacity_ || count > limits->args_max ||
 			  input.bytes > limits->request_bytes_max || parser->is_unauthenticated))
 		return 0;
@@ -226,6 +240,26 @@ static inline size_t read_whole_request(struct rota_resp_parser *parser, struct 
 	}
 	parser->count = (uint32_t)count;
 	return (size_t)(at - input.data);
+}
+
+struct rota_view rota_resp_peek_key(struct rota_view input)
+{
+	const struct rota_view none = { 0 };
+	size_t at, line_bytes, bytes;
+	uint64_t word;
+
+	if (input.bytes < USUAL_START_BYTES)
+		return none;
+	word = load_little_endian_64(input.data);
+	at = USUAL_START_BYTES + usual_name_bytes(word) + CRLF_BYTES;
+	if ((word & USUAL_START_MASK) != USUAL_START || usual_count(word) < 2 ||
+	    usual_name_bytes(word) > 9 || input.bytes < at + sizeof(word))
+		return none;
+	line_bytes = decode_short_length(input.data + at, '$', &bytes);
+	at += line_bytes;
+	if (!line_bytes || input.bytes < at || input.bytes - at < bytes)
+		return none;
+	return rota_view_of(input.data + at, bytes);
 }
 
 /*

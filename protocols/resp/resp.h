@@ -116,6 +116,13 @@ ROTA_API ROTA_MUST_USE int64_t rota_resp_parse(struct rota_resp_parser *parser,
  */
 ROTA_API void rota_resp_parser_next(struct rota_resp_parser *parser);
 
+/*
+ * The second argument of the request that `input` begins with, mostly a key, when it is all there
+ * and of the commonest shape; else an empty view. For looking ahead: what comes before it has not
+ * been checked as a parser does. Borrowed from `input`.
+ */
+ROTA_API struct rota_view rota_resp_peek_key(struct rota_view input);
+
 /* Release what the parser owns. */
 ROTA_API void rota_resp_parser_fini(struct rota_resp_parser *parser);
 

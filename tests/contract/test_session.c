@@ -410,6 +410,25 @@ static void a_listener_in_a_group_is_served_in_it(struct t_net *net)
 	CHECK_EQUAL(rota_call_on(net->server, destroy_group_here, group), 0);
 }
 
+static void a_handler_sees_who_is_served_next(struct t_net *net)
+{
+	struct rota_conn *first, *second;
+
+	words_serve(net, "");
+	first = t_connect(net);
+	t_until(&words_seen.opened, 1);
+	second = t_connect(net);
+	t_until(&words_seen.opened, 2);
+	t_say(second, "par");
+	t_until(&words_seen.calls, 1);
+	t_say(first, "look\n");
+	HEAR(first, "seen\n");
+	t_say(second, "tial\n");
+	HEAR(second, "partial\n");
+	rota_conn_close(first);
+	rota_conn_close(second);
+}
+
 static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_the_error_although_the_handler_finished_first),
 	SCENARIO(the_reason_is_not_how_lingering_ended),
@@ -426,6 +445,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(a_session_with_a_task_is_not_idle),
 	SCENARIO(without_memory_there_is_no_scope),
 	SCENARIO(a_listener_in_a_group_is_served_in_it),
+	SCENARIO(a_handler_sees_who_is_served_next),
 	{ .name = NULL },
 };
 

@@ -146,6 +146,22 @@ static int64_t outlive_client(struct rota_session *session)
 	return status;
 }
 
+/* The session opened last, idle with "par" as its input, stands in line; nobody else does. */
+static void look_ahead(const struct rota_session *session)
+{
+	struct rota_conn *last = (struct rota_conn *)last_session;
+	const struct rota_session *next;
+	struct rota_view input;
+
+	CHECK(session != last_session);
+	CHECK(rota_session_after(session, &input) == NULL);
+	rota__session_queue(last);
+	next = rota_session_after(session, &input);
+	CHECK(next == last_session);
+	CHECK(rota_view_equals(input, rota_view_of_string("par")));
+	CHECK(rota_session_after(next, &input) == NULL);
+}
+
 /* Returns 0 to go on, or negative errno. */
 static int64_t handle(struct rota_session *session, struct rota_view line)
 {
@@ -181,6 +197,9 @@ static int64_t handle(struct rota_session *session, struct rota_view line)
 	} else if (!strncmp(word, "stay", 4)) { /* it spawns although its client is gone */
 		CHECK_EQUAL(wait_for_release(), -ECANCELED);
 		CHECK_EQUAL(spawn_answer(session), -ECANCELED);
+	} else if (!strncmp(word, "look", 4)) {
+		look_ahead(session);
+		say(session, "seen\n");
 	} else if (!strncmp(word, "starve", 6)) {
 		t_alloc_fail_from(1);
 		CHECK(rota_session_scope(session) == NULL);

@@ -17,6 +17,18 @@ static void check_same(const struct rota_buffer *whole, struct rota_buffer *piec
 	pieces->bytes = 0;
 }
 
+/* Looking ahead finds what the parser finds, if it finds anything. */
+static void check_peek(const struct rota_resp_limits *limits, struct rota_view input)
+{
+	struct rota_view args[16], key = rota_resp_peek_key(input);
+	struct rota_resp_parser parser;
+
+	rota_resp_parser_init(&parser, limits, args, ROTA_ARRAY_COUNT(args));
+	if (rota_resp_parse(&parser, input) > 0 && key.bytes)
+		ROTA_ASSERT(rota_view_equals(key, parser.args[1]));
+	rota_resp_parser_fini(&parser);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct rota_resp_limits limits = ROTA_RESP_LIMITS_DEFAULT;
@@ -39,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		seed = seed * 31 + data[i];
 	seed |= 1;
 
+	check_peek(&limits, input);
 	rota_buffer_init(&whole);
 	rota_buffer_init(&pieces);
 	t_resp_run(&limits, is_unauthenticated, input, t_cut_never, NULL, &whole);

@@ -111,6 +111,14 @@ bool rota_session_is_full(const struct rota_session *session)
 	return false;
 }
 
+const struct rota_session *rota_session_after(const struct rota_session *session,
+					      struct rota_view *input)
+{
+	(void)session;
+	(void)input;
+	return NULL;
+}
+
 int rota_protocol_default_open(struct rota_session *session)
 {
 	(void)session;

@@ -142,7 +142,7 @@ bool kv_garbage_free_some(struct kv_garbage *garbage, uint32_t budget)
 		rota_blob_unref(blob);
 	}
 	while (budget > 0 && garbage->tables_) {
-		struct kv_directory *next = garbage->tables_->link;
+		struct kv_discarded *next = garbage->tables_->link;
 
 		if (!kv__table_free_some(garbage->tables_, &budget))
 			break;

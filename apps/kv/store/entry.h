@@ -126,7 +126,7 @@ size_t kv_entry_memory_bytes(const struct kv_entry *entry);
 
 /* ---- garbage: what was removed under a lock and is freed after it ---- */
 
-struct kv_directory;
+struct kv_discarded;
 
 /*
  * Collects in the memory of what it collects, so collecting can't fail. One per batch, on the stack
@@ -136,7 +136,7 @@ struct kv_garbage {
 	void *blocks_; /* private: plain memory, linked through the first word */
 	/* private: blobs nobody else refers to, linked through their first bytes */
 	struct rota_blob *blobs_;
-	struct kv_directory *tables_; /* private: tables with everything in them, from a flush */
+	struct kv_discarded *tables_; /* private: tables with everything in them, from a flush */
 };
 
 static inline void kv_garbage_init(struct kv_garbage *garbage)

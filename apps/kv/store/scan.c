@@ -203,12 +203,9 @@ static void empty_table(const struct kv_access *access, uint32_t index)
 
 	for (uint32_t i = 0; i <= store->shard_mask; i++) {
 		struct kv_table *table = kv__shard_table(&store->shards[i], index);
-		struct kv_directory *directory = table ? kv__table_detach(table) : NULL;
 
-		if (!directory)
-			continue;
-		directory->link = access->garbage->tables_;
-		access->garbage->tables_ = directory;
+		if (table)
+			kv__table_discard(table, access->garbage);
 	}
 	/*
 	 * Nobody else is inside, so their counters are ours to write; they are read from outside.

@@ -9,6 +9,7 @@
 #include <rota/memory.h>
 
 #include "apps/kv/store/match.h"
+#include "apps/kv/store/space.h"
 #include "apps/kv/store/store_internal.h"
 
 /* Keys whose misses overlap; more would evict each other from the processor's miss buffers. */
@@ -105,14 +106,16 @@ int kv_store_create(struct kv_store **created, const struct kv_store_options *op
 
 static void destroy_shard(const struct kv_store *store, struct kv_shard *shard)
 {
+	struct kv_garbage garbage;
+
+	kv_garbage_init(&garbage);
 	for (uint32_t i = 0; i < store->database_count; i++) {
 		struct kv_table *table = kv__shard_table(shard, i);
-		struct kv_directory *directory = table ? kv__table_detach(table) : NULL;
-		uint32_t budget = UINT32_MAX;
 
-		while (directory && !kv__table_free_some(directory, &budget))
-			budget = UINT32_MAX;
+		if (table)
+			kv__table_discard(table, &garbage);
 	}
+	kv_garbage_free(&garbage);
 	rota_free(shard->others);
 }
 
@@ -148,21 +151,14 @@ void kv_keys_hash(const struct kv_store *store, struct kv_key *keys, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		keys[i].hash = kv_hash_1_3(&store->hash_key, keys[i].bytes.data,
 					   keys[i].bytes.bytes);
-		keys[i].seen_in_ = NULL;
+		keys[i].seen_ = NULL;
 		__builtin_prefetch(&store->shards[kv__shard_number(store, keys[i].hash)], 1);
 	}
 }
 
-/*
- * The entry with the right tag (another one has it once in 8000 look-ups), else the overflow block
- * it may be in. Returns the slot when it is one that kv__slot_holds may be asked about.
- */
-static uint64_t *prefetch_entry(struct kv_bucket *bucket, uint64_t tag)
+static inline void prefetch_entry(uint64_t slot)
 {
-	unsigned found = kv__match_tags(bucket, tag) & ((1u << (KV_BUCKET_SLOTS - 1)) - 1);
-	uint64_t *slot = &bucket->slots[found ? __builtin_ctz(found) : KV_BUCKET_SLOTS - 1];
-	/* Relaxed: whatever we read, true or stale, is only prefetched. */
-	const char *entry = (const char *)kv__slot_entry(__atomic_load_n(slot, __ATOMIC_RELAXED));
+	const char *entry = (const char *)kv__slot_entry(slot);
 
 	__builtin_prefetch(entry);
 	/*
@@ -170,7 +166,47 @@ static uint64_t *prefetch_entry(struct kv_bucket *bucket, uint64_t tag)
 	 * a third of its time (docs/design/0006-store.md).
 	 */
 	__builtin_prefetch(entry + ROTA_CACHE_LINE_BYTES);
+}
+
+/* Relaxed: whatever is read here, true or stale, is only prefetched or asked again. */
+static inline uint64_t read_slot(const uint64_t *slot)
+{
+	return __atomic_load_n(slot, __ATOMIC_RELAXED);
+}
+
+/*
+ * The entry with the right tag (another one has it once in 8000 look-ups) among those in the
+ * bucket itself. Returns its slot, or NULL, and then prefetches the overflow block it may be in.
+ */
+static uint64_t *prefetch_from_bucket(struct kv_bucket *bucket, uint64_t tag)
+{
+	uint64_t *last = &bucket->slots[KV_BUCKET_SLOTS - 1], *slot;
+	unsigned found = kv__match_tags(bucket, tag);
+
+	if (read_slot(last) & KV_SLOT_LINK)
+		found &= (1u << (KV_BUCKET_SLOTS - 1)) - 1;
+	slot = found ? &bucket->slots[__builtin_ctz(found)] : last;
+	prefetch_entry(read_slot(slot));
 	return found ? slot : NULL;
+}
+
+/* The entry with the right tag in the overflow block of a bucket where it is not. */
+static void prefetch_from_overflow(const struct kv_bucket *bucket, uint64_t tag)
+{
+	/* Acquire pairs with the release in store_link(). */
+	uint64_t link = __atomic_load_n(&bucket->slots[KV_BUCKET_SLOTS - 1], __ATOMIC_ACQUIRE);
+	const uint64_t *overflow = kv__overflow_of(link);
+
+	if (!(link & KV_SLOT_LINK))
+		return;
+	for (uint32_t i = 0; i < kv__overflow_count(link); i++) {
+		uint64_t slot = read_slot(&overflow[i]);
+
+		if ((slot ^ tag) >> 48 == 0) {
+			prefetch_entry(slot);
+			return;
+		}
+	}
 }
 
 /* Up to PREFETCH_KEYS of them: each step is one miss, taken for all of them at once. */
@@ -178,26 +214,26 @@ static void prefetch_some(const struct kv_store *store, uint32_t table, struct k
 			  size_t count)
 {
 	struct kv_bucket *buckets[PREFETCH_KEYS];
+	size_t missing = 0, missing_at[PREFETCH_KEYS];
 
 	for (size_t i = 0; i < count; i++) {
 		struct kv_shard *shard = &store->shards[kv__shard_number(store, keys[i].hash)];
+		const struct kv_table *place = kv__shard_table(shard, table);
 
-		keys[i].seen_in_ = kv__shard_table(shard, table);
-		if (keys[i].seen_in_)
-			__builtin_prefetch(
-				__atomic_load_n(&keys[i].seen_in_->directory, __ATOMIC_RELAXED));
-	}
-	for (size_t i = 0; i < count; i++) {
-		buckets[i] = keys[i].seen_in_ ? kv__table_peek(keys[i].seen_in_, keys[i].hash)
-					      : NULL;
+		keys[i].seen_ = NULL;
+		buckets[i] = place ? kv__space_peek(place, keys[i].hash, &keys[i].seen_in_) : NULL;
 		__builtin_prefetch(buckets[i]);
 	}
 	for (size_t i = 0; i < count; i++) {
-		keys[i].seen_ = buckets[i] ? prefetch_entry(buckets[i], kv__hash_tag(keys[i].hash))
-					   : NULL;
-		if (!keys[i].seen_)
-			keys[i].seen_in_ = NULL;
+		if (!buckets[i])
+			continue;
+		keys[i].seen_ = prefetch_from_bucket(buckets[i], kv__hash_tag(keys[i].hash));
+		missing_at[missing] = i;
+		missing += !keys[i].seen_;
 	}
+	for (size_t i = 0; i < missing; i++)
+		prefetch_from_overflow(buckets[missing_at[i]],
+				       kv__hash_tag(keys[missing_at[i]].hash));
 }
 
 void kv_keys_prefetch(const struct kv_store *store, uint32_t database, struct kv_key *keys,
@@ -261,7 +297,12 @@ static void discard(struct kv_operation *operation, uint64_t hash, uint64_t *slo
 /* A key's slot in `table`, most often where prefetching met it. */
 static inline uint64_t *find_slot(const struct kv_table *table, const struct kv_key *key)
 {
-	if (key->seen_in_ == table && kv__slot_holds(*key->seen_, key->hash, key->bytes))
+	/*
+	 * While the word for its space is the same, the table has its buckets where it had them;
+	 * the last slot of one may have become a link.
+	 */
+	if (key->seen_ && key->seen_in_ == table->space && !(*key->seen_ & KV_SLOT_LINK) &&
+	    kv__slot_holds(*key->seen_, key->hash, key->bytes))
 		return key->seen_;
 	return kv__table_find(table, key->hash, key->bytes);
 }

@@ -91,9 +91,9 @@ void kv_store_set_locking(struct kv_store *store, bool locking);
 struct kv_key {
 	struct rota_view bytes;
 	uint64_t hash; /* set by kv_keys_hash */
-	/* Private: where prefetching met it, in which table; only a hint, NULL for none. */
+	/* Private: the slot in which prefetching met it, NULL for none: only a hint. */
 	uint64_t *seen_;
-	const struct kv_table *seen_in_;
+	uint64_t seen_in_; /* private: where the table's buckets were then */
 };
 
 /* Fill in keys[i].hash from keys[i].bytes. Needs no gate. */

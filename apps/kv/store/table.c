@@ -16,6 +16,7 @@
 #include <rota/memory.h>
 
 #include "apps/kv/store/match.h"
+#include "apps/kv/store/space.h"
 
 /*
  * Grow above 7.5 keys a bucket, shrink below half of that. Measured with
@@ -38,86 +39,17 @@ static uint64_t entry_hash(const struct kv_site *site, const struct kv_entry *en
 	return kv_hash_1_3(site->hash_key, key.data, key.bytes);
 }
 
-/* ---- addresses: bucket number, segment, bucket ---- */
-
-/* The highest set bit of `x` > 0. */
-static inline unsigned top_bit(uint32_t x)
+static inline struct kv_bucket *bucket_at(const struct kv_table *table, uint32_t number)
 {
-	return 31u - (unsigned)__builtin_clz(x);
+	return kv__space_bucket(table->space, number);
 }
 
-static inline uint32_t bucket_number(uint32_t hash, uint32_t buckets)
+static inline struct kv_bucket *bucket_of(const struct kv_table *table, uint64_t hash)
 {
-	uint32_t mask = (uint32_t)((UINT64_C(2) << top_bit(buckets)) - 1);
-	uint32_t number = hash & mask;
-
-	return number < buckets ? number : number & mask >> 1;
-}
-
-/*
- * log2 of the buckets in the segment of bucket `number`: 4 buckets for the first 64, then an eighth
- * of the octave.
- */
-static inline unsigned segment_shift(uint32_t number)
-{
-	return top_bit(number | 32) - 3;
-}
-
-static inline uint32_t segment_number(uint32_t number)
-{
-	unsigned shift = segment_shift(number);
-
-	return 8 * (shift - 2) + (number >> shift);
-}
-
-static inline bool begins_segment(uint32_t number)
-{
-	return !(number & ((UINT32_C(1) << segment_shift(number)) - 1));
-}
-
-static inline size_t segment_bytes(uint32_t number)
-{
-	return sizeof(struct kv_bucket) << segment_shift(number);
-}
-
-static inline struct kv_bucket *bucket_at(const struct kv_directory *directory, uint32_t number)
-{
-	uint32_t mask = (UINT32_C(1) << segment_shift(number)) - 1;
-
-	return &directory->segments[segment_number(number)][number & mask];
-}
-
-struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash)
-{
-	/*
-	 * Acquire pairs with the stores in ensure_segment; number and directory may be of different
-	 * moments, so check.
-	 */
-	struct kv_directory *directory = __atomic_load_n(&table->directory, __ATOMIC_ACQUIRE);
-	uint32_t buckets = __atomic_load_n(&table->buckets, __ATOMIC_RELAXED);
-	struct kv_bucket *segment;
-	uint32_t number;
-
-	if (!directory || !buckets)
-		return NULL;
-	number = bucket_number(kv__hash_bucket(hash), buckets);
-	if (segment_number(number) >= directory->capacity)
-		return NULL;
-	segment = __atomic_load_n(&directory->segments[segment_number(number)], __ATOMIC_ACQUIRE);
-	return segment ? &segment[number & ((UINT32_C(1) << segment_shift(number)) - 1)] : NULL;
+	return bucket_at(table, kv__bucket_number(kv__hash_bucket(hash), table->buckets));
 }
 
 /* ---- chains: a bucket and its overflow block ---- */
-
-static inline uint64_t *overflow_of(uint64_t link)
-{
-	return (uint64_t *)(uintptr_t)(link & KV_SLOT_ADDRESS);
-}
-
-static inline uint32_t overflow_count(uint64_t link)
-{
-	return (uint32_t)(link >> 48);
-}
 
 static inline size_t overflow_bytes(uint32_t count)
 {
@@ -137,13 +69,19 @@ static inline void store_slot(uint64_t *slot, uint64_t value)
 	__atomic_store_n(slot, value, __ATOMIC_RELAXED);
 }
 
+/* Put an overflow block's address and count into `slot`. Release: a prefetch sees what is in it. */
+static inline void store_link(uint64_t *slot, const uint64_t *overflow, uint32_t count)
+{
+	__atomic_store_n(slot, make_link(overflow, count), __ATOMIC_RELEASE);
+}
+
 static uint32_t chain_count(const struct kv_bucket *bucket)
 {
 	uint64_t last = bucket->slots[KV_BUCKET_SLOTS - 1];
 	uint32_t count = 0;
 
 	if (last)
-		return last & KV_SLOT_LINK ? KV_BUCKET_SLOTS - 1 + overflow_count(last)
+		return last & KV_SLOT_LINK ? KV_BUCKET_SLOTS - 1 + kv__overflow_count(last)
 					   : KV_BUCKET_SLOTS;
 	while (bucket->slots[count])
 		count++;
@@ -156,14 +94,33 @@ static uint64_t *chain_at(struct kv_bucket *bucket, uint32_t index)
 
 	if (index < KV_BUCKET_SLOTS - 1 || !(last & KV_SLOT_LINK))
 		return &bucket->slots[index];
-	return &overflow_of(last)[index - (KV_BUCKET_SLOTS - 1)];
+	return &kv__overflow_of(last)[index - (KV_BUCKET_SLOTS - 1)];
 }
 
-static void count_memory(struct kv_site *site, size_t added, size_t removed)
+/* A block of `count` slots is out of use; a prefetch may still look at it. */
+static void drop_overflow(struct kv_site *site, uint64_t *overflow, uint32_t count)
 {
-	kv__count(&site->counts->memory_bytes,
-		  (int64_t)(added ? rota_good_bytes(added) : 0) -
-			  (int64_t)(removed ? rota_good_bytes(removed) : 0));
+	kv__site_count_memory(site, 0, overflow_bytes(count));
+	kv__garbage_add_block(site->retired, overflow);
+}
+
+/*
+ * A block for `count` slots in place of `old` (NULL: none) with its `old_count`; what both have
+ * room for is in it. NULL: no memory, and nothing has changed.
+ */
+static uint64_t *replace_overflow(struct kv_site *site, uint64_t *old, uint32_t old_count,
+				  uint32_t count)
+{
+	uint64_t *overflow = rota_alloc(overflow_bytes(count));
+
+	if (!overflow)
+		return NULL;
+	kv__site_count_memory(site, overflow_bytes(count), 0);
+	if (old) {
+		memcpy(overflow, old, rota_min_size(old_count, count) * sizeof(old[0]));
+		drop_overflow(site, old, old_count);
+	}
+	return overflow;
 }
 
 /* Append to a chain. Returns 0 or -ENOMEM. */
@@ -179,22 +136,20 @@ static int chain_append(struct kv_site *site, struct kv_bucket *bucket, uint64_t
 		return 0;
 	}
 	if (*last & KV_SLOT_LINK)
-		overflow = overflow_of(*last);
+		overflow = kv__overflow_of(*last);
 	if (!overflow || overflowing % 2 == 0) {
-		if (overflowing >= OVERFLOW_MAX)
-			return -ENOMEM;
-		uint64_t *grown = rota_realloc(overflow, overflow_bytes(overflowing + 1));
+		uint64_t *grown = NULL;
 
+		if (overflowing < OVERFLOW_MAX)
+			grown = replace_overflow(site, overflow, overflowing, overflowing + 1);
 		if (!grown)
 			return -ENOMEM;
-		count_memory(site, overflow_bytes(overflowing + 1),
-			     overflow ? overflow_bytes(overflowing) : 0);
 		if (!overflow)
 			grown[0] = *last;
 		overflow = grown;
 	}
-	overflow[overflowing] = slot;
-	store_slot(last, make_link(overflow, overflowing + 1));
+	store_slot(&overflow[overflowing], slot);
+	store_link(last, overflow, overflowing + 1);
 	return 0;
 }
 
@@ -206,26 +161,22 @@ static void chain_truncate(struct kv_site *site, struct kv_bucket *bucket, uint3
 {
 	uint64_t *last = &bucket->slots[KV_BUCKET_SLOTS - 1];
 	uint64_t link = *last;
-	uint32_t left;
 
 	if (link & KV_SLOT_LINK && count > KV_BUCKET_SLOTS) {
-		uint64_t *overflow = overflow_of(link);
-		uint64_t *shrunk = NULL;
+		uint32_t before = kv__overflow_count(link), left = count - (KV_BUCKET_SLOTS - 1);
+		uint64_t *overflow = kv__overflow_of(link), *smaller = NULL;
 
-		left = count - (KV_BUCKET_SLOTS - 1);
-		if (overflow_bytes(left) < overflow_bytes(overflow_count(link))) {
-			shrunk = rota_realloc(overflow, overflow_bytes(left));
-			count_memory(site, overflow_bytes(left),
-				     overflow_bytes(overflow_count(link)));
-		}
-		/* Refused to shrink: then the block is larger than it seems, which harms nobody. */
-		store_slot(last, make_link(shrunk ? shrunk : overflow, left));
+		if (overflow_bytes(left) < overflow_bytes(before))
+			smaller = replace_overflow(site, overflow, before, left);
+		/*
+		 * No memory for less: then the block is larger than it seems, which harms nobody.
+		 */
+		store_link(last, smaller ? smaller : overflow, left);
 		return;
 	}
 	if (link & KV_SLOT_LINK) {
-		store_slot(last, count == KV_BUCKET_SLOTS ? overflow_of(link)[0] : 0);
-		count_memory(site, 0, overflow_bytes(overflow_count(link)));
-		kv__garbage_add_block(site->garbage, overflow_of(link));
+		store_slot(last, count == KV_BUCKET_SLOTS ? kv__overflow_of(link)[0] : 0);
+		drop_overflow(site, kv__overflow_of(link), kv__overflow_count(link));
 	}
 	for (uint32_t i = count; i < KV_BUCKET_SLOTS; i++)
 		store_slot(&bucket->slots[i], 0);
@@ -258,9 +209,9 @@ static uint64_t make_slot(uint64_t hash, const struct kv_entry *entry)
 
 static ROTA_NOINLINE uint64_t *find_in_overflow(uint64_t link, uint64_t hash, struct rota_view key)
 {
-	uint64_t *overflow = overflow_of(link);
+	uint64_t *overflow = kv__overflow_of(link);
 
-	for (uint32_t i = 0; i < overflow_count(link); i++)
+	for (uint32_t i = 0; i < kv__overflow_count(link); i++)
 		if (kv__slot_holds(overflow[i], hash, key))
 			return &overflow[i];
 	return NULL;
@@ -274,7 +225,7 @@ uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rot
 
 	if (!table->buckets)
 		return NULL;
-	bucket = bucket_at(table->directory, bucket_number(kv__hash_bucket(hash), table->buckets));
+	bucket = bucket_of(table, hash);
 	found = kv__match_tags(bucket, kv__hash_tag(hash));
 	last = bucket->slots[KV_BUCKET_SLOTS - 1];
 	if (last & KV_SLOT_LINK)
@@ -286,64 +237,6 @@ uint64_t *kv__table_find(const struct kv_table *table, uint64_t hash, struct rot
 			return slot;
 	}
 	return last & KV_SLOT_LINK ? find_in_overflow(last, hash, key) : NULL;
-}
-
-/*
- * Room in the directory and a segment for bucket `number`. Returns 0 or -ENOMEM (nothing changed
- * that matters).
- */
-static int ensure_segment(struct kv_site *site, uint32_t number)
-{
-	struct kv_directory *directory = site->table->directory;
-	uint32_t segment = segment_number(number);
-	struct kv_bucket *buckets;
-
-	if (!directory || segment >= directory->capacity) {
-		/*
-		 * 6, 14, 22 …: with the header whole cache lines, and few steps because segments
-		 * grow with the table.
-		 */
-		uint32_t capacity = (segment + 10) / 8 * 8 - 2;
-		size_t bytes = sizeof(*directory) + capacity * sizeof(directory->segments[0]);
-		struct kv_directory *larger = rota_calloc(1, bytes);
-
-		if (!larger)
-			return -ENOMEM;
-		larger->capacity = capacity;
-		if (directory) {
-			size_t old_bytes = directory->capacity * sizeof(directory->segments[0]);
-
-			memcpy(larger->segments, directory->segments, old_bytes);
-			count_memory(site, 0, sizeof(*directory) + old_bytes);
-		}
-		count_memory(site, bytes, 0);
-		/*
-		 * Release: a prefetch sees the segments with it. Sequential order: before
-		 * kv_gate_leave looks at passes.
-		 */
-		__atomic_store_n(&site->table->directory, larger, __ATOMIC_SEQ_CST);
-		if (directory)
-			kv__garbage_add_block(site->retired, directory);
-		directory = larger;
-	}
-	if (directory->segments[segment])
-		return 0;
-	buckets = rota_calloc(1, segment_bytes(number));
-	if (!buckets)
-		return -ENOMEM;
-	count_memory(site, segment_bytes(number), 0);
-	__atomic_store_n(&directory->segments[segment], buckets, __ATOMIC_RELEASE);
-	return 0;
-}
-
-static void drop_segment(struct kv_site *site, uint32_t number)
-{
-	struct kv_bucket **segment = &site->table->directory->segments[segment_number(number)];
-	struct kv_bucket *buckets = *segment;
-
-	__atomic_store_n(segment, NULL, __ATOMIC_SEQ_CST);
-	count_memory(site, 0, segment_bytes(number));
-	kv__garbage_add_block(site->retired, buckets);
 }
 
 static void set_bucket_count(struct kv_table *table, uint32_t buckets)
@@ -385,12 +278,12 @@ int kv__table_insert(struct kv_site *site, uint64_t hash, struct kv_entry *entry
 	int status;
 
 	if (!table->buckets) {
-		status = ensure_segment(site, 0);
+		status = kv__space_grow(site, 1);
 		if (status < 0)
 			return status;
 		set_bucket_count(table, 1);
 	}
-	bucket = bucket_at(table->directory, bucket_number(kv__hash_bucket(hash), table->buckets));
+	bucket = bucket_of(table, hash);
 	status = chain_append(site, bucket, make_slot(hash, entry));
 	if (status < 0)
 		return status;
@@ -413,10 +306,10 @@ static void shrink_if_sparse(struct kv_site *site)
 void kv__table_remove(struct kv_site *site, uint64_t hash, uint64_t *slot)
 {
 	struct kv_table *table = site->table;
-	uint32_t number = bucket_number(kv__hash_bucket(hash), table->buckets);
+	uint32_t number = kv__bucket_number(kv__hash_bucket(hash), table->buckets);
 	bool expiring = *slot & KV_SLOT_EXPIRING;
 
-	chain_remove(site, bucket_at(table->directory, number), slot);
+	chain_remove(site, bucket_at(table, number), slot);
 	count_keys(site, -1, -expiring);
 	shrink_if_sparse(site);
 }
@@ -448,7 +341,7 @@ static bool is_moving(const struct kv_site *site, uint64_t slot, uint32_t target
 {
 	uint64_t hash = entry_hash(site, kv__slot_entry(slot));
 
-	return bucket_number(kv__hash_bucket(hash), target + 1) == target;
+	return kv__bucket_number(kv__hash_bucket(hash), target + 1) == target;
 }
 
 static struct division divide(const struct kv_site *site, struct kv_bucket *bucket, uint32_t count,
@@ -487,8 +380,8 @@ static void link_overflow(struct kv_site *site, struct kv_bucket *bucket, uint64
 
 	if (!overflow)
 		return;
-	store_slot(&bucket->slots[KV_BUCKET_SLOTS - 1], make_link(overflow, overflowing));
-	count_memory(site, overflow_bytes(overflowing), 0);
+	store_link(&bucket->slots[KV_BUCKET_SLOTS - 1], overflow, overflowing);
+	kv__site_count_memory(site, overflow_bytes(overflowing), 0);
 }
 
 /*
@@ -517,24 +410,21 @@ static uint64_t *overflow_for(uint32_t count, bool *failed)
 static void split_one(struct kv_site *site)
 {
 	struct kv_table *table = site->table;
-	uint32_t target = table->buckets;
-	struct kv_bucket *from = bucket_at(table->directory,
-					   target - (UINT32_C(1) << top_bit(target)));
-	uint32_t count = chain_count(from);
-	struct division division = divide(site, from, count, target);
-	uint32_t moved = 0, kept = 0;
-	struct kv_bucket *to;
+	uint32_t target = table->buckets, count, moved = 0, kept = 0;
+	struct kv_bucket *from, *to;
+	struct division division;
 	uint64_t *overflow;
 	bool failed;
 
+	if (kv__space_grow(site, target + 1) < 0)
+		return;
+	from = bucket_at(table, target - (UINT32_C(1) << kv__top_bit(target)));
+	to = bucket_at(table, target);
+	count = chain_count(from);
+	division = divide(site, from, count, target);
 	overflow = overflow_for(division.moving_count, &failed);
 	if (failed)
 		return;
-	if (ensure_segment(site, target) < 0) {
-		rota_free(overflow);
-		return;
-	}
-	to = bucket_at(table->directory, target);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t slot = *chain_at(from, i);
 
@@ -553,8 +443,8 @@ static void merge_one(struct kv_site *site)
 {
 	struct kv_table *table = site->table;
 	uint32_t last = table->buckets - 1;
-	struct kv_bucket *from = bucket_at(table->directory, last);
-	struct kv_bucket *to = bucket_at(table->directory, last - (UINT32_C(1) << top_bit(last)));
+	struct kv_bucket *from = bucket_at(table, last);
+	struct kv_bucket *to = bucket_at(table, last - (UINT32_C(1) << kv__top_bit(last)));
 	uint32_t from_count = chain_count(from);
 	uint32_t to_count = chain_count(to);
 	uint64_t *overflow;
@@ -577,8 +467,7 @@ static void merge_one(struct kv_site *site)
 	link_overflow(site, to, overflow, to_count + from_count);
 	chain_truncate(site, from, 0);
 	set_bucket_count(table, last);
-	if (begins_segment(last))
-		drop_segment(site, last);
+	kv__space_shrink(site);
 }
 
 /*
@@ -597,8 +486,8 @@ static uint32_t reverse_bits(uint32_t x)
 /* The bucket that holds scan position `at` now, and the first position after it. */
 static uint32_t bucket_in_order(const struct kv_table *table, uint64_t at, uint64_t *after)
 {
-	uint32_t number = bucket_number(reverse_bits((uint32_t)at), table->buckets);
-	unsigned level = top_bit(table->buckets);
+	uint32_t number = kv__bucket_number(reverse_bits((uint32_t)at), table->buckets);
+	unsigned level = kv__top_bit(table->buckets);
 	uint32_t half = UINT32_C(1) << level;
 	/* Split buckets and the ones they were split into are told apart by one more bit. */
 	unsigned bits = number >= half || number < table->buckets - half ? level + 1 : level;
@@ -612,7 +501,7 @@ uint64_t kv__table_scan(const struct kv_table *table, uint64_t at, int64_t now_m
 			void *arg)
 {
 	uint64_t after;
-	struct kv_bucket *bucket = bucket_at(table->directory, bucket_in_order(table, at, &after));
+	struct kv_bucket *bucket = bucket_at(table, bucket_in_order(table, at, &after));
 	uint32_t count = chain_count(bucket);
 
 	for (uint32_t i = 0; i < count; i++)
@@ -638,7 +527,7 @@ uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed
 
 	if (!table->sweep_at)
 		table->sweep_floor = INT64_MAX;
-	bucket = bucket_at(table->directory, bucket_in_order(table, table->sweep_at, &after));
+	bucket = bucket_at(table, bucket_in_order(table, table->sweep_at, &after));
 	/* Backwards, because removing moves the last slot into the gap. */
 	for (uint32_t i = chain_count(bucket); i-- > 0;) {
 		uint64_t *slot = chain_at(bucket, i);
@@ -671,14 +560,28 @@ uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed
 
 /* ---- end ---- */
 
-struct kv_directory *kv__table_detach(struct kv_table *table)
+void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage)
 {
-	struct kv_directory *directory = table->directory;
+	struct kv_discarded *discarded;
+	struct kv_bucket *first;
+	uint64_t last;
 
-	if (directory)
-		directory->buckets = table->buckets;
+	if (table->buckets) {
+		first = bucket_at(table, 0);
+		last = first->slots[KV_BUCKET_SLOTS - 1];
+		for (uint32_t i = chain_count(first); i-- > 0;)
+			kv__garbage_add_entry(garbage, kv__slot_entry(*chain_at(first, i)));
+		if (last & KV_SLOT_LINK)
+			kv__garbage_add_block(garbage, kv__overflow_of(last));
+		discarded = (struct kv_discarded *)first;
+		discarded->link = garbage->tables_;
+		discarded->space = table->space;
+		discarded->buckets = table->buckets;
+		garbage->tables_ = discarded;
+	} else {
+		kv__space_free(table->space); /* an insert found memory for it, but no more */
+	}
 	kv__table_init(table);
-	return directory;
 }
 
 static void free_bucket(struct kv_bucket *bucket)
@@ -694,23 +597,23 @@ static void free_bucket(struct kv_bucket *bucket)
 		rota_free(entry);
 	}
 	if (bucket->slots[KV_BUCKET_SLOTS - 1] & KV_SLOT_LINK)
-		rota_free(overflow_of(bucket->slots[KV_BUCKET_SLOTS - 1]));
+		rota_free(kv__overflow_of(bucket->slots[KV_BUCKET_SLOTS - 1]));
 }
 
-bool kv__table_free_some(struct kv_directory *directory, uint32_t *budget)
+bool kv__table_free_some(struct kv_discarded *discarded, uint32_t *budget)
 {
-	while (directory->buckets) {
-		struct kv_bucket *bucket = bucket_at(directory, directory->buckets - 1);
+	/* What was in the first bucket has gone another way. */
+	while (discarded->buckets > 1) {
+		struct kv_bucket *bucket = kv__space_bucket(discarded->space,
+							    discarded->buckets - 1);
 		uint32_t blocks = chain_count(bucket) + 1;
 
 		if (!*budget)
 			return false;
 		*budget -= (uint32_t)rota_min_size(*budget, blocks);
 		free_bucket(bucket);
-		directory->buckets--;
-		if (begins_segment(directory->buckets))
-			rota_free(bucket);
+		discarded->buckets--;
 	}
-	rota_free(directory);
+	kv__space_free(discarded->space);
 	return true;
 }

@@ -33,17 +33,9 @@ struct kv_bucket {
 	uint64_t slots[KV_BUCKET_SLOTS];
 };
 
-/* Buckets live in segments; a segment never moves, and eight of them double the table. */
-struct kv_directory {
-	struct kv_directory *link; /* when it is garbage; the first word, as garbage wants it */
-	uint32_t capacity;         /* segments there is room for */
-	uint32_t buckets;          /* when the table is garbage: what is left to free */
-	struct kv_bucket *segments[];
-};
-
 struct kv_table {
-	struct kv_directory *directory; /* NULL until the first key */
-	uint32_t buckets;
+	uint64_t space;   /* where the buckets are, see space.h; 0 until the first key */
+	uint32_t buckets; /* 0 until the first key */
 	uint32_t keys;
 	uint32_t expiring;    /* keys with an expiry */
 	uint32_t sweep_at;    /* where the expiry sweep stands, in scan order */
@@ -82,6 +74,19 @@ static inline uint32_t kv__hash_bucket(uint64_t hash)
 static inline uint64_t kv__hash_tag(uint64_t hash)
 {
 	return hash << 16 >> 48 << 48;
+}
+
+/*
+ * The block a link leads to, and the slots in it; both of one moment when the link was read once.
+ */
+static inline uint64_t *kv__overflow_of(uint64_t link)
+{
+	return (uint64_t *)(uintptr_t)(link & KV_SLOT_ADDRESS);
+}
+
+static inline uint32_t kv__overflow_count(uint64_t link)
+{
+	return (uint32_t)(link >> 48);
 }
 
 static inline struct kv_entry *kv__slot_entry(uint64_t slot)
@@ -160,19 +165,22 @@ uint64_t kv__table_scan(const struct kv_table *table, uint64_t at, int64_t now_m
  */
 uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed);
 
-/* Take all there is: returns the directory to be freed by kv__table_free_some, or NULL. */
-struct kv_directory *kv__table_detach(struct kv_table *table);
+/* What became garbage with all that is in it, written over its first bucket. */
+struct kv_discarded {
+	struct kv_discarded *link;
+	uint64_t space;
+	uint32_t buckets; /* what is left to free */
+};
+
+_Static_assert(sizeof(struct kv_discarded) <= sizeof(struct kv_bucket), "it takes one's place");
+
+/* Empty the table; all it had is in the garbage. Alone behind the gate. */
+void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage);
 
 /*
- * Free a detached table from its end, `*budget` blocks at most. Returns true when nothing of it is
+ * Free a discarded table from its end, `*budget` blocks at most. Returns true when nothing of it is
  * left.
  */
-bool kv__table_free_some(struct kv_directory *directory, uint32_t *budget);
-
-/*
- * For prefetching, without the lock: where the bucket of `hash` is now, or NULL. Inside the gate,
- * so that retired memory stays readable.
- */
-struct kv_bucket *kv__table_peek(const struct kv_table *table, uint64_t hash);
+bool kv__table_free_some(struct kv_discarded *discarded, uint32_t *budget);
 
 #endif /* KV_STORE_TABLE_H */

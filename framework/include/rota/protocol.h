@@ -112,6 +112,16 @@ ROTA_API struct rota_scope *rota_session_scope(struct rota_session *session);
 ROTA_API void rota_session_need(struct rota_session *session, size_t bytes);
 
 /*
+ * For looking ahead, inside on_bytes: the session that stands in line behind `session`, which is
+ * the one being served or one that this call has returned; NULL when there is none. A protocol can
+ * bring in what it will touch, so that waiting for memory is done for several at once. A hint:
+ * whether it is served, and with what, may still change. Its pointer and `input`, what has come for
+ * it, are borrowed until the handler returns or suspends; `input` is set only when there is one.
+ */
+ROTA_API const struct rota_session *rota_session_after(const struct rota_session *session,
+						       struct rota_view *input);
+
+/*
  * True when so much output waits for the peer that it is better to stop here: consume no further
  * request, return, and on_bytes is called again with the rest once the peer has read. Bounds what
  * one call can pile up.

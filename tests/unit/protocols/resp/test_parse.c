@@ -116,6 +116,38 @@ static void test_parse_samples_cut_anywhere_are_understood_the_same(void **state
 	}
 }
 
+static void assert_peeked(const char *request, const char *key)
+{
+	size_t bytes = strlen(request);
+	char *copy = malloc(bytes); /* what is read behind it is seen by the sanitizer */
+
+	assert_non_null(copy);
+	memcpy(copy, request, bytes);
+	assert_true(rota_view_equals(rota_resp_peek_key(rota_view_of(copy, bytes)),
+				     rota_view_of_string(key)));
+	free(copy);
+}
+
+/* Every beginning of the usual request, and what only begins like one. */
+static void test_parse_key_is_seen_ahead_when_it_is_there(void **state)
+{
+	const char usual[] = "*3\r\n$3\r\nSET\r\n$8\r\nkey:0001\r\n$1\r\nv\r\n";
+	char beginning[sizeof(usual)];
+
+	(void)state;
+	for (size_t bytes = 0; bytes < sizeof(usual); bytes++) {
+		snprintf(beginning, bytes + 1, "%s", usual);
+		assert_peeked(beginning, bytes >= sizeof("*3\r\n$3\r\nSET\r\n$8\r\nkey:0001") - 1
+						 ? "key:0001"
+						 : "");
+	}
+	assert_peeked("*2\r\n$8\r\nGETRANGE\r\n$12\r\nkey:00000001\r\n", "key:00000001");
+	assert_peeked("*1\r\n$4\r\nPING\r\n$3\r\nkey\r\n", "");
+	assert_peeked("*2\r\n$3\r\nGET\r\n:3\r\nkey\r\n1234", "");
+	assert_peeked("*2\r\n$x\r\nGET\r\n$3\r\nkey\r\n1234", "");
+	assert_peeked("get key:0001 and then some more\r\n", "");
+}
+
 /*
  * Pipelines of random well-formed samples, in random pieces, give the requests of all samples in
  * order.
@@ -294,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_samples_whole_are_understood_as_expected),
 		cmocka_unit_test(test_parse_samples_cut_anywhere_are_understood_the_same),
+		cmocka_unit_test(test_parse_key_is_seen_ahead_when_it_is_there),
 		cmocka_unit_test(test_parse_random_pipelines_in_random_pieces_give_every_request),
 		cmocka_unit_test(test_parse_line_at_limit_is_refused_one_byte_later),
 		cmocka_unit_test(test_parse_need_says_how_much_a_large_bulk_takes),

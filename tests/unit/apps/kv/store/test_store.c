@@ -201,7 +201,7 @@ static void test_store_swapped_databases_change_places(void **state)
 	t_close(&t);
 }
 
-/* Filling and emptying gives the memory back, down to each shard's first segment. */
+/* Filling and emptying gives the memory back, down to one bucket in each shard. */
 static void test_store_emptied_by_deletes_shrinks(void **state)
 {
 	struct kv_statistics full, empty;
