@@ -53,6 +53,7 @@ struct workload {
 struct point {
 	const struct workload *workload;
 	int64_t settings[SETTING_COUNT]; /* UNUSED: the workload has none */
+	const char *load_backend;        /* rota-load's --backend; NULL: its default */
 	char title[POINT_TITLE_BYTES];
 };
 
@@ -73,6 +74,14 @@ extern const char *const plan_long[];
  * a sentence in `error`.
  */
 ROTA_MUST_USE int plan_add(struct plan *plan, const char *text, char error[POINT_ERROR_BYTES]);
+
+/*
+ * Let the load client of every point be on `backends[count]`, one after the other: a point for
+ * each, which says so when there are several. What has no client stays as it is. Texts are lent.
+ * Returns 0, or -ENOSPC with a sentence in `error`.
+ */
+ROTA_MUST_USE int plan_set_load(struct plan *plan, const char *const backends[], unsigned count,
+				char error[POINT_ERROR_BYTES]);
 
 /* Print the workloads and what can be set of each. */
 void plan_print_workloads(void);
