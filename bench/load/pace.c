@@ -92,17 +92,18 @@ void pace_note_lateness(struct share *share)
 }
 
 /*
- * Let the next turn begin: at once when `due` is near, otherwise shortly before. A turn in which
- * nothing was sent and no reply was taken (that would have moved share->now) is waiting, not work;
- * one that took longer than any such can was not ours alone.
+ * Let the next turn begin: at once when `due` is near, or when something is leaving, to see when it
+ * has left; otherwise shortly before. A turn in which nothing was sent and no reply was taken (that
+ * would have moved share->now) is waiting, not work; one that took longer than any such can was not
+ * ours alone.
  */
 static int wait_for(struct share *share, rota_ns due)
 {
 	rota_ns from = share->now;
 	bool is_near = due - from <= SPIN_NS;
 	bool sends = share->leaving_count;
-	/* `from` has passed already: in the next turn */
-	int status = rota_sleep_until(is_near ? from : due - SPIN_NS);
+	/* a time of long ago: in the next turn. The timers' next tick may be 65 us away. */
+	int status = rota_sleep_until(is_near || sends ? 0 : due - SPIN_NS);
 	bool is_idle = is_near && !sends && share->now == from;
 
 	share_look(share);
