@@ -258,7 +258,7 @@ static int parse_settings(const struct workload *workload, const char *at, struc
 	return 0;
 }
 
-static void make_title(struct point *point, bool says_load)
+void point_retitle(struct point *point)
 {
 	const int64_t *numbers = point->settings;
 	struct {
@@ -285,7 +285,7 @@ static void make_title(struct point *point, bool says_load)
 		ADD(", at %" PRId64 " %% of capacity", numbers[SETTING_CAPACITY]);
 	else if (numbers[SETTING_RATE] > 0)
 		ADD(", %" PRId64 "/s", numbers[SETTING_RATE]);
-	if (says_load)
+	if (point->says_load)
 		ADD(", load on %s", point->load_backend);
 #undef ADD
 	memcpy(point->title, title.text, sizeof(point->title));
@@ -316,7 +316,7 @@ static int add_points(struct plan *plan, const struct workload *workload, const 
 			point->settings[i] = lists->numbers[i][rest % lists->counts[i]];
 			rest /= lists->counts[i];
 		}
-		make_title(point, false);
+		point_retitle(point);
 	}
 	return 0;
 }
@@ -367,7 +367,8 @@ int plan_set_load(struct plan *plan, const char *const backends[], unsigned coun
 			if (!point.workload->served)
 				continue;
 			plan->points[at].load_backend = backends[n];
-			make_title(&plan->points[at], count > 1);
+			plan->points[at].says_load = count > 1;
+			point_retitle(&plan->points[at]);
 		}
 	}
 	plan->count += with_load * (count - 1);
@@ -403,6 +404,12 @@ json_t *point_describe(const struct point *point)
 			json_decref(out);
 			return NULL;
 		}
+	}
+	if (out && json_object_set_new(out, "capacity_asked",
+				       point->capacity_asked ? json_integer(point->capacity_asked)
+							     : json_null())) {
+		json_decref(out);
+		return NULL;
 	}
 	return out;
 }

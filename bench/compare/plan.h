@@ -53,7 +53,9 @@ struct workload {
 struct point {
 	const struct workload *workload;
 	int64_t settings[SETTING_COUNT]; /* UNUSED: the workload has none */
+	int64_t capacity_asked;          /* SETTING_CAPACITY was lowered from that; 0: it was not */
 	const char *load_backend;        /* rota-load's --backend; NULL: its default */
+	bool says_load;                  /* the title does */
 	char title[POINT_TITLE_BYTES];
 };
 
@@ -85,6 +87,9 @@ ROTA_MUST_USE int plan_set_load(struct plan *plan, const char *const backends[],
 
 /* Print the workloads and what can be set of each. */
 void plan_print_workloads(void);
+
+/* Settings have changed: its title says so. */
+void point_retitle(struct point *point);
 
 /* The point as the beginning of its part of the result; NULL: no memory. Returns owned. */
 json_t *point_describe(const struct point *point);

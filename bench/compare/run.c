@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Point after point, round after round; see run.h. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "bench/compare/contestant.h"
 #include "bench/compare/family.h"
+#include "bench/compare/rate.h"
 #include "bench/compare/run.h"
 #include "bench/compare/stats.h"
 #include "bench/compare/summary.h"
@@ -210,42 +210,6 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 
 /* ---- points ---- */
 
-/* What `contestant` answers in a second of a closed loop; 0: it failed. */
-static int find_capacity(struct bout *bout, struct contestant *contestant, double *out)
-{
-	json_t *figures = NULL;
-	int status = contestant_start(contestant, bout->comparison, &bout->point);
-
-	*out = 0;
-	if (status == 0 && !contestant->has_failed)
-		status = contestant_round(contestant, bout->comparison, &bout->point, &figures);
-	if (figures)
-		*out = json_number_value(json_object_get(figures, "requests_per_s"));
-	json_decref(figures);
-	contestant_end(contestant);
-	return status;
-}
-
-/* Turn a share of the slowest one's capacity into a rate, the same for all. */
-static int find_rate(struct bout *bout)
-{
-	int64_t *settings = bout->point.settings;
-	double capacity = 0;
-	int status = 0;
-
-	if (settings[SETTING_CAPACITY] <= 0)
-		return 0;
-	for (unsigned i = 0; status == 0 && i < bout->count; i++) {
-		double one;
-
-		status = find_capacity(bout, &bout->list[i], &one);
-		if (one > 0 && (capacity == 0 || one < capacity))
-			capacity = one;
-	}
-	settings[SETTING_RATE] = (int64_t)ceil(capacity * (double)settings[SETTING_CAPACITY] / 100);
-	return status;
-}
-
 static int run_point(struct bout *bout, json_t *result)
 {
 	rota_ns began = rota_now();
@@ -253,7 +217,7 @@ static int run_point(struct bout *bout, json_t *result)
 	int status = bout_init(bout);
 
 	if (status == 0)
-		status = find_rate(bout);
+		status = rate_find(bout->comparison, &bout->point, bout->list, bout->count);
 	for (unsigned block = 0; status == 0 && block < bout->comparison->blocks; block++)
 		status = run_block(bout, block, began);
 	clear_progress(bout);

@@ -16,13 +16,17 @@
 #define BUSY_ENOUGH 0.95
 /* Of the rate that was asked for: less was not kept. */
 #define KEPT_ENOUGH 0.98
-/* Of a latency: a client late by more has a part in it. */
-#define LATE_SHARE 0.1
+/*
+ * Of a latency: a client late by more has a part in it worth a word. A send alone takes some
+ * microseconds, whoever sends.
+ */
+#define LATE_SHARE 0.25
+#define LATE_NS 20000
 /* Of the requests: more that found no connection with room are worth a word. */
 #define QUEUED_WORTH_A_WORD 0.05
 
 struct strain {
-	const json_t *results;
+	const json_t *point, *results;
 	double rate; /* 0: a closed loop */
 	/* of those that did not fail */
 	unsigned count, saturated_count;
@@ -64,6 +68,20 @@ static bool is_saturated(const json_t *of_variant)
 static bool is_client_saturated(const json_t *of_variant)
 {
 	return sum(of_variant, "load_working", "load_waiting") > BUSY_ENOUGH;
+}
+
+static bool is_part_of(double lateness_ns, double latency_ns)
+{
+	return lateness_ns > LATE_NS && lateness_ns > LATE_SHARE * latency_ns;
+}
+
+bool strain_is_late(const json_t *round)
+{
+	double lateness_ns, latency_ns;
+
+	return result_number(json_object_get(round, "load_lateness_ns"), "p90", &lateness_ns) &&
+	       result_number(json_object_get(round, "latency_ns"), "p90", &latency_ns) &&
+	       is_part_of(lateness_ns, latency_ns);
 }
 
 static void take_in(struct strain *strain)
@@ -155,8 +173,8 @@ static size_t first_late(const struct strain *strain, const json_t **of_whom)
 	for (at = 0; at < ROTA_ARRAY_COUNT(percentiles); at++)
 		json_array_foreach (strain->results, i, of_variant)
 			if (!has_failed(of_variant) &&
-			    median(of_variant, percentiles[at].lateness) >
-				    LATE_SHARE * median(of_variant, percentiles[at].latency)) {
+			    is_part_of(median(of_variant, percentiles[at].lateness),
+				       median(of_variant, percentiles[at].latency))) {
 				*of_whom = of_variant;
 				return at;
 			}
@@ -182,6 +200,23 @@ static int note_lateness(struct strain *strain, json_t *notes)
 	return phrase_end(&phrase, notes);
 }
 
+static int note_share(const struct strain *strain, json_t *notes)
+{
+	struct phrase phrase;
+	double asked, taken;
+
+	if (!result_number(strain->point, "capacity_asked", &asked) ||
+	    !result_number(strain->point, "capacity", &taken))
+		return 0;
+	if (phrase_begin(&phrase) < 0)
+		return -ENOMEM;
+	fprintf(phrase.to,
+		"At %.0f %% of capacity, which was asked for, the client was late itself; %.0f %% "
+		"is the most that it kept.",
+		asked, taken);
+	return phrase_end(&phrase, notes);
+}
+
 static int add_notes(struct strain *strain, json_t *notes)
 {
 	int status = note_whom(
@@ -190,6 +225,8 @@ static int add_notes(struct strain *strain, json_t *notes)
 		"there, and CPU per request is that of a server that is not saturated.",
 		&strain->client_is_bottleneck);
 
+	if (status == 0 && strain->rate > 0)
+		status = note_share(strain, notes);
 	if (status == 0 && strain->rate > 0)
 		status = note_lateness(strain, notes);
 	if (status == 0 && strain->rate > 0)
@@ -267,7 +304,7 @@ static int set_load(json_t *point, const struct strain *strain)
 
 int strain_judge(json_t *point, json_t *notes)
 {
-	struct strain strain = { .results = json_object_get(point, "results") };
+	struct strain strain = { .point = point, .results = json_object_get(point, "results") };
 	bool has_client = json_is_integer(json_object_get(point, "connections"));
 	int status;
 

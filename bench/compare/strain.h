@@ -10,12 +10,22 @@
 #ifndef BENCH_COMPARE_STRAIN_H
 #define BENCH_COMPARE_STRAIN_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
+
+#include <rota/base.h>
 
 /*
  * Judge a point whose results have figures: set its member "load", and add what stands in the way
  * to `notes`. Returns 0 or -ENOMEM.
  */
 ROTA_MUST_USE int strain_judge(json_t *point, json_t *notes);
+
+/*
+ * Whether the client itself was late in a round, by more than its share of what was measured and
+ * not only in the tail: then the rate was too high for it.
+ */
+bool strain_is_late(const json_t *round);
 
 #endif /* BENCH_COMPARE_STRAIN_H */

@@ -83,6 +83,21 @@ class TheResult(unittest.TestCase):
             self.assertEqual(one["reference"], "epoll")
         self.assertTrue(result["verdict"])
 
+    def test_the_load_says_what_it_runs_on_and_runs_on_both(self):
+        result, table = measure(*SMALL, "--workload", "timers", "--rounds", "6", "--engines",
+                                "epoll", "--load-backend", "both")
+        self.assertIn("load: rota-load on uring and epoll, CPU", table)
+        self.assertEqual([point["load_engine"] for point in result["points"]],
+                         ["uring", "epoll", None])
+        self.assertEqual(result["points"][1]["title"],
+                         "echo, 4 connections, depth 1, 64 B, load on epoll")
+        self.assertIsNone(result["points"][2]["load"])
+        result, table = measure(*SMALL, "--rounds", "6", "--load-backend", "epoll:trigger=edge")
+        self.assertIn("load: rota-load on epoll:trigger=edge, CPU", table)
+        point, = result["points"]
+        self.assertIn(point["load"]["servers"], ("saturated", "in part", "not saturated"))
+        self.assertEqual(point["load"]["loop"], "closed")
+
     def test_every_workload_runs(self):
         works = ("kv:connections=4,keys=1000", "get:connections=4,keys=1000",
                  "upload:connections=2", "download:connections=2", "churn:connections=2",
@@ -173,12 +188,26 @@ class OtherServers(unittest.TestCase):
         self.assertIsNone(outcome(point, "epoll")["failed"])
         self.assertEqual(len(outcome(point, "epoll")["rounds"]), 2)
         self.assertEqual(outcome(point, "absent")["failed"],
-                         "no-such-program ended with status 127")
+                         "no-such-program ended with status 127: rota-compare: cannot run "
+                         "no-such-program: No such file or directory")
         self.assertEqual(outcome(point, "ends")["failed"], "sh ended with status 3")
         self.assertIn("words", outcome(point, "unfinished")["failed"])
         self.assertIsNotNone(outcome(point, "mute")["failed"])
         self.assertIn("failed: sh ended with status 3", table)
         self.assertFalse(point["comparisons"])
+
+
+    def test_one_that_does_not_start_is_tried_once_and_only_quoted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            command = f"sh -c 'echo started >>{folder}/log; echo chatter >&2; exit 3' {{port}}"
+            result, table = measure(
+                *SMALL, "--workload", "idle:connections=2,idle=2", "--rounds", "2",
+                "--engines", "epoll", "--server", f"ends={command}")
+            with open(f"{folder}/log", encoding="ascii") as file:
+                self.assertEqual(file.read(), "started\n")
+        for point in result["points"]:
+            self.assertEqual(outcome(point, "ends")["failed"], "sh ended with status 3: chatter")
+        self.assertNotIn("\nchatter", table)
 
 
 class OtherClients(unittest.TestCase):
