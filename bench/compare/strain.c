@@ -193,8 +193,8 @@ static int note_lateness(struct strain *strain, json_t *notes)
 	if (phrase_begin(&phrase) < 0)
 		return -ENOMEM;
 	fprintf(phrase.to,
-		"The client itself was late (p99 by %.0f us, at most by %.0f us, with %s): latencies "
-		"from %s on are partly its own.",
+		"The client itself was late (p99 by %.0f us, at most by %.0f us, with %s): "
+		"latencies from %s on are partly its own.",
 		median(of_whom, "load_late_p99_ns") / 1e3,
 		median(of_whom, "load_late_max_ns") / 1e3, name_of(of_whom), percentiles[at].name);
 	return phrase_end(&phrase, notes);

@@ -81,10 +81,13 @@ static void print_calls(FILE *out, const struct comparison *comparison, const js
 	if (!(all > 0))
 		return;
 	fprintf(out,
-		"\n%.0f comparisons, %.0f called less or more: of those at most 1 in %.0f is chance",
+		"\n%.0f comparisons, %.0f called less or more: of those at most 1 in %.0f is "
+		"chance",
 		all, different, 1 / (1 - comparison->confidence));
 	if (fallen > 0)
-		fprintf(out, ". %.0f more would be called alone and do%s not stand among so many",
+		fprintf(out,
+			". %.0f more would be called alone and do%s not stand among so many: "
+			"more rounds (--seconds) tell",
 			fallen, fallen > 1 ? "" : "es");
 	fprintf(out, ". Intervals are each at %g %%.\n", comparison->confidence * 100);
 }

@@ -26,6 +26,7 @@ struct workload {
 	const json_t *variant;
 	const json_t *reference;
 	unsigned counts[CALL_COUNT];
+	unsigned would_be; /* undecided, but not by themselves */
 	unsigned p99_counts[CALL_COUNT];
 	struct {
 		double low, high;
@@ -74,6 +75,8 @@ static void take_point(const json_t *result, const json_t *point, struct workloa
 	if (call == CALL_COUNT || !result_interval(comparison, "ratio", &ratio))
 		return;
 	workload->counts[call]++;
+	workload->would_be += call == CALL_UNDECIDED && *result_text(comparison, "call_alone") &&
+			      strcmp(result_text(comparison, "call_alone"), "undecided") != 0;
 	if (call == CALL_LESS || call == CALL_MORE) {
 		bool first = workload->counts[CALL_LESS] + workload->counts[CALL_MORE] == 1;
 
@@ -282,8 +285,10 @@ static void say_workload(FILE *to, const json_t *result, const struct workload *
 			fprintf(to, " where that could be decided (%u of %u loads)",
 				workload->counts[CALL_EQUAL], compared(workload));
 	} else {
-		fprintf(to,
-			"undecided, the noise of this run hides any difference between %s and %s",
+		fprintf(to, "undecided, %s difference between %s and %s",
+			workload->would_be ? "these rounds are too few, beside so many "
+					     "comparisons, to call a"
+					   : "the noise of this run hides any",
 			variant_title(workload->variant), variant_title(workload->reference));
 	}
 	say_p99(to, workload);

@@ -186,7 +186,8 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 	const char *before = " Because ";
 
 	if (is_called_alone(subject->cpu)) {
-		fputs(" Alone it would be called so; among so many comparisons it may be chance.",
+		fputs(" Seen alone, CPU would be called different; among so many "
+		      "comparisons it may be chance.",
 		      to);
 		return;
 	}

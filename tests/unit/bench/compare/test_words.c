@@ -483,8 +483,8 @@ static void test_words_undecided_beside_others_says_so(void **state)
 	assert_words(result, point,
 		     (const char *const[]){
 			     "Whether io_uring or epoll uses less CPU per request is undecided: "
-			     "io_uring uses 1 to 14 % less. Alone it would be called so; among so "
-			     "many comparisons it may be chance.",
+			     "io_uring uses 1 to 14 % less. Seen alone, CPU would be called "
+			     "different; among so many comparisons it may be chance.",
 			     NULL,
 		     });
 }
