@@ -265,6 +265,10 @@ static void say_load(FILE *to, const struct strain *strain)
 		say_busy(to, strain);
 	} else if (strain->saturated_count == strain->count) {
 		fputs("closed loop, servers saturated", to);
+		if (strain->least_busy < BUSY_ENOUGH) {
+			say_busy(to, strain);
+			fputs(", the rest waiting to run", to);
+		}
 	} else if (!strain->saturated_count) {
 		fputs("closed loop, servers not saturated", to);
 		say_busy(to, strain);

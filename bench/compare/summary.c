@@ -317,10 +317,10 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 		status = note(notes, "The host took away up to %.1f %% of the servers' processors.",
 			      steal * 100);
 	if (status == 0 && discarded)
-		status = note(
-			notes,
-			"%d rounds were dropped because the host took away more than %.0f %%.",
-			(int)discarded, comparison->steal_max * 100);
+		status = note(notes,
+			      "%d round%s dropped because the host took away more than %.0f %%.",
+			      (int)discarded, discarded == 1 ? " was" : "s were",
+			      comparison->steal_max * 100);
 	return status;
 }
 

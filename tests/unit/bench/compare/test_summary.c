@@ -329,7 +329,9 @@ static void test_nobody_saturated_is_nobodys_fault(void **state)
 	add_to_result(point, 0, "waiting", json_real(0.47));
 	add_to_result(point, 1, "waiting", json_real(0.38));
 	T_EQUAL(summary_refresh(&comparison, point), 0);
-	assert_load(point, "closed loop, servers saturated", "ahead", 0);
+	assert_load(point,
+		    "closed loop, servers saturated (50 to 60 % busy), the rest waiting to run",
+		    "ahead", 0);
 	json_decref(point);
 }
 
