@@ -120,7 +120,7 @@ static int parse_options(const char *text, struct options *options,
 		if (read_option(key, value, options))
 			continue;
 		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
-			 "epoll: option \"%.*s%s%.*s\" is unknown or malformed; known: %s",
+			 "epoll option \"%.*s%s%.*s\" is unknown or malformed; known: %s",
 			 (int)rota_min_size(key.bytes, 64), key.data, value.bytes ? "=" : "",
 			 (int)rota_min_size(value.bytes, 64), value.data, KNOWN_OPTIONS);
 		return -EINVAL;

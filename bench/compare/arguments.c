@@ -11,6 +11,7 @@
 
 #include <rota/server.h>
 
+#include "backends/backends.h"
 #include "bench/compare/arguments.h"
 
 /* The ninja target's form and the long one: seconds in all. */
@@ -44,7 +45,7 @@ static const char help[] =
 	"How:\n"
 	"  -t, --seconds S      for all of it, about\n"
 	"  -r, --rounds N       at each point, instead of as many as there is time for\n"
-	"  --round-seconds S    how long each lasts (default 0.3)\n"
+	"  --round-seconds S    how long each lasts (default 0.15)\n"
 	"  --warmup S           before each, not measured (default 0.05)\n"
 	"  --blocks N           how often each server is started anew at each point (default 3)\n"
 	"  --seed N             of the order of rounds and the bootstrap (default: the clock's)\n"
@@ -54,7 +55,9 @@ static const char help[] =
 	"  --server-cpus LIST   as in 0,2-3 (default: half of the cores we may use)\n"
 	"  --load-cpus LIST     (default: the others)\n"
 	"  --load PROGRAM       the load client (default: rota-load beside this program)\n"
-	"  --load-backend E     the engine it runs on (default: its own choice)\n"
+	"  --load-backend E     the engine it runs on, with options (default: io_uring where that\n"
+	"                       works, because it is cheaper: see docs/design/0019); both: every\n"
+	"                       point with either, which shows what depends on it\n"
 	"\n"
 	"What comes out, beside the table:\n"
 	"  --json FILE          the whole result; -: standard output, and the table to standard\n"
@@ -476,6 +479,32 @@ static int choose_points(struct reading *reading)
 	return 0;
 }
 
+/*
+ * The engine that the load client runs on, by name: what it would choose itself. "both": those that
+ * work here.
+ */
+static int choose_load(struct comparison *comparison)
+{
+	static const char *const names[] = { "uring", "epoll" };
+	const char *wanted = comparison->load_backend, *backends[ROTA_ARRAY_COUNT(names)];
+	bool is_both = wanted && !strcmp(wanted, "both");
+	struct rota_engine_choice choice;
+	char error[POINT_ERROR_BYTES];
+	unsigned count = 0;
+
+	for (unsigned i = 0; is_both && i < ROTA_ARRAY_COUNT(names); i++)
+		if (rota_engine_choose(rota_backends, names[i], &choice) == 0)
+			backends[count++] = names[i];
+	if (!is_both) {
+		if (rota_engine_choose(rota_backends, wanted, &choice) < 0)
+			return complain("--load-backend: %s", choice.report);
+		backends[count++] = wanted ? wanted : choice.engine->name;
+	}
+	comparison->load_engines = count > 1 ? "uring and epoll" : backends[0];
+	return plan_set_load(&comparison->plan, backends, count, error) < 0 ? complain("%s", error)
+									    : 0;
+}
+
 static void print_list(const struct comparison *comparison)
 {
 	const struct variants *variants = &comparison->variants;
@@ -500,7 +529,7 @@ enum arguments_result arguments_parse(struct comparison *comparison, int argc, c
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	comparison->seed = (uint64_t)(now.tv_nsec ^ now.tv_sec);
-	comparison->round_seconds = 0.3;
+	comparison->round_seconds = 0.15;
 	comparison->warmup_seconds = 0.05;
 	comparison->blocks = 3;
 	comparison->confidence = 0.95;
@@ -520,8 +549,8 @@ enum arguments_result arguments_parse(struct comparison *comparison, int argc, c
 	}
 	if (comparison->json_path && !strcmp(comparison->json_path, "-"))
 		comparison->table = stderr;
-	if (choose_points(&reading) < 0 || choose_cpus(comparison) < 0 ||
-	    find_load(comparison, load_path) < 0)
+	if (choose_points(&reading) < 0 || choose_load(comparison) < 0 ||
+	    choose_cpus(comparison) < 0 || find_load(comparison, load_path) < 0)
 		return ARGUMENTS_WRONG;
 	return ARGUMENTS_RUN;
 }

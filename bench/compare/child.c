@@ -14,6 +14,8 @@
 
 #define ARGUMENTS_MAX 64
 #define READ_BYTES 65536
+/* Of what a child said of errors: the last line is within so much of its end. */
+#define ERRORS_BYTES 512
 /* From the end of its input to SIGKILL; a server with many connections needs some of it. */
 #define GRACE_NS (2 * ROTA_NS_PER_S)
 /* How long an end may take that shows as the end of what it says. */
@@ -27,7 +29,8 @@ int child_start(struct child *child, const char *cpus, const char *const argv[],
 		.argv = words,
 		.input = speaks ? ROTA_PROCESS_PIPE : ROTA_PROCESS_NULL,
 		.output = speaks ? ROTA_PROCESS_PIPE : ROTA_PROCESS_NULL,
-		.leads_group = true, /* Ctrl-C is for us alone */
+		.errors = ROTA_PROCESS_PIPE, /* read only when it fails */
+		.leads_group = true,         /* Ctrl-C is for us alone */
 		.grace_ns = GRACE_NS,
 	};
 	int status;
@@ -135,6 +138,34 @@ void child_end(struct child *child)
 	*child = (struct child){ .is_open = false };
 }
 
+/*
+ * ": " and the last line of what it said of errors; nothing when it said nothing. What a pipe does
+ * not hold is lost (place.c sees to it that nobody waits for room), which is no matter: who fails
+ * says so at its start, or shortly.
+ */
+static void quote_errors(struct child *child, char why[CHILD_WHY_BYTES])
+{
+	char text[2 * ERRORS_BYTES + 1];
+	size_t bytes = 0, used = strlen(why);
+	ssize_t n;
+	char *line;
+
+	while ((n = read(child->process.errors, text + bytes, sizeof(text) - 1 - bytes)) > 0) {
+		bytes += (size_t)n;
+		if (bytes == sizeof(text) - 1) {
+			bytes = ERRORS_BYTES;
+			memmove(text, text + ERRORS_BYTES, bytes);
+		}
+	}
+	while (bytes && (text[bytes - 1] == '\n' || text[bytes - 1] == '\r'))
+		bytes--;
+	text[bytes] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	if (*line)
+		snprintf(why + used, CHILD_WHY_BYTES - used, ": %s", line);
+}
+
 void child_explain(struct child *child, const char *name, int status, char why[CHILD_WHY_BYTES])
 {
 	struct rota_process *process = &child->process;
@@ -155,4 +186,6 @@ void child_explain(struct child *child, const char *name, int status, char why[C
 		snprintf(why, CHILD_WHY_BYTES, "%s says nothing more", name);
 	else
 		snprintf(why, CHILD_WHY_BYTES, "%s: %s", name, rota_strerror(status));
+	if (child->is_open)
+		quote_errors(child, why);
 }

@@ -33,8 +33,9 @@ struct child {
 
 /*
  * Start `argv` (NULL last) on `cpus` ("0,2-3"). `speaks`: through pipes, with child_say and
- * child_hear; otherwise it hears and says nothing but errors. Zero `child` before. Returns 0 or
- * negative errno. After success: child_end.
+ * child_hear; otherwise it hears and says nothing. What it says of errors is kept for
+ * child_explain, and shown to nobody. Zero `child` before. Returns 0 or negative errno. After
+ * success: child_end.
  */
 ROTA_MUST_USE int child_start(struct child *child, const char *cpus, const char *const argv[],
 			      bool speaks);
@@ -66,7 +67,8 @@ void child_resume(struct child *child);
 ROTA_SUSPENDS void child_end(struct child *child);
 
 /*
- * Say in `why` how `name` failed: with `status`, or, when it has ended, how it ended. Suspends for
+ * Say in `why` how `name` failed: with `status`, or, when it has ended, how it ended; and the last
+ * line that it said of errors. Suspends for
  * a moment, until an end that is near has come.
  */
 ROTA_SUSPENDS void child_explain(struct child *child, const char *name, int status,

@@ -21,7 +21,8 @@ struct comparison {
 	const char *reference; /* a variant's name; NULL: epoll, or the first */
 	struct cpus server_cpus, load_cpus, all_cpus;
 	const char *load_program;
-	const char *load_backend; /* rota-load's --backend; NULL: its default */
+	const char *load_backend; /* rota-load's --backend, or "both"; NULL: its default */
+	const char *load_engines; /* those it runs on, for people; static */
 	const char *json_path, *html_path;
 	FILE *table;     /* where that goes: standard output, or error when the JSON goes there */
 	double seconds;  /* for all of it, about */

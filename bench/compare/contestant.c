@@ -305,8 +305,8 @@ static void add_load_words(struct words *words, const struct contestant *contest
 	add_setting(words, "--rate", settings[SETTING_RATE]);
 	add_keys(words, workload, settings[SETTING_KEYS]);
 	add_setting(words, "--reactors", load_reactors(comparison, point));
-	if (comparison->load_backend)
-		add_option(words, "--backend", comparison->load_backend);
+	if (point->load_backend)
+		add_option(words, "--backend", point->load_backend);
 	add_setting(words, "--seed", (int64_t)(comparison->seed & INT32_MAX));
 	add_formatted(words, NULL, "127.0.0.1:%u", contestant->port_);
 }
@@ -359,6 +359,11 @@ void contestant_fini(struct contestant *contestant)
 	contestant->rounds = NULL;
 }
 
+void contestant_give_up(struct contestant *contestant, const char *why)
+{
+	rota_ignore(fail_with(contestant, why), "it says so in `why`");
+}
+
 int contestant_start(struct contestant *contestant, const struct comparison *comparison,
 		     const struct point *point)
 {
@@ -367,13 +372,13 @@ int contestant_start(struct contestant *contestant, const struct comparison *com
 
 	if (contestant->has_failed)
 		return 0;
-	contestant->first_ = (struct procfs_usage){ 0 };
 	if (!workload->served)
 		status = start_work(contestant, comparison, point);
 	else if (contestant->variant->engine)
 		status = start_ours(contestant, comparison, point);
 	else
 		status = start_other(contestant, comparison, point);
+	contestant->did_not_start = contestant->has_failed;
 	if (status == 0 && workload->served && !contestant->has_failed)
 		status = start_load(contestant, comparison, point);
 	child_pause(&contestant->server_);
@@ -418,7 +423,6 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 		.cpus = is_alone ? &comparison->all_cpus : &comparison->server_cpus,
 		.load_reactors = load_reactors(comparison, point),
 		.answers = contestant->variant->engine != NULL,
-		.first = &contestant->first_,
 		.comparison = comparison,
 		.point = point,
 	};

@@ -22,6 +22,7 @@ struct contestant {
 	/* read-only */
 	const struct variant *variant;
 	bool has_failed;
+	bool did_not_start;         /* that is why: its server, which will not elsewhere either */
 	char why[CHILD_WHY_BYTES];  /* has_failed: a sentence */
 	json_t *rounds;             /* an array of figures, one object per round kept */
 	struct histogram latencies; /* of all of them */
@@ -29,8 +30,10 @@ struct contestant {
 	struct child server_; /* not started where the workload is in-process */
 	struct child load_;   /* or what does both */
 	unsigned port_;
-	struct procfs_usage first_; /* before its first round since it was started */
 };
+
+/* It is known not to start, for that reason: it is passed over. */
+void contestant_give_up(struct contestant *contestant, const char *why);
 
 /* Take part in `point` as `variant`. Returns 0 or -ENOMEM. */
 ROTA_MUST_USE int contestant_init(struct contestant *contestant, const struct variant *variant);

@@ -156,8 +156,10 @@ static bool is_same(const json_t *left, const json_t *right, const char *key)
 /* Do the two differ in nothing but their connections? */
 static bool is_of_set(const json_t *point, const json_t *other)
 {
-	static const char *const keys[] = { "workload", "depth", "payload",   "reactors",
-					    "rate",     "idle",  "reference", "unit" };
+	static const char *const keys[] = {
+		"workload", "depth",     "payload", "reactors",    "rate",
+		"idle",     "reference", "unit",    "load_engine", "capacity",
+	};
 
 	for (size_t i = 0; i < ROTA_ARRAY_COUNT(keys); i++)
 		if (!is_same(point, other, keys[i]))
@@ -174,6 +176,15 @@ static int compare_connections(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
+/* The same load twice is no curve. */
+static bool has_connections(const json_t *const set[], size_t count, const json_t *point)
+{
+	for (size_t i = 0; i < count; i++)
+		if (is_same(set[i], point, "connections"))
+			return true;
+	return false;
+}
+
 /* The points of `first`'s set, fewest connections first; none unless `first` is its first. */
 static size_t gather_set(const json_t *result, const json_t *first,
 			 const json_t *set[CONNECTIONS_MAX])
@@ -188,6 +199,7 @@ static size_t gather_set(const json_t *result, const json_t *first,
 		if (!seen++ && point != first)
 			return 0;
 		if (count < CONNECTIONS_MAX && !*result_text(point, "skipped") &&
+		    !has_connections(set, count, point) &&
 		    result_number(point, "connections", &connections) && connections >= 1)
 			set[count++] = point;
 	}

@@ -104,13 +104,14 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 	if (!result ||
 	    json_object_set_new(
 		    result, "made",
-		    json_pack("{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:f, s:s, s:s}", "date", date,
-			      "command", command, "version", ROTA_VERSION, "seed",
+		    json_pack("{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:f, s:s, s:s, s:s}", "date",
+			      date, "command", command, "version", ROTA_VERSION, "seed",
 			      (json_int_t)comparison->seed, "round_seconds",
 			      comparison->round_seconds, "blocks", (int)comparison->blocks,
 			      "rounds", (int)comparison->rounds, "confidence",
 			      comparison->confidence, "server_cpus", comparison->server_cpus.text,
-			      "load_cpus", comparison->load_cpus.text)) ||
+			      "load_cpus", comparison->load_cpus.text, "load_engine",
+			      comparison->load_engines)) ||
 	    json_object_set_new(json_object_get(result, "made"), "margin",
 				json_real(comparison->margin)) ||
 	    json_object_set_new(result, "machine", machine_describe()) ||

@@ -292,13 +292,14 @@ static void put_variants(FILE *to, const json_t *result)
 static void put_made(FILE *to, const json_t *result)
 {
 	const json_t *made = json_object_get(result, "made");
+	const json_t *calls = json_object_get(result, "calls");
 	double confidence;
 
 	put_row(to, "Command", json_object_get(made, "command"));
 	put_row(to, "Made", json_object_get(made, "date"));
 	put_row(to, "Version", json_object_get(made, "version"));
 	put_row(to, "Seed", json_object_get(made, "seed"));
-	put_row(to, "Rounds", json_object_get(made, "rounds"));
+	put_row(to, "Load client", json_object_get(made, "load_engine"));
 	fputs("<div><dt>A round</dt><dd>", to);
 	html_format(to, "%g s", json_number_value(json_object_get(made, "round_seconds")));
 	fputs("</dd></div>\n<div><dt>In all</dt><dd>", to);
@@ -307,6 +308,9 @@ static void put_made(FILE *to, const json_t *result)
 	if (result_number(made, "confidence", &confidence))
 		fprintf(to, "%g %%", confidence * 100);
 	fputs("</dd></div>\n", to);
+	put_row(to, "Comparisons", json_object_get(calls, "comparisons"));
+	put_row(to, "Called different", json_object_get(calls, "different"));
+	put_row(to, "Would be alone", json_object_get(calls, "different_alone"));
 }
 
 /* For a script element: no "<" in it, which JSON can say otherwise. */

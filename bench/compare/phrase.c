@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench/compare/phrase.h"
 
-#define TIMES_FROM 2.0 /* from here on "times" is easier to read than "% more" */
+/* From there on, up and down, "times" is easier to read than a percentage. */
+#define TIMES_FROM 2.0
+#define TIMES_UP_TO 0.5
 
 int phrase_begin(struct phrase *phrase)
 {
@@ -41,10 +44,22 @@ static void put_percent(FILE *to, double ratio)
 	fprintf(to, percent >= 0.05 && percent < 0.95 ? "%.1f" : "%.0f", percent);
 }
 
+bool phrase_is_times(double ratio)
+{
+	return ratio >= TIMES_FROM || ratio <= TIMES_UP_TO;
+}
+
+/* Two digits that count, three below a tenth. */
+static void put_times(FILE *to, double ratio)
+{
+	fprintf(to, "%.*f", ratio >= 1 ? 1 : ratio >= 0.1 ? 2 : 3, ratio);
+}
+
 void phrase_change(FILE *to, double ratio, const char *less, const char *more)
 {
-	if (ratio >= TIMES_FROM) {
-		fprintf(to, "%.1f times as much", ratio);
+	if (phrase_is_times(ratio)) {
+		put_times(to, ratio);
+		fprintf(to, " times as %s", strcmp(more, "higher") ? "much" : "high");
 		return;
 	}
 	put_percent(to, ratio);
@@ -53,9 +68,12 @@ void phrase_change(FILE *to, double ratio, const char *less, const char *more)
 
 void phrase_range(FILE *to, double low, double high, const char *less, const char *more)
 {
-	if (low >= TIMES_FROM) {
-		fprintf(to, "%.1f to %.1f times", low, high);
-	} else if (high >= TIMES_FROM || (low < 1) != (high < 1)) {
+	if (phrase_is_times(low) || phrase_is_times(high)) {
+		put_times(to, low);
+		fputs(" to ", to);
+		put_times(to, high);
+		fputs(" times", to);
+	} else if ((low < 1) != (high < 1)) {
 		phrase_change(to, low, less, more);
 		fputs(" to ", to);
 		phrase_change(to, high, less, more);

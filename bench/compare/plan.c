@@ -258,7 +258,7 @@ static int parse_settings(const struct workload *workload, const char *at, struc
 	return 0;
 }
 
-static void make_title(struct point *point)
+void point_retitle(struct point *point)
 {
 	const int64_t *numbers = point->settings;
 	struct {
@@ -285,6 +285,8 @@ static void make_title(struct point *point)
 		ADD(", at %" PRId64 " %% of capacity", numbers[SETTING_CAPACITY]);
 	else if (numbers[SETTING_RATE] > 0)
 		ADD(", %" PRId64 "/s", numbers[SETTING_RATE]);
+	if (point->says_load)
+		ADD(", load on %s", point->load_backend);
 #undef ADD
 	memcpy(point->title, title.text, sizeof(point->title));
 }
@@ -314,7 +316,7 @@ static int add_points(struct plan *plan, const struct workload *workload, const 
 			point->settings[i] = lists->numbers[i][rest % lists->counts[i]];
 			rest /= lists->counts[i];
 		}
-		make_title(point);
+		point_retitle(point);
 	}
 	return 0;
 }
@@ -338,6 +340,39 @@ int plan_add(struct plan *plan, const char *text, char error[POINT_ERROR_BYTES])
 	}
 	status = parse_settings(workload, text[bytes] ? text + bytes + 1 : "", &lists, error);
 	return status < 0 ? status : add_points(plan, workload, &lists, error);
+}
+
+int plan_set_load(struct plan *plan, const char *const backends[], unsigned count,
+		  char error[POINT_ERROR_BYTES])
+{
+	unsigned with_load = 0, at;
+
+	for (unsigned i = 0; i < plan->count; i++)
+		with_load += plan->points[i].workload->served != NULL;
+	at = plan->count + with_load * (count - 1);
+	if (at > POINTS_MAX) {
+		snprintf(error, POINT_ERROR_BYTES,
+			 "no more than %d points, with %u engines of the "
+			 "load client",
+			 POINTS_MAX, count);
+		return -ENOSPC;
+	}
+	/* From the end, so that each finds its room. */
+	for (unsigned i = plan->count, copies; i-- > 0;) {
+		struct point point = plan->points[i];
+
+		copies = point.workload->served ? count : 1;
+		for (unsigned n = copies; n-- > 0;) {
+			plan->points[--at] = point;
+			if (!point.workload->served)
+				continue;
+			plan->points[at].load_backend = backends[n];
+			plan->points[at].says_load = count > 1;
+			point_retitle(&plan->points[at]);
+		}
+	}
+	plan->count += with_load * (count - 1);
+	return 0;
 }
 
 /* ---- points to text ---- */
@@ -369,6 +404,12 @@ json_t *point_describe(const struct point *point)
 			json_decref(out);
 			return NULL;
 		}
+	}
+	if (out && json_object_set_new(out, "capacity_asked",
+				       point->capacity_asked ? json_integer(point->capacity_asked)
+							     : json_null())) {
+		json_decref(out);
+		return NULL;
 	}
 	return out;
 }

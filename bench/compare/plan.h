@@ -53,6 +53,9 @@ struct workload {
 struct point {
 	const struct workload *workload;
 	int64_t settings[SETTING_COUNT]; /* UNUSED: the workload has none */
+	int64_t capacity_asked;          /* SETTING_CAPACITY was lowered from that; 0: it was not */
+	const char *load_backend;        /* rota-load's --backend; NULL: its default */
+	bool says_load;                  /* the title does */
 	char title[POINT_TITLE_BYTES];
 };
 
@@ -74,8 +77,19 @@ extern const char *const plan_long[];
  */
 ROTA_MUST_USE int plan_add(struct plan *plan, const char *text, char error[POINT_ERROR_BYTES]);
 
+/*
+ * Let the load client of every point be on `backends[count]`, one after the other: a point for
+ * each, which says so when there are several. What has no client stays as it is. Texts are lent.
+ * Returns 0, or -ENOSPC with a sentence in `error`.
+ */
+ROTA_MUST_USE int plan_set_load(struct plan *plan, const char *const backends[], unsigned count,
+				char error[POINT_ERROR_BYTES]);
+
 /* Print the workloads and what can be set of each. */
 void plan_print_workloads(void);
+
+/* Settings have changed: its title says so. */
+void point_retitle(struct point *point);
 
 /* The point as the beginning of its part of the result; NULL: no memory. Returns owned. */
 json_t *point_describe(const struct point *point);

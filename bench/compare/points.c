@@ -213,16 +213,16 @@ static const struct column {
 	{ "max", "max_ns", html_time, false },
 };
 
-/* A table of one row per variant; `cost`: with the bar of CPU time first. */
+/* A table of one row per variant; `with_bar`: of CPU time, first. */
 static void put_table(FILE *to, const json_t *result, const json_t *point,
-		      const struct column *columns, size_t count, bool cost)
+		      const struct column *columns, size_t count, bool with_bar)
 {
 	double largest = largest_cpu(point);
 	const json_t *of_variant;
 	size_t i;
 
 	fputs("<table class=\"figures\"><thead><tr><th scope=\"col\">Variant</th>", to);
-	if (cost)
+	if (with_bar)
 		fputs("<th scope=\"col\">User and system</th>", to);
 	for (size_t j = 0; j < count; j++)
 		fprintf(to, "<th scope=\"col\">%s</th>", columns[j].heading);
@@ -236,7 +236,7 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 		fputs("<tr><th scope=\"row\">", to);
 		html_text(to, variant ? variant_title(variant) : name);
 		fputs("</th>", to);
-		if (cost)
+		if (with_bar)
 			put_cpu_bar(to, of_variant, largest);
 		for (size_t j = 0; j < count; j++)
 			html_cell(to, columns[j].heading, of_variant, columns[j].figure,
@@ -246,17 +246,34 @@ static void put_table(FILE *to, const json_t *result, const json_t *point,
 	fputs("</tbody></table>\n", to);
 }
 
+/* Few ticks of the clock tell nobody's user space from the kernel. */
+static bool has_split(const json_t *point)
+{
+	const json_t *of_variant;
+	struct interval user;
+	size_t i;
+
+	json_array_foreach (json_object_get(point, "results"), i, of_variant)
+		if (result_figure(of_variant, "cpu_user_ns", &user))
+			return true;
+	return false;
+}
+
 static void put_costs(FILE *to, const json_t *result, const json_t *point)
 {
+	bool with_split = has_split(point);
+
 	fputs("<figure class=\"wide\"><figcaption>Where the CPU goes <small>", to);
 	html_format(to,
 		    "per %s of the server; medians of the rounds; batch: completions per entry to "
 		    "the kernel",
 		    point_unit(point));
-	fputs("</small></figcaption>\n<ul class=\"legend\"><li><i class=\"user\"></i>user</li><li>"
-	      "<i class=\"system\"></i>system</li></ul>\n",
-	      to);
-	put_table(to, result, point, cost_columns, ROTA_ARRAY_COUNT(cost_columns), true);
+	fputs("</small></figcaption>\n", to);
+	if (with_split)
+		fputs("<ul class=\"legend\"><li><i class=\"user\"></i>user</li><li>"
+		      "<i class=\"system\"></i>system</li></ul>\n",
+		      to);
+	put_table(to, result, point, cost_columns, ROTA_ARRAY_COUNT(cost_columns), with_split);
 	fputs("</figure>\n", to);
 }
 
@@ -282,12 +299,18 @@ static bool is_measured(const json_t *point)
 	return false;
 }
 
-/* What to think of the measurement itself. */
+/* The load that its figures hold under, and what to think of the measurement itself. */
 static void put_notes(FILE *to, const json_t *point)
 {
 	const json_t *notes = json_object_get(point, "notes"), *note;
+	const char *load = result_text(json_object_get(point, "load"), "words");
 	size_t i;
 
+	if (*load) {
+		fputs("<p class=\"notes\">Load: ", to);
+		html_format(to, "%s; rota-load on %s.", load, result_text(point, "load_engine"));
+		fputs("</p>\n", to);
+	}
 	if (!json_array_size(notes))
 		return;
 	fputs("<p class=\"notes\">", to);

@@ -49,14 +49,14 @@ static int labelled_number(const char *text, const char *label, uint64_t *out)
 static int add_thread(const char *root, int pid, int thread, struct procfs_usage *out)
 {
 	char path[PATH_BYTES], text[STATUS_BYTES];
-	uint64_t run_ns, voluntary = 0, involuntary = 0;
+	uint64_t run_ns, waited_ns, voluntary = 0, involuntary = 0;
 	int status;
 
 	snprintf(path, sizeof(path), "%s/%d/task/%d/schedstat", root, pid, thread);
 	status = read_text(path, text, sizeof(text));
 	if (status < 0)
 		return status;
-	if (sscanf(text, "%" SCNu64, &run_ns) != 1)
+	if (sscanf(text, "%" SCNu64 " %" SCNu64, &run_ns, &waited_ns) != 2)
 		return -EPROTO;
 	snprintf(path, sizeof(path), "%s/%d/task/%d/status", root, pid, thread);
 	status = read_text(path, text, sizeof(text));
@@ -68,6 +68,7 @@ static int add_thread(const char *root, int pid, int thread, struct procfs_usage
 	if (status < 0)
 		return status;
 	out->cpu_ns += run_ns;
+	out->waited_ns += waited_ns;
 	out->switches += voluntary + involuntary;
 	return 0;
 }

@@ -13,6 +13,7 @@
 /* Sums over all threads that the process has now; those that have ended are in none but ticks. */
 struct procfs_usage {
 	uint64_t cpu_ns;       /* on a processor; exact for a thread that sleeps */
+	uint64_t waited_ns;    /* could have run, and others did */
 	uint64_t user_ticks;   /* of it in user space, in clock ticks (sysconf(_SC_CLK_TCK)) */
 	uint64_t system_ticks; /* and in the kernel */
 	uint64_t switches;     /* context switches, voluntary and not */

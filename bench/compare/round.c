@@ -17,11 +17,12 @@
 #define STATS_NS (5 * ROTA_NS_PER_S)
 #define MIB (1024.0 * 1024)
 
-/* The server's counters at one moment. */
+/* Counters at one moment: the server's, but for one. */
 struct reading {
 	struct procfs_usage usage;
-	struct procfs_cpus cpus; /* those that the server may use */
-	json_t *stats;           /* owned; NULL: it has none */
+	struct procfs_usage load; /* the client's */
+	struct procfs_cpus cpus;  /* those that the server may use */
+	json_t *stats;            /* owned; NULL: it has none */
 };
 
 /* ---- talking ---- */
@@ -90,6 +91,8 @@ static int read_counters(struct round *round, bool is_before, struct reading *ou
 		return status;
 	status = procfs_usage(PROCFS, pid, &out->usage);
 	if (status == 0)
+		status = procfs_usage(PROCFS, round->load->process.pid, &out->load);
+	if (status == 0)
 		status = procfs_cpus(PROCFS, round->cpus->list, round->cpus->count, &out->cpus);
 	if (status < 0)
 		return failed(round, round->server, server_name(round), status);
@@ -130,20 +133,16 @@ static int add(json_t *figures, const char *name, double value)
 	return json_object_set_new(figures, name, real_or_null(value));
 }
 
-/*
- * The clock's ticks tell user space from the kernel, and a round has some tens of them. So the
- * share is that of all rounds since the server was started.
- */
-static int add_cpu(json_t *figures, const struct round *round, const struct reading *before,
-		   const struct reading *after, double units)
+/* The clock's ticks tell user space from the kernel; a round has some tens of them. */
+static int add_cpu(json_t *figures, const struct reading *before, const struct reading *after,
+		   double units)
 {
-	double ns = (double)(after->usage.cpu_ns - before->usage.cpu_ns) / units;
-	double user = (double)(after->usage.user_ticks - round->first->user_ticks);
-	double system = (double)(after->usage.system_ticks - round->first->system_ticks);
-
-	return add(figures, "cpu_ns", ns) |
-	       add(figures, "cpu_user_ns", ns * user / (user + system)) |
-	       add(figures, "cpu_system_ns", ns * system / (user + system));
+	return add(figures, "cpu_ns",
+		   (double)(after->usage.cpu_ns - before->usage.cpu_ns) / units) |
+	       add(figures, "user_ticks",
+		   (double)(after->usage.user_ticks - before->usage.user_ticks)) |
+	       add(figures, "system_ticks",
+		   (double)(after->usage.system_ticks - before->usage.system_ticks));
 }
 
 static int add_engine(json_t *figures, const struct reading *before, const struct reading *after,
@@ -161,7 +160,8 @@ static int add_engine(json_t *figures, const struct reading *before, const struc
 static int add_processors(json_t *figures, const struct round *round, const struct reading *before,
 			  const struct reading *after, double seconds)
 {
-	double reactors = fmax(1, (double)round->point->settings[SETTING_REACTORS]);
+	double threads = fmin(fmax(1, (double)round->point->settings[SETTING_REACTORS]),
+			      round->cpus->count);
 	double ours = (double)(after->usage.cpu_ns - before->usage.cpu_ns) / 1e9;
 	double all = (double)(after->cpus.all - before->cpus.all);
 	double idle = (double)(after->cpus.idle - before->cpus.idle);
@@ -169,7 +169,31 @@ static int add_processors(json_t *figures, const struct round *round, const stru
 	double used = all - idle - stolen - ours * (double)sysconf(_SC_CLK_TCK);
 
 	return add(figures, "steal", stolen / all) | add(figures, "others", fmax(0, used) / all) |
-	       add(figures, "busy", ours / seconds / fmin(reactors, round->cpus->count));
+	       add(figures, "busy", ours / seconds / threads) |
+	       add(figures, "waiting",
+		   (double)(after->usage.waited_ns - before->usage.waited_ns) / 1e9 / seconds /
+			   threads);
+}
+
+/* What the load was for the client: how busy it was, of that with work, and whether in time. */
+static int add_client(json_t *figures, const struct round *round, const json_t *load,
+		      const struct reading *before, const struct reading *after)
+{
+	double seconds = number(load, "seconds");
+	double all_ns = seconds * 1e9 * round->load_reactors;
+	double cpu_ns = number(load, "cpu_ns"), polling_ns = number(load, "polling_ns");
+	double waited_ns = (double)(after->load.waited_ns - before->load.waited_ns);
+	json_t *lateness = json_object_get(load, "lateness_ns");
+
+	if (round->server == round->load)
+		cpu_ns = polling_ns = waited_ns = NAN;
+	return add(figures, "load_busy", cpu_ns / all_ns) |
+	       add(figures, "load_working", (cpu_ns - fmin(cpu_ns, polling_ns)) / all_ns) |
+	       add(figures, "load_waiting", waited_ns / all_ns) |
+	       add(figures, "load_queued",
+		   json_is_object(lateness) ? number(load, "queued") / number(load, "requests")
+					    : NAN) |
+	       json_object_set(figures, "load_lateness_ns", lateness ? lateness : json_null());
 }
 
 static json_t *make_figures(const struct round *round, const json_t *load,
@@ -184,16 +208,13 @@ static json_t *make_figures(const struct round *round, const json_t *load,
 	status |= add(figures, "requests", units);
 	status |= add(figures, "seconds", seconds);
 	status |= add(figures, "requests_per_s", units / seconds);
-	status |= add_cpu(figures, round, before, after, units);
+	status |= add_cpu(figures, before, after, units);
 	status |= add_engine(figures, before, after, units);
 	status |= add(figures, "switches",
 		      (double)(after->usage.switches - before->usage.switches) / units);
 	status |= add(figures, "resident_bytes", (double)after->usage.resident_bytes);
 	status |= add_processors(figures, round, before, after, seconds);
-	status |= add(figures, "load_busy",
-		      round->server == round->load
-			      ? NAN
-			      : number(load, "cpu_ns") / seconds / 1e9 / round->load_reactors);
+	status |= add_client(figures, round, load, before, after);
 	status |= json_object_set(figures, "latency_ns", json_object_get(load, "latency_ns"));
 	status |= json_object_set(figures, "histogram", json_object_get(load, "histogram"));
 	if (status) {
@@ -229,8 +250,6 @@ static int measure(struct round *round, struct reading *before, struct reading *
 {
 	int status = read_counters(round, true, before);
 
-	if (status == 0 && !round->first->cpu_ns)
-		*round->first = before->usage;
 	if (status == 0)
 		status = go(round, round->comparison->round_seconds, load);
 	if (status == 0)

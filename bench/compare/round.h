@@ -22,7 +22,6 @@ struct round {
 	bool answers;            /* "stats" */
 	const struct cpus *cpus; /* that the server may use */
 	unsigned load_reactors;
-	struct procfs_usage *first; /* all zero before the server's first round; set then */
 	const struct comparison *comparison;
 	const struct point *point;
 	/* out, when it fails: with -EPROTO a sentence; otherwise who failed, with what */

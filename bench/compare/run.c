@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Point after point, round after round; see run.h. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,8 @@
 #include <rota/time.h>
 
 #include "bench/compare/contestant.h"
+#include "bench/compare/family.h"
+#include "bench/compare/rate.h"
 #include "bench/compare/run.h"
 #include "bench/compare/stats.h"
 #include "bench/compare/summary.h"
@@ -22,6 +23,12 @@
 /* More make no interval narrower that matters, and keep memory bounded. */
 #define ROUNDS_MAX 2000
 
+/* Servers that did not start at a point: they are not waited for at the next. */
+struct absent {
+	/* by variant; empty: it starts, or was not tried */
+	char why[VARIANTS_MAX][CHILD_WHY_BYTES];
+};
+
 /* A point under way. */
 struct bout {
 	const struct comparison *comparison;
@@ -32,6 +39,7 @@ struct bout {
 	unsigned discarded;
 	rota_ns ends; /* when its time is over */
 	struct stats_random *random;
+	struct absent *absent;
 };
 
 /* ---- who takes part ---- */
@@ -68,9 +76,28 @@ static int bout_init(struct bout *bout)
 	if (!bout->list)
 		return -ENOMEM;
 	for (unsigned i = 0; status == 0 && i < variants->count; i++)
-		if (takes_part(&variants->list[i], bout->point.workload))
-			status = contestant_init(&bout->list[bout->count++], &variants->list[i]);
+		if (takes_part(&variants->list[i], bout->point.workload)) {
+			struct contestant *contestant = &bout->list[bout->count++];
+
+			status = contestant_init(contestant, &variants->list[i]);
+			if (status == 0 && *bout->absent->why[i])
+				contestant_give_up(contestant, bout->absent->why[i]);
+		}
 	return status;
+}
+
+/* Another's command is the same at every point. Ours depend on the workload, and fail at once. */
+static void note_absent(struct bout *bout)
+{
+	const struct variant *first = bout->comparison->variants.list;
+
+	for (unsigned i = 0; i < bout->count; i++) {
+		const struct contestant *contestant = &bout->list[i];
+
+		if (contestant->did_not_start && !contestant->variant->engine)
+			snprintf(bout->absent->why[contestant->variant - first], CHILD_WHY_BYTES,
+				 "%s", contestant->why);
+	}
 }
 
 static unsigned still_in(const struct bout *bout)
@@ -183,42 +210,6 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 
 /* ---- points ---- */
 
-/* What `contestant` answers in a second of a closed loop; 0: it failed. */
-static int find_capacity(struct bout *bout, struct contestant *contestant, double *out)
-{
-	json_t *figures = NULL;
-	int status = contestant_start(contestant, bout->comparison, &bout->point);
-
-	*out = 0;
-	if (status == 0 && !contestant->has_failed)
-		status = contestant_round(contestant, bout->comparison, &bout->point, &figures);
-	if (figures)
-		*out = json_number_value(json_object_get(figures, "requests_per_s"));
-	json_decref(figures);
-	contestant_end(contestant);
-	return status;
-}
-
-/* Turn a share of the slowest one's capacity into a rate, the same for all. */
-static int find_rate(struct bout *bout)
-{
-	int64_t *settings = bout->point.settings;
-	double capacity = 0;
-	int status = 0;
-
-	if (settings[SETTING_CAPACITY] <= 0)
-		return 0;
-	for (unsigned i = 0; status == 0 && i < bout->count; i++) {
-		double one;
-
-		status = find_capacity(bout, &bout->list[i], &one);
-		if (one > 0 && (capacity == 0 || one < capacity))
-			capacity = one;
-	}
-	settings[SETTING_RATE] = (int64_t)ceil(capacity * (double)settings[SETTING_CAPACITY] / 100);
-	return status;
-}
-
 static int run_point(struct bout *bout, json_t *result)
 {
 	rota_ns began = rota_now();
@@ -226,16 +217,19 @@ static int run_point(struct bout *bout, json_t *result)
 	int status = bout_init(bout);
 
 	if (status == 0)
-		status = find_rate(bout);
+		status = rate_find(bout->comparison, &bout->point, bout->list, bout->count);
 	for (unsigned block = 0; status == 0 && block < bout->comparison->blocks; block++)
 		status = run_block(bout, block, began);
 	clear_progress(bout);
+	note_absent(bout);
 	if (status == 0) {
 		described = summary_of_point(bout->comparison, &bout->point, bout->list,
 					     bout->count, bout->discarded);
 		if (!described || json_array_append(json_object_get(result, "points"), described))
 			status = -ENOMEM;
 	}
+	if (status == 0)
+		status = family_correct(result, bout->comparison->confidence);
 	if (status == 0)
 		status = words_add(result);
 	if (status == 0)
@@ -249,11 +243,12 @@ int run_points(const struct comparison *comparison, json_t *result)
 {
 	struct stats_random random = { .state = comparison->seed };
 	rota_ns ends = rota_after_ns((int64_t)(comparison->seconds * 1e9));
+	struct absent *absent = calloc(1, sizeof(*absent));
 	json_t *points = json_array();
-	int status = 0;
+	int status = absent ? 0 : -ENOMEM;
 
 	if (!points || json_object_set_new(result, "points", points))
-		return -ENOMEM;
+		status = -ENOMEM;
 	for (unsigned i = 0; status == 0 && i < comparison->plan.count; i++) {
 		rota_ns now = rota_now();
 		struct bout bout = {
@@ -261,9 +256,11 @@ int run_points(const struct comparison *comparison, json_t *result)
 			.point = comparison->plan.points[i],
 			.ends = now + (ends > now ? ends - now : 0) / (comparison->plan.count - i),
 			.random = &random,
+			.absent = absent,
 		};
 
 		status = run_point(&bout, result);
 	}
+	free(absent);
 	return status;
 }

@@ -11,6 +11,9 @@
 
 #include "bench/compare/stats.h"
 
+/* More values are as good as normal for the signed-rank test. */
+#define EXACT_MAX 64
+
 /* Resamples: the ends of an interval wander by a tenth of its width with 2000, a guess. */
 #define RESAMPLES 4000
 
@@ -183,4 +186,117 @@ enum stats_call stats_call(const struct stats_interval *ratio, double margin)
 	if (ratio->low > 1)
 		return STATS_MORE;
 	return STATS_UNDECIDED;
+}
+
+/* ---- many calls ---- */
+
+static int compare_sizes(const void *left, const void *right)
+{
+	double a = fabs(*(const double *)left), b = fabs(*(const double *)right);
+
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * Twice the rank of each value by its size, so that the mean ranks of ties are whole numbers. Sorts
+ * `values`, none of which is 0.
+ */
+static void rank(double values[], unsigned count, unsigned ranks[])
+{
+	qsort(values, count, sizeof(*values), compare_sizes);
+	for (unsigned first = 0, after = 0; first < count; first = after) {
+		while (after < count && !(fabs(values[after]) > fabs(values[first])))
+			after++;
+		for (unsigned i = first; i < after; i++)
+			ranks[i] = first + 1 + after;
+	}
+}
+
+/* How likely a sum of ranks, each with its sign by a fair coin, is at most `sum`. */
+static int chance_of_sum(const unsigned ranks[], unsigned count, unsigned sum, double *out)
+{
+	unsigned total = count * (count + 1);
+	double *chances = calloc(total + 1, sizeof(*chances));
+
+	if (!chances)
+		return -ENOMEM;
+	chances[0] = 1;
+	for (unsigned i = 0; i < count; i++)
+		for (unsigned at = total + 1; at-- > 0;)
+			chances[at] =
+				(chances[at] + (at >= ranks[i] ? chances[at - ranks[i]] : 0)) / 2;
+	*out = 0;
+	for (unsigned at = 0; at <= sum; at++)
+		*out += chances[at];
+	free(chances);
+	return 0;
+}
+
+/* Many values: their sum of ranks is as good as normal. */
+static double chance_of_many(const unsigned ranks[], unsigned count, double sum)
+{
+	double variance = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		variance += (double)ranks[i] * ranks[i] / 4;
+	/* Half a step of 2, for what lies between two sums. */
+	return erfc(-(sum + 1 - (double)count * (count + 1) / 2) / sqrt(2 * variance)) / 2;
+}
+
+/* Of logarithms without zeros. Sorts them. */
+static int chance_of_logarithms(double values[], unsigned count, unsigned ranks[], double *p)
+{
+	unsigned above = 0, below = 0, smaller;
+	int status = 0;
+
+	rank(values, count, ranks);
+	for (unsigned i = 0; i < count; i++)
+		*(values[i] > 0 ? &above : &below) += ranks[i];
+	smaller = above < below ? above : below;
+	if (count <= EXACT_MAX)
+		status = chance_of_sum(ranks, count, smaller, p);
+	else
+		*p = chance_of_many(ranks, count, smaller);
+	if (status == 0)
+		*p = fmin(1, *p * 2);
+	return status;
+}
+
+int stats_chance(const double ratios[], unsigned count, double *p)
+{
+	double *values = malloc((count + 1) * sizeof(*values));
+	unsigned *ranks = malloc((count + 1) * sizeof(*ranks));
+	unsigned used = 0;
+	int status = values && ranks ? 0 : -ENOMEM;
+
+	if (!count)
+		status = -EINVAL;
+	for (unsigned i = 0; status == 0 && i < count; i++) {
+		if (!isfinite(ratios[i]) || ratios[i] < 0)
+			status = -EINVAL;
+		else if (ratios[i] < 1 || ratios[i] > 1)
+			values[used++] = log(ratios[i]);
+	}
+	if (status == 0)
+		status = chance_of_logarithms(values, used, ranks, p);
+	free(values);
+	free(ranks);
+	return status;
+}
+
+int stats_which_stand(const double p[], unsigned count, double rate, bool stands[])
+{
+	double *sorted = malloc((count + 1) * sizeof(*sorted)), most = -1;
+
+	if (!sorted)
+		return -ENOMEM;
+	memcpy(sorted, p, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare_doubles);
+	for (unsigned i = 0; i < count; i++)
+		if (sorted[i] <= (i + 1) * rate / count)
+			most = sorted[i];
+	free(sorted);
+	for (unsigned i = 0; i < count; i++)
+		stands[i] = p[i] <= most;
+	return 0;
 }

@@ -67,4 +67,22 @@ const char *stats_call_name(enum stats_call call);
  */
 enum stats_call stats_call(const struct stats_interval *ratio, double margin);
 
+/* ---- many calls ---- */
+
+/*
+ * How likely ratios of two that are the same in truth lie as far to one side of 1 as `ratios` do,
+ * or further, `*p`. Exact up to 64 of them. In a round the two take turns in random order; so if
+ * they are the same, a ratio is as likely as its reciprocal, which is all that Wilcoxon's
+ * signed-rank test of the logarithms asks for. Returns 0, -EINVAL (none, or not all are finite and
+ * 0 or above), -ENOMEM.
+ */
+ROTA_MUST_USE int stats_chance(const double ratios[], unsigned count, double *p);
+
+/*
+ * Which of many calls stand, `stands[count]`, so that of those that do at most the part `rate` is
+ * expected to be chance (Benjamini and Hochberg, 1995). `p`: of each, as stats_chance. Returns 0 or
+ * -ENOMEM.
+ */
+ROTA_MUST_USE int stats_which_stand(const double p[], unsigned count, double rate, bool stands[]);
+
 #endif /* BENCH_COMPARE_STATS_H */

@@ -7,12 +7,11 @@
 #include <string.h>
 
 #include "bench/compare/stats.h"
+#include "bench/compare/strain.h"
 #include "bench/compare/summary.h"
 
-/*
- * Below it a server in a closed loop works in smaller batches, and the faster one in the smallest.
- */
-#define BUSY_ENOUGH 0.95
+/* Ticks of all rounds of a variant that tell user space from the kernel to within some percent. */
+#define TICKS_ENOUGH 100
 /* What is worth a word: shares. */
 #define STEAL_WORTH_A_WORD 0.01
 #define OTHERS_WORTH_A_WORD 0.05
@@ -21,29 +20,36 @@
 
 static const struct {
 	const char *name; /* in "figures" */
-	const char *key;  /* in a round, or in its "latency_ns" */
-	bool is_latency;
+	const char *key;  /* in a round, or in that object of it */
+	const char *in;
 	bool is_compared;
 } figures[] = {
-	{ "cpu_ns", "cpu_ns", false, true },
-	{ "cpu_user_ns", "cpu_user_ns", false, false },
-	{ "cpu_system_ns", "cpu_system_ns", false, false },
-	{ "requests_per_s", "requests_per_s", false, true },
-	{ "syscalls", "syscalls", false, true },
-	{ "completions_per_enter", "completions_per_enter", false, false },
-	{ "switches", "switches", false, true },
-	{ "resident_bytes", "resident_bytes", false, true },
-	{ "steal", "steal", false, false },
-	{ "busy", "busy", false, false },
-	{ "load_busy", "load_busy", false, false },
-	{ "others", "others", false, false },
-	{ "mean_ns", "mean", true, false },
-	{ "p50_ns", "p50", true, true },
-	{ "p90_ns", "p90", true, false },
-	{ "p99_ns", "p99", true, true },
-	{ "p999_ns", "p999", true, true },
-	{ "p9999_ns", "p9999", true, false },
-	{ "max_ns", "max", true, false },
+	{ "cpu_ns", "cpu_ns", NULL, true },
+	{ "requests_per_s", "requests_per_s", NULL, true },
+	{ "syscalls", "syscalls", NULL, true },
+	{ "completions_per_enter", "completions_per_enter", NULL, false },
+	{ "switches", "switches", NULL, true },
+	{ "resident_bytes", "resident_bytes", NULL, true },
+	{ "steal", "steal", NULL, false },
+	{ "busy", "busy", NULL, false },
+	{ "waiting", "waiting", NULL, false },
+	{ "load_busy", "load_busy", NULL, false },
+	{ "load_working", "load_working", NULL, false },
+	{ "load_waiting", "load_waiting", NULL, false },
+	{ "load_queued", "load_queued", NULL, false },
+	{ "load_late_p50_ns", "p50", "load_lateness_ns", false },
+	{ "load_late_p90_ns", "p90", "load_lateness_ns", false },
+	{ "load_late_p99_ns", "p99", "load_lateness_ns", false },
+	{ "load_late_p999_ns", "p999", "load_lateness_ns", false },
+	{ "load_late_max_ns", "max", "load_lateness_ns", false },
+	{ "others", "others", NULL, false },
+	{ "mean_ns", "mean", "latency_ns", false },
+	{ "p50_ns", "p50", "latency_ns", true },
+	{ "p90_ns", "p90", "latency_ns", false },
+	{ "p99_ns", "p99", "latency_ns", true },
+	{ "p999_ns", "p999", "latency_ns", true },
+	{ "p9999_ns", "p9999", "latency_ns", false },
+	{ "max_ns", "max", "latency_ns", false },
 };
 
 /* NAN where it is unknown, and for latencies of nothing. */
@@ -51,8 +57,8 @@ static double figure_of(const json_t *round, unsigned figure)
 {
 	const json_t *object = round, *value;
 
-	if (figures[figure].is_latency) {
-		object = json_object_get(round, "latency_ns");
+	if (figures[figure].in) {
+		object = json_object_get(round, figures[figure].in);
 		if (!(json_number_value(json_object_get(object, "count")) > 0))
 			return NAN;
 	}
@@ -84,17 +90,63 @@ static json_t *summarize_figure(const struct comparison *comparison, const json_
 	return status < 0 ? json_null() : interval_json(&interval);
 }
 
+/* All ticks of the rounds; NAN where one has none. */
+static double sum_of(const json_t *rounds, const char *key)
+{
+	const json_t *round;
+	double sum = 0;
+	size_t i;
+
+	json_array_foreach (rounds, i, round) {
+		const json_t *value = json_object_get(round, key);
+
+		sum += json_is_number(value) ? json_number_value(value) : NAN;
+	}
+	return sum;
+}
+
+/* That share of another figure, or null. */
+static json_t *share_of(const json_t *figure, double share)
+{
+	struct stats_interval part = {
+		.median = json_number_value(json_object_get(figure, "median")) * share,
+		.low = json_number_value(json_object_get(figure, "low")) * share,
+		.high = json_number_value(json_object_get(figure, "high")) * share,
+	};
+
+	return json_is_object(figure) && isfinite(share) ? interval_json(&part) : json_null();
+}
+
+/*
+ * User space and the kernel, of the CPU's median: as the clock's ticks divide all rounds together,
+ * because one has too few of them. null where even all are.
+ */
+static int add_split(const json_t *rounds, json_t *out)
+{
+	const json_t *cpu = json_object_get(out, "cpu_ns");
+	double user = sum_of(rounds, "user_ticks"), system = sum_of(rounds, "system_ticks");
+	bool is_enough = user + system >= TICKS_ENOUGH;
+	double share = is_enough ? user / (user + system) : NAN;
+
+	return json_object_set_new(out, "cpu_user_ns", share_of(cpu, share)) |
+	       json_object_set_new(out, "cpu_system_ns", share_of(cpu, 1 - share));
+}
+
 static int summarize_result(const struct comparison *comparison, json_t *result, double values[])
 {
 	const json_t *rounds = json_object_get(result, "rounds");
 	json_t *out = json_object();
+	int status = out ? 0 : -ENOMEM;
 
-	for (unsigned i = 0; out && i < ROTA_ARRAY_COUNT(figures); i++)
-		if (json_object_set_new(out, figures[i].name,
-					summarize_figure(comparison, rounds, i, values))) {
-			json_decref(out);
-			return -ENOMEM;
-		}
+	for (unsigned i = 0; status == 0 && i < ROTA_ARRAY_COUNT(figures); i++)
+		status = json_object_set_new(out, figures[i].name,
+					     summarize_figure(comparison, rounds, i, values));
+	if (status == 0)
+		status = add_split(rounds, out);
+	if (status) {
+		json_decref(out);
+		return -ENOMEM;
+	}
 	return json_object_set_new(result, "figures", out) ? -ENOMEM : 0;
 }
 
@@ -108,21 +160,25 @@ static int compare_figure(const struct comparison *comparison, const json_t *res
 	const json_t *base = json_object_get(reference, "rounds");
 	unsigned count = (unsigned)json_array_size(mine);
 	struct stats_interval ratio;
+	const char *call;
+	double p = 1;
 	int status;
 
 	for (unsigned i = 0; i < count; i++)
 		values[i] = figure_of(json_array_get(mine, i), figure) /
 			    figure_of(json_array_get(base, i), figure);
 	status = stats_interval(values, count, comparison->confidence, comparison->seed, &ratio);
+	if (status == 0)
+		status = stats_chance(values, count, &p);
 	if (status < 0)
 		return status == -EINVAL ? 0 : status;
+	call = stats_call_name(stats_call(&ratio, comparison->margin));
 	return json_array_append_new(
-		       out, json_pack("{s:O, s:O, s:s, s:f, s:f, s:f, s:s}", "variant",
+		       out, json_pack("{s:O, s:O, s:s, s:f, s:f, s:f, s:f, s:s, s:s}", "variant",
 				      json_object_get(result, "variant"), "reference",
 				      json_object_get(reference, "variant"), "figure",
 				      figures[figure].name, "ratio", ratio.median, "low", ratio.low,
-				      "high", ratio.high, "call",
-				      stats_call_name(stats_call(&ratio, comparison->margin))))
+				      "high", ratio.high, "p", p, "call_alone", call, "call", call))
 		       ? -ENOMEM
 		       : 0;
 }
@@ -235,8 +291,7 @@ static double worst_of(const json_t *results, const char *figure)
 static int add_notes(const struct comparison *comparison, json_t *point)
 {
 	const json_t *results = json_object_get(point, "results");
-	double load_busy = worst_of(results, "load_busy"), others = worst_of(results, "others");
-	double steal = worst_of(results, "steal");
+	double others = worst_of(results, "others"), steal = worst_of(results, "steal");
 	json_int_t discarded = json_integer_value(json_object_get(point, "discarded_rounds"));
 	json_int_t reactors = json_integer_value(json_object_get(point, "reactors"));
 	/* What has no clients has all processors. */
@@ -251,11 +306,8 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 	if (reactors > cpus)
 		status = note(notes, "The %d reactors share %d processor%s.", (int)reactors,
 			      (int)cpus, cpus == 1 ? "" : "s");
-	if (status == 0 && load_busy > BUSY_ENOUGH)
-		status = note(notes,
-			      "The load client was the bottleneck (%.0f %% busy): requests per "
-			      "second and latencies are its own, not the servers'.",
-			      load_busy * 100);
+	if (status == 0)
+		status = strain_judge(point, notes);
 	if (status == 0 && others > OTHERS_WORTH_A_WORD)
 		status = note(notes,
 			      "Other programs took %.0f %% of the servers' processors: the machine "
@@ -265,10 +317,10 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 		status = note(notes, "The host took away up to %.1f %% of the servers' processors.",
 			      steal * 100);
 	if (status == 0 && discarded)
-		status = note(
-			notes,
-			"%d rounds were dropped because the host took away more than %.0f %%.",
-			(int)discarded, comparison->steal_max * 100);
+		status = note(notes,
+			      "%d round%s dropped because the host took away more than %.0f %%.",
+			      (int)discarded, discarded == 1 ? " was" : "s were",
+			      comparison->steal_max * 100);
 	return status;
 }
 
@@ -366,6 +418,9 @@ json_t *summary_of_point(const struct comparison *comparison, const struct point
 	status |= json_object_set_new(
 		out, "skipped",
 		why_skipped(list, count) ? json_string(why_skipped(list, count)) : json_null());
+	status |= json_object_set_new(out, "load_engine",
+				      point->load_backend ? json_string(point->load_backend)
+							  : json_null());
 	status |= json_object_set_new(out, "discarded_rounds", json_integer(discarded));
 	status |= json_object_set_new(out, "results", results_json(list, count));
 	status |= json_object_set_new(out, "words", json_array());

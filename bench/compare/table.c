@@ -49,11 +49,11 @@ void table_print_head(const struct comparison *comparison)
 	FILE *out = comparison->table;
 
 	fprintf(out,
-		"rota-compare: %u points, %u variants, rounds of %g s, seed %llu; servers on CPU "
-		"%s, load on %s\n",
+		"rota-compare: %u points, %u variants, rounds of %g s, seed %llu\n"
+		"servers on CPU %s; load: rota-load on %s, CPU %s\n",
 		comparison->plan.count, comparison->variants.count, comparison->round_seconds,
 		(unsigned long long)comparison->seed, comparison->server_cpus.text,
-		comparison->load_cpus.text);
+		comparison->load_engines, comparison->load_cpus.text);
 	if (cpus_overlap(&comparison->server_cpus, &comparison->load_cpus))
 		fprintf(out, "note: servers and load share a processor: only large differences "
 			     "will show\n");
@@ -62,23 +62,49 @@ void table_print_head(const struct comparison *comparison)
 			comparison->variants.left_out[i].why);
 }
 
+static void print_words(FILE *out, const json_t *point)
+{
+	const json_t *words = json_object_get(point, "words"), *sentence;
+	size_t i;
+
+	if (json_array_size(words))
+		fprintf(out, "\n%s\n", text_of(point, "title"));
+	json_array_foreach (words, i, sentence)
+		fprintf(out, "  %s\n", json_string_value(sentence));
+}
+
+static void print_calls(FILE *out, const struct comparison *comparison, const json_t *calls)
+{
+	double all = member(calls, "comparisons"), different = member(calls, "different");
+	double fallen = member(calls, "different_alone") - different;
+
+	if (!(all > 0))
+		return;
+	fprintf(out,
+		"\n%.0f comparisons, %.0f called less or more: of those at most 1 in %.0f is "
+		"chance",
+		all, different, 1 / (1 - comparison->confidence));
+	if (fallen > 0)
+		fprintf(out,
+			". %.0f more would be called alone and do%s not stand among so many: "
+			"more rounds (--seconds) tell",
+			fallen, fallen > 1 ? "" : "es");
+	fprintf(out, ". Intervals are each at %g %%.\n", comparison->confidence * 100);
+}
+
 void table_print_foot(const struct comparison *comparison, const json_t *result)
 {
-	const json_t *points = json_object_get(result, "points"), *point, *sentence;
-	size_t count = 0, i;
+	const json_t *point, *sentence;
+	FILE *out = comparison->table;
+	size_t i;
 
+	json_array_foreach (json_object_get(result, "points"), i, point)
+		print_words(out, point);
 	if (json_array_size(json_object_get(result, "verdict")))
-		fputc('\n', comparison->table);
+		fputc('\n', out);
 	json_array_foreach (json_object_get(result, "verdict"), i, sentence)
-		fprintf(comparison->table, "%s\n", json_string_value(sentence));
-
-	json_array_foreach (points, i, point)
-		count += json_array_size(json_object_get(point, "comparisons"));
-	if (count)
-		fprintf(comparison->table,
-			"\n%zu comparisons, each at %g %% confidence: of what is the same in "
-			"truth, up to one in %.0f is called different by chance\n",
-			count, comparison->confidence * 100, 1 / (1 - comparison->confidence));
+		fprintf(out, "%s\n", json_string_value(sentence));
+	print_calls(out, comparison, json_object_get(result, "calls"));
 }
 
 /* ---- a point ---- */
@@ -102,8 +128,8 @@ static void print_comparison(const json_t *point, const json_t *result, FILE *ou
 	const json_t *found = find_comparison(point, json_object_get(result, "variant"), "cpu_ns");
 
 	if (found)
-		fprintf(out, "  %.3f [%.3f, %.3f] %s", member(found, "ratio"), member(found, "low"),
-			member(found, "high"), text_of(found, "call"));
+		fprintf(out, "  %.3f [%.3f, %.3f]", member(found, "ratio"), member(found, "low"),
+			member(found, "high"));
 	else if (!strcmp(text_of(result, "variant"), text_of(point, "reference")))
 		fputs("  1", out);
 }
@@ -159,9 +185,11 @@ void table_print_point(const struct comparison *comparison, const json_t *point)
 			"p99.9", "calls", "switch", "busy%", "MiB", text_of(point, "reference"));
 	json_array_foreach (results, i, item)
 		print_result(point, item, out);
+	if (json_is_object(json_object_get(point, "load")))
+		fprintf(out, "  load: %s; rota-load on %s\n",
+			text_of(json_object_get(point, "load"), "words"),
+			text_of(point, "load_engine"));
 	json_array_foreach (json_object_get(point, "notes"), i, item)
 		fprintf(out, "  note: %s\n", json_string_value(item));
-	json_array_foreach (json_object_get(point, "words"), i, item)
-		fprintf(out, "  %s\n", json_string_value(item));
 	fflush(out);
 }

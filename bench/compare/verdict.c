@@ -26,6 +26,7 @@ struct workload {
 	const json_t *variant;
 	const json_t *reference;
 	unsigned counts[CALL_COUNT];
+	unsigned would_be; /* undecided, but not by themselves */
 	unsigned p99_counts[CALL_COUNT];
 	struct {
 		double low, high;
@@ -74,6 +75,8 @@ static void take_point(const json_t *result, const json_t *point, struct workloa
 	if (call == CALL_COUNT || !result_interval(comparison, "ratio", &ratio))
 		return;
 	workload->counts[call]++;
+	workload->would_be += call == CALL_UNDECIDED && *result_text(comparison, "call_alone") &&
+			      strcmp(result_text(comparison, "call_alone"), "undecided") != 0;
 	if (call == CALL_LESS || call == CALL_MORE) {
 		bool first = workload->counts[CALL_LESS] + workload->counts[CALL_MORE] == 1;
 
@@ -167,16 +170,20 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 			enum call call)
 {
 	unsigned all = compared(workload);
+	bool is_times = phrase_is_times(workload->change.low) ||
+			phrase_is_times(workload->change.high);
 
 	fprintf(to, "%s uses ", variant_title(workload->variant));
 	if (workload->change.high - workload->change.low < 0.01) {
 		phrase_change(to, workload->change.low, "less", "more");
 	} else {
 		phrase_range(to, workload->change.low, workload->change.high, "less", "more");
-		if (workload->change.high < 2)
+		if (is_times)
+			fputs(" as much", to);
+		else
 			fputs(call == CALL_LESS ? " less" : " more", to);
 	}
-	fprintf(to, " CPU per %s %s %s", workload->unit, workload->change.low >= 2 ? "as" : "than",
+	fprintf(to, " CPU per %s %s %s", workload->unit, is_times ? "as" : "than",
 		variant_title(workload->reference));
 	if (all > workload->counts[call]) {
 		fprintf(to, " in %u of %u loads", workload->counts[call], all);
@@ -191,11 +198,79 @@ static void say_one_way(FILE *to, const json_t *result, const struct workload *w
 	}
 }
 
+/* A workload of which nobody was compared: what was measured all the same. */
+static void say_figures(FILE *to, const json_t *result, const struct workload *workload)
+{
+	const json_t *point, *of_variant;
+	struct interval cpu, p99;
+	size_t said = 0, i, j;
+
+	json_array_foreach (json_object_get(result, "points"), i, point) {
+		if (strcmp(result_text(point, "workload"), workload->name) != 0)
+			continue;
+		json_array_foreach (json_object_get(point, "results"), j, of_variant) {
+			const char *name = result_text(of_variant, "variant");
+			const json_t *variant = result_variant(result, name);
+
+			if (!result_figure(point_result(point, name), "cpu_ns", &cpu))
+				continue;
+			fprintf(to, "%s%s uses %.3g us of CPU per %s with %s",
+				said++ ? "; " : "nobody to compare with. ",
+				variant ? variant_title(variant) : name, cpu.middle / 1e3,
+				workload->unit, point_load(point));
+			if (result_figure(of_variant, "p99_ns", &p99))
+				fprintf(to, " (p99 %.3g us)", p99.middle / 1e3);
+		}
+	}
+	fputs(said ? "." : "nothing was measured.", to);
+}
+
+/* ", with servers saturated in a closed loop": what all its loads have in common, or how many. */
+static void say_under(FILE *to, const json_t *result, const struct workload *workload)
+{
+	unsigned all = 0, open = 0, saturated = 0, held_back = 0, late = 0;
+	const json_t *point;
+	size_t i;
+
+	json_array_foreach (json_object_get(result, "points"), i, point) {
+		const json_t *load = json_object_get(point, "load");
+
+		if (strcmp(result_text(point, "workload"), workload->name) != 0 ||
+		    !json_is_object(load))
+			continue;
+		all++;
+		open += !strcmp(result_text(load, "loop"), "open");
+		saturated += !strcmp(result_text(load, "loop"), "closed") &&
+			     !strcmp(result_text(load, "servers"), "saturated");
+		held_back += !strcmp(result_text(load, "client"), "bottleneck");
+		late += !strcmp(result_text(load, "client"), "late");
+	}
+	if (!all)
+		return;
+	fputs(" Measured ", to);
+	if (open == all)
+		fputs("at a fixed rate", to);
+	else if (saturated == all - open)
+		fputs("with servers saturated in a closed loop", to);
+	else if (saturated)
+		fprintf(to, "in closed loops, with servers saturated in %u of %u", saturated,
+			all - open);
+	else
+		fputs("in a closed loop, with servers that were not saturated", to);
+	if (open && open < all)
+		fprintf(to, ", and at a fixed rate in %u of %u", open, all);
+	if (held_back)
+		fputs("; the load client was a bottleneck", to);
+	if (late)
+		fputs("; the client itself was late, so p99 is in part its own", to);
+	putc('.', to);
+}
+
 static void say_workload(FILE *to, const json_t *result, const struct workload *workload)
 {
 	fprintf(to, "%s: ", workload->title);
 	if (!workload->variant || !compared(workload)) {
-		fputs("nothing to compare.", to);
+		say_figures(to, result, workload);
 		return;
 	}
 	if (workload->counts[CALL_LESS] && workload->counts[CALL_MORE]) {
@@ -210,12 +285,15 @@ static void say_workload(FILE *to, const json_t *result, const struct workload *
 			fprintf(to, " where that could be decided (%u of %u loads)",
 				workload->counts[CALL_EQUAL], compared(workload));
 	} else {
-		fprintf(to,
-			"undecided, the noise of this run hides any difference between %s and %s",
+		fprintf(to, "undecided, %s difference between %s and %s",
+			workload->would_be ? "these rounds are too few, beside so many "
+					     "comparisons, to call a"
+					   : "the noise of this run hides any",
 			variant_title(workload->variant), variant_title(workload->reference));
 	}
 	say_p99(to, workload);
 	putc('.', to);
+	say_under(to, result, workload);
 }
 
 /* ---- the machine's sentence ---- */

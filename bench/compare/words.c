@@ -71,12 +71,30 @@ static bool is_called(const json_t *comparison, const char *call)
 	return !strcmp(call_of(comparison), call);
 }
 
+/* Undecided only beside the other comparisons of the report. */
+static bool is_called_alone(const json_t *comparison)
+{
+	const char *alone = result_text(comparison, "call_alone");
+
+	return *alone && strcmp(alone, call_of(comparison)) != 0;
+}
+
 static const char *name_of(const json_t *variant)
 {
 	return result_text(variant, "name");
 }
 
 /* ---- who needs less ---- */
+
+/* An interval with its direction, also where it has only one. */
+static void say_range(FILE *to, const struct interval *ratio, const char *less, const char *more)
+{
+	phrase_range(to, ratio->low, ratio->high, less, more);
+	if (phrase_is_times(ratio->low) || phrase_is_times(ratio->high))
+		fprintf(to, " as %s", strcmp(more, "higher") ? "much" : "high");
+	else if ((ratio->low < 1) == (ratio->high < 1))
+		fprintf(to, " %s", ratio->low < 1 ? less : more);
+}
 
 static void say_cpu(FILE *to, const struct subject *subject)
 {
@@ -95,14 +113,12 @@ static void say_cpu(FILE *to, const struct subject *subject)
 	} else if (is_called(subject->cpu, "undecided")) {
 		fprintf(to, "Whether %s or %s uses less CPU per %s is undecided: %s uses ", title,
 			other, unit, title);
-		phrase_range(to, ratio.low, ratio.high, "less", "more");
-		/* one direction, and still inside the margin in part */
-		if ((ratio.low < 1) == (ratio.high < 1))
-			fputs(ratio.low < 1 ? " less" : " more", to);
+		say_range(to, &ratio, "less", "more");
 	} else {
 		fprintf(to, "%s uses ", title);
 		phrase_change(to, ratio.middle, "less", "more");
-		fprintf(to, " CPU per %s %s %s (", unit, ratio.middle >= 2 ? "as" : "than", other);
+		fprintf(to, " CPU per %s %s %s (", unit,
+			phrase_is_times(ratio.middle) ? "as" : "than", other);
 		phrase_range(to, ratio.low, ratio.high, "less", "more");
 		putc(')', to);
 	}
@@ -123,9 +139,7 @@ static void say_also(FILE *to, const struct subject *subject, const char *figure
 		fputs("equal", to);
 	} else if (is_called(comparison, "undecided")) {
 		fputs("undecided (", to);
-		phrase_range(to, ratio.low, ratio.high, less, more);
-		if ((ratio.low < 1) == (ratio.high < 1) && ratio.high < 2)
-			fprintf(to, " %s", ratio.low < 1 ? less : more);
+		say_range(to, &ratio, less, more);
 		putc(')', to);
 	} else {
 		phrase_change(to, ratio.middle, less, more);
@@ -171,6 +185,12 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 	size_t rounds = rounds_of(subject);
 	const char *before = " Because ";
 
+	if (is_called_alone(subject->cpu)) {
+		fputs(" Seen alone, CPU would be called different; among so many "
+		      "comparisons it may be chance.",
+		      to);
+		return;
+	}
 	if (steal >= STEAL_NOTED) {
 		fprintf(to, "%sthe host took %.0f %% of the processor's time (steal)", before,
 			steal * 100);

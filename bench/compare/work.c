@@ -216,6 +216,11 @@ static int go(struct work *work, double seconds)
 	uint64_t cpu_ns = own_cpu_ns();
 	rota_ns began = rota_now();
 	struct rota_scope scope;
+	struct report report = {
+		.options = &work->options,
+		.tally = &work->tally,
+		.engine = work->choice.engine->name,
+	};
 	int64_t status;
 
 	if (!workers)
@@ -234,7 +239,8 @@ static int go(struct work *work, double seconds)
 		snprintf(work->tally.error, sizeof(work->tally.error), "%s", rota_strerror(status));
 	}
 	work->tally.duration_ns = rota_now() - began;
-	return report_json(&work->options, &work->tally, own_cpu_ns() - cpu_ns, stdout);
+	report.cpu_ns = own_cpu_ns() - cpu_ns;
+	return report_json(&report, stdout);
 }
 
 /* ---- steering ---- */

@@ -204,7 +204,8 @@ int64_t client_receive(struct client *client)
 
 	if (n < (int64_t)client->need_bytes)
 		return n < 0 ? n : 0;
-	share->now = client->active_at = rota_now();
+	share_look(share);
+	client->active_at = share->now;
 	n = share->protocol->on_bytes(client, view);
 	if (n < 0)
 		return n;

@@ -105,7 +105,9 @@ static int make_extras(struct share *share)
 
 	if (options->rate > 0) {
 		share->queue.due = rota_calloc(options->queue, sizeof(*share->queue.due));
-		if (!share->queue.due)
+		share->leaving = rota_calloc((size_t)share->clients_count * options->depth,
+					     sizeof(*share->leaving));
+		if (!share->queue.due || !share->leaving)
 			return -ENOMEM;
 	}
 	if (options->shape == SHAPE_UPLOAD) {
@@ -153,6 +155,7 @@ static void drop_share(struct share *share)
 	rota_free(share->clients);
 	rota_free(share->pendings);
 	rota_free(share->queue.due);
+	rota_free(share->leaving);
 	rota_free(share->own);
 	if (share->blob)
 		rota_blob_unref(share->blob);
@@ -290,14 +293,25 @@ int64_t load_run_for(struct load *load, rota_ns duration_ns)
 	return run(load, load->options->rate > 0 ? PACING_RATE : PACING_CLOSED, duration_ns);
 }
 
+struct report load_report(const struct load *load)
+{
+	return (struct report){
+		.options = load->options,
+		.tally = load->tally,
+		.engine = load->choice.engine->name,
+		.cpu_ns = load->cpu_ns,
+	};
+}
+
 /* ---- by itself ---- */
 
 static int64_t write_json(const struct load *load)
 {
+	struct report report = load_report(load);
 	const char *path = load->options->json_path;
 	bool is_file = strcmp(path, "-") != 0;
 	FILE *out = is_file ? fopen(path, "w") : stdout;
-	int status = out ? report_json(load->options, load->tally, load->cpu_ns, out) : -errno;
+	int status = out ? report_json(&report, out) : -errno;
 
 	if (is_file && out && fclose(out) && status == 0)
 		status = -errno;
@@ -340,6 +354,7 @@ static int64_t measure(struct load *load)
 {
 	const struct options *options = load->options;
 	bool has_output = options->json_path && !strcmp(options->json_path, "-");
+	struct report report;
 	uint64_t errors = 0;
 	int64_t status = 0;
 
@@ -361,8 +376,9 @@ static int64_t measure(struct load *load)
 	if (status < 0)
 		return status;
 	errors += load->tally->errors;
+	report = load_report(load);
 	if (!options->quiet && !has_output)
-		report_text(options, load->tally, load->cpu_ns, stdout);
+		report_text(&report, stdout);
 	if (options->json_path)
 		status = write_json(load);
 	return status == 0 && errors ? 1 : status;

@@ -114,8 +114,11 @@ struct tally {
 	uint64_t misses; /* keys that were not there */
 	uint64_t bytes_sent, bytes_received;
 	rota_ns duration_ns;          /* from the first request to the last reply */
+	rota_ns polling_ns;           /* of its CPU time: turns that only waited */
+	uint64_t queued;              /* were due when no connection had room */
 	char error[ERROR_TEXT_BYTES]; /* the first one, or empty */
 	struct histogram histogram;   /* latencies */
+	struct histogram lateness;    /* at a fixed rate, our own: from due to sent */
 };
 
 enum pacing { PACING_CLOSED, PACING_RATE, PACING_PREFILL };
@@ -151,6 +154,8 @@ struct share {
 	/* at a fixed rate */
 	struct queue queue;
 	struct rota_link free;   /* clients with room, the longest free first */
+	rota_ns *leaving;        /* when what leaves at the end of this turn was due */
+	uint32_t leaving_count;  /* at most what may be in flight */
 	uint64_t body_hash;      /* http1, when checked: of every body; 0: none has come */
 	struct rota_blob *blob;  /* what an upload sends */
 	struct rota_event begun; /* set while a run issues: for shapes other than requests */
@@ -253,6 +258,17 @@ int64_t pace(struct share *share, rota_ns end);
 /* The client has room: it takes what is queued, or stands in line for what comes. */
 void pace_client_is_free(struct client *client);
 
+/* A turn has begun: what was handed over in the one before has been sent. */
+void pace_note_lateness(struct share *share);
+
+/* Look at the clock, which the first one to run in a turn does as well. */
+static inline void share_look(struct share *share)
+{
+	share->now = rota_now();
+	if (share->leaving_count)
+		pace_note_lateness(share);
+}
+
 /* ---- shapes.c: what a client does with a connection, in the place of requests ---- */
 
 /* As serve_replies of client.c: 0 at its end, or negative errno. */
@@ -296,13 +312,19 @@ void tally_add(struct tally *to, const struct tally *from);
 
 /* ---- report.c ---- */
 
-/* One JSON object in one line; `cpu_ns` is the client's own. Returns 0 or -ENOMEM, -EIO. */
-int report_json(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
-		FILE *out);
+/* What is said of a run. */
+struct report {
+	const struct options *options;
+	const struct tally *tally;
+	const char *engine; /* its name */
+	uint64_t cpu_ns;    /* the client's own */
+};
+
+/* One JSON object in one line. Returns 0 or -ENOMEM, -EIO. */
+int report_json(const struct report *report, FILE *out);
 
 /* For people. */
-void report_text(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
-		 FILE *out);
+void report_text(const struct report *report, FILE *out);
 
 /* ---- the load as a whole: load.c ---- */
 
@@ -338,6 +360,9 @@ int64_t load_on_all(struct load *load, struct rota_call *calls, rota_task_fn fn,
  * Returns 0 or negative errno. Suspends.
  */
 int64_t load_run_for(struct load *load, rota_ns duration_ns);
+
+/* What there is to say of the last run. Borrowed from `load`. */
+struct report load_report(const struct load *load);
 
 /* Say on standard error what is wrong, in a line. */
 void load_complain(const char *format, ...) ROTA_PRINTF(1, 2);

@@ -23,6 +23,7 @@ static void queue_push(struct share *share, uint32_t count, rota_ns due)
 	struct queue *queue = &share->queue;
 	uint32_t capacity = share->options->queue;
 
+	share->tally.queued += count;
 	for (; count && queue->count < capacity; count--)
 		queue->due[(queue->first + queue->count++) % capacity] = due;
 	if (count)
@@ -62,6 +63,8 @@ static void arrive(struct share *share, rota_ns due)
 		uint32_t count = left < room ? left : room;
 
 		client_send(client, count, due);
+		for (uint32_t i = 0; i < count; i++)
+			share->leaving[share->leaving_count++] = due;
 		left -= count;
 		if (count < room)
 			rota_list_push_back(&share->free, &client->free_link);
@@ -81,6 +84,34 @@ static double next_due(struct share *share, double at, double gap_ns)
 	return at + gap_ns;
 }
 
+void pace_note_lateness(struct share *share)
+{
+	for (uint32_t i = 0; i < share->leaving_count; i++)
+		histogram_record(&share->tally.lateness, share->now - share->leaving[i]);
+	share->leaving_count = 0;
+}
+
+/*
+ * Let the next turn begin: at once when `due` is near, or when something is leaving, to see when it
+ * has left; otherwise shortly before. A turn in which nothing was sent and no reply was taken (that
+ * would have moved share->now) is waiting, not work; one that took longer than any such can was not
+ * ours alone.
+ */
+static int wait_for(struct share *share, rota_ns due)
+{
+	rota_ns from = share->now;
+	bool is_near = due - from <= SPIN_NS;
+	bool sends = share->leaving_count;
+	/* a time of long ago: in the next turn. The timers' next tick may be 65 us away. */
+	int status = rota_sleep_until(is_near || sends ? 0 : due - SPIN_NS);
+	bool is_idle = is_near && !sends && share->now == from;
+
+	share_look(share);
+	if (is_idle && share->now - from < SPIN_NS)
+		share->tally.polling_ns += share->now - from;
+	return status;
+}
+
 int64_t pace(struct share *share, rota_ns end)
 {
 	double part = (double)share->clients_count / share->options->connections;
@@ -90,18 +121,18 @@ int64_t pace(struct share *share, rota_ns end)
 
 	if (!share->clients_count)
 		return rota_sleep_until(end);
+	share->leaving_count = 0;
+	share->now = rota_now();
 	while (status == 0 && share->started_at + (rota_ns)at < end) {
 		rota_ns due = share->started_at + (rota_ns)at;
 
-		share->now = rota_now();
 		if (due <= share->now) {
 			arrive(share, due);
 			at = next_due(share, at, gap_ns);
 		} else {
-			/* `now` has passed already: in the next turn */
-			status = rota_sleep_until(due - share->now > SPIN_NS ? due - SPIN_NS
-									     : share->now);
+			status = wait_for(share, due);
 		}
 	}
+	pace_note_lateness(share);
 	return status;
 }

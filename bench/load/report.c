@@ -56,26 +56,40 @@ static json_t *histogram_json(const struct histogram *histogram)
 	return list;
 }
 
-int report_json(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
-		FILE *out)
+/* What the client says of itself. */
+static json_t *client_json(const struct report *report)
 {
+	const struct tally *tally = report->tally;
+	bool has_rate = report->options->rate > 0;
+
+	return json_pack("{ss sI sI so sI}", "engine", report->engine, "cpu_ns",
+			 (json_int_t)report->cpu_ns, "polling_ns", (json_int_t)tally->polling_ns,
+			 "lateness_ns", has_rate ? latency_json(&tally->lateness) : json_null(),
+			 "queued", (json_int_t)tally->queued);
+}
+
+int report_json(const struct report *report, FILE *out)
+{
+	const struct options *options = report->options;
+	const struct tally *tally = report->tally;
 	bool has_values = options->protocol->dialect;
 	json_t *document = json_pack(
-		"{ss ss ss si si si so* sf sI sI ss? sI sI sI sf sI so so}", "format",
-		"rota-load 1", "protocol", options->protocol->name, "shape",
-		shape_names[options->shape], "connections", (int)options->connections, "depth",
-		(int)options->depth, "payload",
+		"{ss ss ss si si si so* sf sI sI ss? sI sI sI sf so so}", "format", "rota-load 1",
+		"protocol", options->protocol->name, "shape", shape_names[options->shape],
+		"connections", (int)options->connections, "depth", (int)options->depth, "payload",
 		(int)(has_values ? options->value_bytes_max : options->payload_bytes), "rate",
 		options->rate > 0 ? json_real(options->rate) : json_null(), "seconds",
 		seconds_of(tally), "requests", (json_int_t)tally->requests, "errors",
 		(json_int_t)tally->errors, "error", tally->error[0] ? tally->error : NULL, "misses",
 		(json_int_t)tally->misses, "bytes_sent", (json_int_t)tally->bytes_sent,
 		"bytes_received", (json_int_t)tally->bytes_received, "requests_per_s",
-		per_second(tally, tally->requests), "cpu_ns", (json_int_t)cpu_ns, "latency_ns",
-		latency_json(&tally->histogram), "histogram", histogram_json(&tally->histogram));
+		per_second(tally, tally->requests), "latency_ns", latency_json(&tally->histogram),
+		"histogram", histogram_json(&tally->histogram));
 	int status = document ? 0 : -ENOMEM;
 
-	if (document &&
+	if (document && json_object_update_new(document, client_json(report)) < 0)
+		status = -ENOMEM;
+	if (status == 0 &&
 	    (json_dumpf(document, out, JSON_COMPACT) < 0 || fputc('\n', out) < 0 || fflush(out)))
 		status = -EIO;
 	json_decref(document);
@@ -117,19 +131,43 @@ static void print_latency(const struct histogram *histogram, FILE *out)
 	fputc('\n', out);
 }
 
-void report_text(const struct options *options, const struct tally *tally, uint64_t cpu_ns,
-		 FILE *out)
+/* At a fixed rate: whether latencies are the server's, or the client's own. */
+static void print_client(const struct report *report, FILE *out)
 {
-	fprintf(out, "%s %s to %s, %u connections, depth %u\n", options->protocol->name,
-		shape_names[options->shape], options->target, options->connections, options->depth);
+	const struct tally *tally = report->tally;
+	double busy = (double)report->cpu_ns - (double)tally->polling_ns;
+	double all = (double)tally->duration_ns * report->options->reactors;
+	char p99[16], max[16];
+
+	if (!tally->lateness.count || !(all > 0))
+		return;
+	fprintf(out, "client    at work %.0f %% of the time; sent late by p99 %s, max %s\n",
+		busy > 0 ? busy / all * 100 : 0.0,
+		duration_text((double)histogram_percentile(&tally->lateness, 99), p99),
+		duration_text((double)tally->lateness.max_ns, max));
+	if (tally->queued)
+		fprintf(out,
+			"queued    %" PRIu64 " requests were due when no connection had room\n",
+			tally->queued);
+}
+
+void report_text(const struct report *report, FILE *out)
+{
+	const struct options *options = report->options;
+	const struct tally *tally = report->tally;
+
+	fprintf(out, "%s %s to %s, %u connections, depth %u, on %s\n", options->protocol->name,
+		shape_names[options->shape], options->target, options->connections, options->depth,
+		report->engine);
 	if (tally->requests)
 		fprintf(out, "requests  %" PRIu64 " in %.2f s = %.0f/s; %.2f us of own CPU each\n",
 			tally->requests, seconds_of(tally), per_second(tally, tally->requests),
-			(double)cpu_ns / (double)tally->requests / 1e3);
+			(double)report->cpu_ns / (double)tally->requests / 1e3);
 	fprintf(out, "bytes     sent %.1f MB/s, received %.1f MB/s\n",
 		per_second(tally, tally->bytes_sent) / 1e6,
 		per_second(tally, tally->bytes_received) / 1e6);
 	print_latency(&tally->histogram, out);
+	print_client(report, out);
 	if (tally->misses)
 		fprintf(out, "misses    %" PRIu64 " keys were not there\n", tally->misses);
 	if (tally->errors)

@@ -59,6 +59,7 @@ static bool parse_go(const char *line, rota_ns *duration_ns)
 static int64_t obey_line(struct load *load, const char *line)
 {
 	rota_ns duration_ns;
+	struct report report;
 	int64_t status;
 
 	if (!parse_go(line, &duration_ns)) {
@@ -66,8 +67,9 @@ static int64_t obey_line(struct load *load, const char *line)
 		return -EINVAL;
 	}
 	status = load_run_for(load, duration_ns);
+	report = load_report(load);
 	if (status == 0)
-		status = report_json(load->options, load->tally, load->cpu_ns, stdout);
+		status = report_json(&report, stdout);
 	if (status < 0)
 		load_complain("cannot report: %s", rota_strerror((int)status));
 	return status;

@@ -150,6 +150,11 @@ static json_int_t latency(const json_t *result, const char *name)
 	return number(json_object_get(result, "latency_ns"), name);
 }
 
+static json_int_t lateness(const json_t *result, const char *name)
+{
+	return number(json_object_get(result, "lateness_ns"), name);
+}
+
 static const char *error_of(const json_t *result)
 {
 	return json_string_value(json_object_get(result, "error"));
@@ -395,6 +400,52 @@ static void test_open_loop_with_a_stall_charges_all_that_was_due(void **state)
 	assert_true(latency(result, "p99") < 185 * ROTA_NS_PER_MS);
 	assert_true(latency(result, "max") > 195 * ROTA_NS_PER_MS);
 	assert_true(latency(result, "max") < 205 * ROTA_NS_PER_MS);
+	/* that is the server's: we were in time */
+	assert_true(lateness(result, "max") < ROTA_NS_PER_MS);
+	assert_true(number(result, "queued") >= 194 && number(result, "queued") <= 204);
+	assert_int_equal(lateness(result, "count") + number(result, "queued"),
+			 number(result, "requests"));
+	json_decref(result);
+}
+
+/*
+ * We stand still for a second, with the server: the four requests that then find room are late by
+ * up to as much, and it is our own lateness.
+ */
+static void test_open_loop_of_a_client_that_stood_still_says_it_was_late(void **state)
+{
+	int status;
+	json_t *result = run_load(1, echo_and_freeze, "-c 4 -t 2 -r 1000", &status);
+
+	(void)state;
+	assert_int_equal(status, EXIT_SUCCESS);
+	assert_true(lateness(result, "max") > 995 * ROTA_NS_PER_MS);
+	assert_true(lateness(result, "max") < 1001 * ROTA_NS_PER_MS);
+	assert_true(lateness(result, "p99") < ROTA_NS_PER_MS);
+	assert_true(number(result, "queued") > 990 && number(result, "queued") < 1100);
+	json_decref(result);
+}
+
+/*
+ * The timers wake it between 70 and 5 us before each of 1000 requests; the rest goes by in turns
+ * that only wait.
+ */
+static void test_open_loop_counts_what_it_polled(void **state)
+{
+	int status;
+	json_t *result = run_load(1, echo, "-c 4 -t 1 -r 1000", &status);
+	json_int_t polling_ns = number(result, "polling_ns");
+
+	(void)state;
+	assert_int_equal(status, EXIT_SUCCESS);
+	assert_in_range(polling_ns, 1000 * 30 * ROTA_NS_PER_US, 1000 * 45 * ROTA_NS_PER_US);
+	/* not the next tick of the timers, up to 65 us later */
+	assert_true(lateness(result, "p99") < 5 * ROTA_NS_PER_US);
+	json_decref(result);
+
+	result = run_load(1, echo, "-c 4 -t 0.05", &status);
+	assert_int_equal(number(result, "polling_ns"), 0);
+	assert_true(json_is_null(json_object_get(result, "lateness_ns")));
 	json_decref(result);
 }
 
@@ -671,6 +722,8 @@ int main(void)
 		TEST(test_load_in_a_rough_world_finds_all_well),
 		TEST(test_open_loop_with_a_stall_charges_all_that_was_due),
 		TEST(test_closed_loop_with_a_stall_does_not_see_it_in_p99),
+		TEST(test_open_loop_of_a_client_that_stood_still_says_it_was_late),
+		TEST(test_open_loop_counts_what_it_polled),
 		TEST(test_open_loop_with_a_full_queue_counts_what_was_dropped),
 		TEST(test_open_loop_with_poisson_arrivals_keeps_the_rate),
 		TEST(test_open_loop_with_bursts_keeps_the_rate),

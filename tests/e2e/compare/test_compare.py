@@ -83,6 +83,21 @@ class TheResult(unittest.TestCase):
             self.assertEqual(one["reference"], "epoll")
         self.assertTrue(result["verdict"])
 
+    def test_the_load_says_what_it_runs_on_and_runs_on_both(self):
+        result, table = measure(*SMALL, "--workload", "timers", "--rounds", "6", "--engines",
+                                "epoll", "--load-backend", "both")
+        self.assertIn("load: rota-load on uring and epoll, CPU", table)
+        self.assertEqual([point["load_engine"] for point in result["points"]],
+                         ["uring", "epoll", None])
+        self.assertEqual(result["points"][1]["title"],
+                         "echo, 4 connections, depth 1, 64 B, load on epoll")
+        self.assertIsNone(result["points"][2]["load"])
+        result, table = measure(*SMALL, "--rounds", "6", "--load-backend", "epoll:trigger=edge")
+        self.assertIn("load: rota-load on epoll:trigger=edge, CPU", table)
+        point, = result["points"]
+        self.assertIn(point["load"]["servers"], ("saturated", "in part", "not saturated"))
+        self.assertEqual(point["load"]["loop"], "closed")
+
     def test_every_workload_runs(self):
         works = ("kv:connections=4,keys=1000", "get:connections=4,keys=1000",
                  "upload:connections=2", "download:connections=2", "churn:connections=2",
@@ -173,12 +188,76 @@ class OtherServers(unittest.TestCase):
         self.assertIsNone(outcome(point, "epoll")["failed"])
         self.assertEqual(len(outcome(point, "epoll")["rounds"]), 2)
         self.assertEqual(outcome(point, "absent")["failed"],
-                         "no-such-program ended with status 127")
+                         "no-such-program ended with status 127: rota-compare: cannot run "
+                         "no-such-program: No such file or directory")
         self.assertEqual(outcome(point, "ends")["failed"], "sh ended with status 3")
         self.assertIn("words", outcome(point, "unfinished")["failed"])
         self.assertIsNotNone(outcome(point, "mute")["failed"])
         self.assertIn("failed: sh ended with status 3", table)
         self.assertFalse(point["comparisons"])
+
+
+    def test_one_that_does_not_start_is_tried_once_and_only_quoted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            command = f"sh -c 'echo started >>{folder}/log; echo chatter >&2; exit 3' {{port}}"
+            result, table = measure(
+                *SMALL, "--workload", "idle:connections=2,idle=2", "--rounds", "2",
+                "--engines", "epoll", "--server", f"ends={command}")
+            with open(f"{folder}/log", encoding="ascii") as file:
+                self.assertEqual(file.read(), "started\n")
+        for point in result["points"]:
+            self.assertEqual(outcome(point, "ends")["failed"], "sh ended with status 3: chatter")
+        self.assertNotIn("\nchatter", table)
+
+
+class AClientThatCannotKeepUp(unittest.TestCase):
+    """A load client that answers 100 a second, and says it is late above a rate."""
+    SCRIPT = """#!/usr/bin/env python3
+import json, socket, sys
+rate = float(sys.argv[sys.argv.index("--rate") + 1]) if "--rate" in sys.argv else 0
+connection = socket.create_connection(sys.argv[-1].split(":"))
+print("ready", flush=True)
+for _ in sys.stdin:
+    for _ in range(50):
+        connection.sendall(bytes(64))
+        assert len(connection.recv(64, socket.MSG_WAITALL)) == 64
+    late = 50000 if rate > MOST else 500
+    print(json.dumps({
+        "seconds": 0.5, "requests": 50, "errors": 0, "error": None, "cpu_ns": 1000,
+        "polling_ns": 0, "queued": 0, "bytes_sent": 3200, "bytes_received": 3200,
+        "latency_ns": dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 90000) | {"count": 50},
+        "lateness_ns": dict.fromkeys(("p50", "p90", "p99", "p999", "max"), late) | {"count": 50}
+                       if rate else None, "histogram": [[90000, 50]]}), flush=True)
+"""
+
+    def point(self, most):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/load", "w", encoding="ascii") as file:
+                file.write(self.SCRIPT.replace("MOST", str(most)))
+            os.chmod(f"{folder}/load", 0o755)
+            result, _ = measure("--workload", "echo:connections=1,capacity=70", "--rounds", "1",
+                                "--blocks", "1", "--engines", "epoll", "--load",
+                                f"{folder}/load")
+        point, = result["points"]
+        self.assertIsNone(outcome(point, "epoll")["failed"])
+        return point
+
+    def test_a_rate_that_is_too_high_is_lowered_and_that_is_said(self):
+        point = self.point(55)
+        self.assertEqual((point["capacity_asked"], point["capacity"], point["rate"]), (70, 50, 50))
+        self.assertIn("at 50 % of capacity", point["title"])
+        self.assertIn("At 70 % of capacity, which was asked for, the client was late itself; 50 % "
+                      "is the most that it kept.", point["notes"])
+        self.assertEqual(point["load"]["client"], "ahead")
+
+    def test_a_client_that_is_always_late_keeps_the_rate_and_says_it_was_late(self):
+        point = self.point(0)
+        self.assertEqual((point["capacity_asked"], point["capacity"], point["rate"]),
+                         (None, 70, 70))
+        self.assertEqual(point["load"]["client"], "late")
+        self.assertTrue(any(note.startswith("The client itself was late (p99 by 50 us, at most by "
+                                            "50 us, with epoll): latencies from p50 on")
+                            for note in point["notes"]), point["notes"])
 
 
 class OtherClients(unittest.TestCase):

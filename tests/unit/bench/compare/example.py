@@ -107,7 +107,7 @@ def compare(rounds, variant, reference):
         ratio = interval([value(one) / value(other)
                           for one, other in zip(rounds[variant], rounds[reference])], "ratio")
         yield {"variant": variant, "reference": reference, "figure": figure, **ratio,
-               "call": call_of(ratio)}
+               "p": 0.004, "call_alone": call_of(ratio), "call": call_of(ratio)}
 
 
 def point(chance, title, workload, connections, cost_ns):
@@ -129,6 +129,9 @@ def point(chance, title, workload, connections, cost_ns):
                      "histogram": histogram(median([one["latency_ns"]["p50"] for one in made]),
                                             sum(one["requests"] for one in made))}
                     for name, made in rounds.items()],
+        "load_engine": f"uring {HARD}",
+        "load": {"loop": "closed", "servers": "saturated", "client": "ahead",
+                 "words": f"closed loop, servers saturated {HARD}"},
         "comparisons": comparisons, "words": [], "notes": [f"A note {HARD}"]}
 
 
@@ -145,7 +148,8 @@ def result():
         "format": "rota-compare 1",
         "made": {"date": "2026-11-26T16:00:00Z", "command": f"rota-compare {HARD}",
                  "version": "0.1.0", "seconds": 118, "seed": 7, "rounds": ROUNDS,
-                 "round_seconds": 0.5, "confidence": 0.95},
+                 "round_seconds": 0.5, "confidence": 0.95, "load_engine": "uring"},
+        "calls": {"comparisons": 91, "different": 40, "different_alone": 43},
         "machine": MACHINE, "engines": ENGINES, "variants": VARIANTS,
         "points": points + [failed, skipped], "verdict": []}
 

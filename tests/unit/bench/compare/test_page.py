@@ -171,6 +171,19 @@ class TestPage(unittest.TestCase):
         for sentence in sentences:
             self.assertIn(" ".join(sentence.split()), text)
 
+    def test_a_point_says_under_which_load_it_holds(self):
+        words = f"Load: closed loop, servers saturated {example.HARD} ; rota-load on uring"
+        self.assertIn(" ".join(words.replace(" ;", ";").split()), self.page.text())
+        self.assertIn("Called different 40", self.page.text())
+        self.assertIn("Would be alone 43", self.page.text())
+
+    def test_without_a_split_there_is_no_bar_of_it(self):
+        result = small()
+        self.assertIn("User and system", page_of(result).text())
+        for one in result["points"][0]["results"]:
+            one["figures"]["cpu_user_ns"] = one["figures"]["cpu_system_ns"] = None
+        self.assertNotIn("User and system", page_of(result).text())
+
     def test_charts_have_a_name_and_a_table_behind_them(self):
         charts = [index for index, (tag, attributes, _) in enumerate(self.page.elements)
                   if tag == "svg" and attributes.get("role") == "img"]

@@ -101,6 +101,38 @@ static void test_too_many_points_are_refused(void **state)
 	assert_string_equal(error, "no more than 256 points");
 }
 
+static void test_a_load_on_both_engines_is_two_points(void **state)
+{
+	static const char *const both[] = { "uring", "epoll" };
+	char error[POINT_ERROR_BYTES];
+
+	(void)state;
+	add("echo");
+	add("timers");
+	add("idle:capacity=50");
+	T_EQUAL(plan_set_load(&plan, both, 1, error), 0);
+	T_EQUAL(plan.count, 3);
+	assert_string_equal(plan.points[0].title, "echo, 64 connections, depth 1, 64 B");
+	T_EQUAL(plan_set_load(&plan, both, 2, error), 0);
+	T_EQUAL(plan.count, 5);
+	assert_string_equal(plan.points[0].title,
+			    "echo, 64 connections, depth 1, 64 B, load on uring");
+	assert_string_equal(plan.points[1].title,
+			    "echo, 64 connections, depth 1, 64 B, load on epoll");
+	assert_string_equal(plan.points[1].load_backend, "epoll");
+	assert_null(plan.points[2].load_backend);
+	/* a share that was lowered is in the title */
+	plan.points[4].settings[SETTING_CAPACITY] = 30;
+	point_retitle(&plan.points[4]);
+	assert_string_equal(plan.points[4].title,
+			    "many idle, few busy, 16 connections and 4000 idle, depth 1, 64 B, at "
+			    "30 % of capacity, load on epoll");
+	while (plan.count < POINTS_MAX)
+		add("echo");
+	T_EQUAL(plan_set_load(&plan, both, 2, error), -ENOSPC);
+	assert_string_equal(error, "no more than 256 points, with 2 engines of the load client");
+}
+
 static void test_a_point_describes_itself(void **state)
 {
 	json_t *point;
@@ -285,6 +317,7 @@ int main(void)
 		cmocka_unit_test_setup(test_lists_are_as_many_points, reset),
 		cmocka_unit_test_setup(test_wrong_texts_say_what_is_right, reset),
 		cmocka_unit_test_setup(test_too_many_points_are_refused, reset),
+		cmocka_unit_test_setup(test_a_load_on_both_engines_is_two_points, reset),
 		cmocka_unit_test_setup(test_a_point_describes_itself, reset),
 		cmocka_unit_test_setup(test_what_is_measured_by_default_is_right, reset),
 		cmocka_unit_test_setup(test_variants_are_named_after_their_options, reset),

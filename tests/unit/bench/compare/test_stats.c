@@ -221,6 +221,76 @@ static void test_a_fifth_more_is_found(void **state)
 	T_EQUAL(calls.less, 0);
 }
 
+/* ---- many calls ---- */
+
+static void assert_close(double value, double expected, double most)
+{
+	if (fabs(value - expected) > most)
+		fail_msg("%g is not %g", value, expected);
+}
+
+static double chance(const double ratios[], unsigned count)
+{
+	double p = -1;
+
+	T_EQUAL(stats_chance(ratios, count, &p), 0);
+	return p;
+}
+
+/* By counting: of the 2^n ways to give n ranks their signs. */
+static void test_chance_is_the_share_of_signs_that_are_as_extreme(void **state)
+{
+	(void)state;
+	/* all six on one side: that way and its mirror, of 64 */
+	assert_close(chance((double[]){ 1.1, 1.2, 1.3, 1.4, 1.5, 1.6 }, 6), 2 / 64.0, 1e-9);
+	/* the smallest on the other side: nothing, or rank 1, and mirrors */
+	assert_close(chance((double[]){ 0.99, 1.2, 1.3, 1.4, 1.5 }, 5), 4 / 32.0, 1e-9);
+	/* the largest: sums up to 5 of ranks 1 to 5 are 10 */
+	assert_close(chance((double[]){ 1.1, 1.2, 1.3, 1.4, 0.1 }, 5), 20 / 32.0, 1e-9);
+	/* two as large, one on each side, and one of nothing */
+	assert_close(chance((double[]){ 2, 0.5, 1 }, 3), 1, 1e-9);
+	/* none of them differs */
+	assert_close(chance((double[]){ 1, 1, 1 }, 3), 1, 1e-9);
+	/* 0 is as far off as can be */
+	assert_close(chance((double[]){ 0, 0.5, 0.6, 0.7, 0.8, 0.9 }, 6), 2 / 64.0, 1e-9);
+}
+
+static void test_chance_of_many_is_as_of_few(void **state)
+{
+	double ratios[65];
+
+	(void)state;
+	for (unsigned i = 0; i < 65; i++)
+		ratios[i] = 1 + (i % 3 ? 0.01 : -0.01) * (65 - i) / 65;
+	/* 64 are counted, 65 are taken to be normal */
+	assert_close(chance(ratios, 64), chance(ratios, 65), 0.004);
+}
+
+static void test_chance_of_what_is_no_ratio_is_refused(void **state)
+{
+	double p;
+
+	(void)state;
+	T_EQUAL(stats_chance(NULL, 0, &p), -EINVAL);
+	T_EQUAL(stats_chance((double[]){ 1, NAN }, 2, &p), -EINVAL);
+	T_EQUAL(stats_chance((double[]){ 1, INFINITY }, 2, &p), -EINVAL);
+	T_EQUAL(stats_chance((double[]){ -1 }, 1, &p), -EINVAL);
+}
+
+static void test_of_many_calls_those_stand_that_chance_does_not_explain(void **state)
+{
+	const double steps[] = { 0.04, 0.5, 0.01, 0.02, 0.03 }, one[] = { 0.04, 0.5 };
+	bool stands[5];
+
+	(void)state;
+	/* the fourth of five may be as much as 4/5 of 0.05 */
+	T_EQUAL(stats_which_stand(steps, 5, 0.05, stands), 0);
+	T_CHECK(stands[0] && !stands[1] && stands[2] && stands[3] && stands[4]);
+	T_EQUAL(stats_which_stand(one, 2, 0.05, stands), 0);
+	T_CHECK(!stands[0] && !stands[1]);
+	T_EQUAL(stats_which_stand(one, 0, 0.05, stands), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +304,10 @@ int main(void)
 		cmocka_unit_test(test_call_follows_interval_and_margin),
 		cmocka_unit_test(test_equal_costs_are_hardly_ever_called_different),
 		cmocka_unit_test(test_a_fifth_more_is_found),
+		cmocka_unit_test(test_chance_is_the_share_of_signs_that_are_as_extreme),
+		cmocka_unit_test(test_chance_of_many_is_as_of_few),
+		cmocka_unit_test(test_chance_of_what_is_no_ratio_is_refused),
+		cmocka_unit_test(test_of_many_calls_those_stand_that_chance_does_not_explain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

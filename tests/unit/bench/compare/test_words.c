@@ -140,7 +140,9 @@ static void test_phrase_is_as_people_say_it(void **state)
 	assert_phrases(1.02, 1.04, 1.098, "4 % more", "2 to 10 %");
 	assert_phrases(0.97, 0.996, 1.05, "0.4 % less", "3 % less to 5 % more");
 	assert_phrases(2.3, 2.41, 2.62, "2.4 times as much", "2.3 to 2.6 times");
-	assert_phrases(1.8, 1.95, 2.2, "95 % more", "80 % more to 2.2 times as much");
+	assert_phrases(1.8, 1.95, 2.2, "95 % more", "1.8 to 2.2 times");
+	assert_phrases(0.1, 0.161, 0.5, "0.16 times as much", "0.10 to 0.50 times");
+	assert_phrases(0.042, 0.0421, 9, "0.042 times as much", "0.042 to 9.0 times");
 	assert_phrases(0.9999, 1, 1.0001, "0 % more", "0 % less to 0 % more");
 }
 
@@ -350,7 +352,7 @@ static void test_verdict_names_an_engine_for_each_workload(void **state)
 			"bulk upload: io_uring uses 5 % more CPU per request than epoll.",
 			"many idle, few busy: undecided, the noise of this run hides any "
 			"difference between io_uring and epoll.",
-			"churn: nothing to compare.",
+			"churn: nothing was measured.",
 			NULL,
 		});
 }
@@ -408,9 +410,83 @@ static void test_verdict_without_io_uring_begins_with_that(void **state)
 		       (const char *const[]){
 			       "io_uring cannot be used here: a seccomp filter forbids it. What "
 			       "follows compares what there is.",
-			       "echo: nothing to compare.",
+			       "echo: nothing was measured.",
 			       NULL,
 		       });
+}
+
+/* One engine: there is no other, and its figures are still figures. */
+static void test_verdict_of_one_alone_says_what_was_measured(void **state)
+{
+	json_t *result = make_result();
+
+	(void)state;
+	add_rounds(add_point(result, "echo", "echo, 64 connections"), "epoll", 9, 0.01, 0, 1);
+	add_rounds(add_point(result, "echo", "echo, 1 connection"), "epoll", 9, 0.01, 0, 1);
+	assert_verdict(result, (const char *const[]){
+				       "echo: nobody to compare with. epoll uses 0.1 us of CPU per "
+				       "request with 64 connections; epoll uses 0.1 us of CPU per "
+				       "request with 1 connection.",
+				       NULL,
+			       });
+}
+
+static void set_load(json_t *point, const char *loop, const char *servers, const char *client)
+{
+	json_object_set_new(
+		point, "load",
+		json_pack("{s:s, s:s, s:s}", "loop", loop, "servers", servers, "client", client));
+}
+
+/* A verdict holds under the load it was measured with, and says which. */
+static void test_verdict_says_under_which_load_it_holds(void **state)
+{
+	json_t *result = make_result();
+	json_t *first = add_point(result, "echo", "echo, 64 connections");
+	json_t *second = add_point(result, "kv", "key-value, 64 connections");
+	json_t *third = add_point(result, "kv", "key-value, 64 connections, at 70 % of capacity");
+	json_t *fourth = add_point(result, "idle", "idle, 1 connection");
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		uses_cpu(json_array_get(json_object_get(result, "points"), i), 0.98, 1, 1.02,
+			 "equal");
+	set_load(first, "closed", "saturated", "ahead");
+	set_load(second, "closed", "in part", "bottleneck");
+	set_load(third, "open", "not saturated", "late");
+	set_load(fourth, "open", "not saturated", "ahead");
+	assert_verdict(
+		result,
+		(const char *const[]){
+			"By CPU time, on this machine: either for echo, key-value and idle.",
+			"echo: io_uring and epoll use the same CPU per request. Measured with "
+			"servers saturated in a closed loop.",
+			"key-value: io_uring and epoll use the same CPU per request. Measured in "
+			"a closed loop, with servers that were not saturated, and at a fixed rate "
+			"in 1 of 2; the load client was a bottleneck; the client itself was late, "
+			"so p99 is in part its own.",
+			"idle: io_uring and epoll use the same CPU per request. Measured at a "
+			"fixed rate.",
+			NULL,
+		});
+}
+
+static void test_words_undecided_beside_others_says_so(void **state)
+{
+	json_t *result = make_result();
+	json_t *point = add_point(result, "echo", "echo, 64 connections");
+
+	(void)state;
+	uses_cpu(point, 0.86, 0.89, 0.99, "undecided");
+	json_object_set_new(json_array_get(json_object_get(point, "comparisons"), 0), "call_alone",
+			    json_string("less"));
+	assert_words(result, point,
+		     (const char *const[]){
+			     "Whether io_uring or epoll uses less CPU per request is undecided: "
+			     "io_uring uses 1 to 14 % less. Seen alone, CPU would be called "
+			     "different; among so many comparisons it may be chance.",
+			     NULL,
+		     });
 }
 
 int main(void)
@@ -430,6 +506,9 @@ int main(void)
 		cmocka_unit_test(test_verdict_that_depends_on_the_load),
 		cmocka_unit_test(test_verdict_in_part_undecided_names_the_loads),
 		cmocka_unit_test(test_verdict_without_io_uring_begins_with_that),
+		cmocka_unit_test(test_verdict_of_one_alone_says_what_was_measured),
+		cmocka_unit_test(test_verdict_says_under_which_load_it_holds),
+		cmocka_unit_test(test_words_undecided_beside_others_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
