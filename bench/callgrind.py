@@ -16,7 +16,7 @@ import tempfile
 
 import probes
 
-SHORT_SECONDS, LONG_SECONDS = 1, 4
+SHORT_SECONDS, LONG_SECONDS = 0.5, 2
 TOP = 12            # functions of a profile
 ALLOCATORS = {'malloc', 'calloc', 'realloc', 'memalign', 'posix_memalign', 'aligned_alloc',
               'mallocx', 'rallocx'}
@@ -78,12 +78,12 @@ def read_counts(path):
     return counts
 
 
-def count_once(words, port, client, options, seconds):
+def count_once(words, options, seconds):
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, 'callgrind')
         with probes.running(['valgrind', '--quiet', '--tool=callgrind',
-                             f'--callgrind-out-file={out}', *words], port):
-            requests = probes.load(client, port, options, seconds)['requests']
+                             f'--callgrind-out-file={out}', *words]) as (_, port):
+            requests = probes.load(port, options, seconds)['requests']
         counts = read_counts(out)
     counts.requests = requests
     return counts
@@ -116,12 +116,12 @@ def per_request(counts):
             'functions': top_functions(counts, counts.requests)}
 
 
-def measure(words, port, client, options):
+def measure(words, options):
     """Figures of one request to the server that `words` start, under load with `options`."""
     if not shutil.which('valgrind'):
         raise probes.Unavailable('no valgrind')
-    short = count_once(words, port, client, options, SHORT_SECONDS)
-    long = count_once(words, port, client, options, LONG_SECONDS)
+    short = count_once(words, options, SHORT_SECONDS)
+    long = count_once(words, options, LONG_SECONDS)
     if long.requests <= short.requests:
         raise probes.Unavailable('the long run served no more than the short one')
     return per_request(difference(short, long))

@@ -2,191 +2,233 @@
 # SPDX-License-Identifier: MIT
 """Measure rota against its targets and write docs/performance.md, all of it.
 
-    ninja performance                               everything, about half an hour
-    bench/performance.py --only 'kv P=16,micro'     these rows and sections anew, the others as they
-                                                    were
+    ninja performance                               everything, in 25 minutes
+    bench/performance.py --list                     the sections, with how long each may take
+    bench/performance.py --only kv,micro            these sections anew, the others as they were
     bench/performance.py --only none                only write the page again
+    bench/performance.py --only echo --scale 3      with three times the time: narrower intervals
     bench/performance.py --peer 'valkey=src/valkey-server --port {port} --save ""'
-                                                    one more key-value server, if it speaks RESP,
-                                                    or this one for that of bench/peers/peers.tsv;
-                                                    with {threads} in it also beside two reactors
+    bench/performance.py --peer 'seastar=echo:seastar-echo --port {port}'
+                                                    one more server, or this one for that of
+                                                    bench/peers/peers.tsv; in front of the command
+                                                    what it speaks, if that is not resp: echo or
+                                                    memcached-meta; with {threads} in it also beside
+                                                    two reactors
 
-Sections: echo, kv, kv-large, reactors, latency-echo, latency-kv, user-space, calls, idle, key,
-micro, primitives, profiles. What was measured is kept in build/measured.json. Servers that are not
-installed are left out, and the page says so. Only the standard library; nothing else should run
-on the machine meanwhile.
+Servers are compared by rota-compare; what one server does alone, by probes. What was measured is
+kept in build/measured.json. Servers that are not installed are left out, and the page says so. Only
+the standard library; nothing else should run on the machine meanwhile.
 """
 import argparse
+import collections
 import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, name) for name in ('limit', 'micro', 'primitives')]
+sys.path[:0] = [os.path.join(HERE, name) for name in ('micro', 'primitives')]
 
 import callgrind   # noqa: E402
 import compare     # noqa: E402
-import paired      # noqa: E402
 import probes      # noqa: E402
 import ratios      # noqa: E402
 import report      # noqa: E402
-import rows        # noqa: E402
+import rounds      # noqa: E402
 import servers     # noqa: E402
 import verdicts    # noqa: E402
 
 RESULTS = 'build/measured.json'
+FORMAT = 2          # of that file; another one is not read
 PAGE = 'docs/performance.md'
 TARGETS = 'bench/targets.tsv'
+REPETITIONS = 6     # of a micro-benchmark: fewer give no interval at 95 %
+LONG_PROGRAMS = ('mailbox_bench', 'task_bench')
+PRIMITIVE_ROUNDS = 3
 # A request and how its answer begins.
 ECHO_EXCHANGE = (b'x', b'x')
 RESP_EXCHANGE = (b'*1\r\n$4\r\nPING\r\n', b'+PONG')
 MEMCACHED_EXCHANGE = (b'version\r\n', b'VERSION')
-LARGE_ROUNDS_SHARE = 4      # no target speaks of a million keys: a quarter of the rounds
+# What ends a probe or a section, and not all of them.
+FAILURES = (rounds.Failure, probes.Unavailable, OSError, subprocess.SubprocessError, ValueError)
 
 
-def echo_row(conns, depth):
-    return rows.Row(f'echo {conns}x{depth}', f'echo:conns={conns},depth={depth},payload=64', depth)
+# ---- rows: servers compared ----
+
+def echo_load(connections, depth):
+    return f'echo:connections={connections},depth={depth},payload=64'
 
 
-def key_row(name, depth, keys=10_000, ratio='1:10'):
-    return rows.Row(name, f'resp:conns=64,depth={depth},value=64,keys={keys},ratio={ratio}', depth)
+def key_load(name, depth, keys=10_000, reactors=1):
+    return f'{name}:connections=64,depth={depth},payload=64,reactors={reactors},keys={keys}'
 
 
-ROWS = {
-    'echo': [echo_row(64, 1), echo_row(64, 16), echo_row(1000, 1)],
-    'kv': [key_row(f'kv P={depth}', depth) for depth in (1, 16, 64)],
-    'kv-large': [key_row(f'kv-large P={depth}', depth, 1_000_000) for depth in (1, 16, 64)],
-    'reactors': [key_row(f'reactors P={depth}', depth) for depth in (1, 16, 64)],
-    'latency-echo': [rows.Row('latency echo', echo_row(64, 1).workload)],
-    'latency-kv': [rows.Row('latency kv', key_row('', 1).workload)],
-}
-# What callgrind looks at: a load, and the servers under it.
-USER_SPACE = [
-    (echo_row(64, 1), [name for name in servers.ECHO if not servers.is_peer(name)]),
-    (key_row('GET P=1', 1, ratio='0:1'), ['limit-uring', 'rota-kv, uring', 'redis']),
-    (key_row('SET P=1', 1, ratio='1:0'), ['limit-uring', 'rota-kv, uring', 'redis']),
-    (key_row('kv P=16', 16), ['limit-uring', 'rota-kv, uring']),
-    (key_row('kv P=64', 64), ['limit-uring', 'rota-kv, uring']),
-]
+ECHO_LOADS = ((64, 1), (64, 16), (1000, 1))
+KEY_DEPTHS = (1, 16, 64)
 
 
-# ---- paired rounds ----
-
-def wanted(section, arguments):
-    return [row for row in ROWS[section]
-            if section in arguments.only or row.name in arguments.only]
-
-
-def measure_echo(arguments):
-    return rows.section(servers.ECHO, wanted('echo', arguments), rows.measure_cost, arguments)
+def echo_rows(peers, notes):
+    commands = {**servers.ENGINES, **servers.LIMIT_URING, **servers.TASKS,
+                **servers.echo_peers(peers, notes)}
+    return [rounds.Row(f'echo {connections}x{depth}', echo_load(connections, depth), commands)
+            for connections, depth in ECHO_LOADS]
 
 
-def measure_kv(arguments):
-    return rows.section(servers.key_servers(arguments.peers), wanted('kv', arguments),
-                        rows.measure_cost, arguments)
+def echo_epoll_rows(peers, notes):
+    commands = {'epoll': None, **servers.LIMIT_EPOLL}
+    return [rounds.Row(f'echo epoll {connections}x{depth}', echo_load(connections, depth),
+                       commands, reference='epoll') for connections, depth in ECHO_LOADS]
 
 
-def measure_kv_large(arguments):
-    fewer = max(3, arguments.rounds // LARGE_ROUNDS_SHARE)
-    return rows.section(servers.key_servers(arguments.peers), wanted('kv-large', arguments),
-                        rows.measure_cost, arguments, rounds=fewer)
+def echo_slow_rows(peers, notes):
+    commands = {'uring': None, **servers.echo_peers(peers, notes, are_fast=False)}
+    return [rounds.Row('echo, others 64x1', echo_load(64, 1), commands)]
 
 
-def measure_reactors(arguments):
-    every = {**servers.KEYS, **arguments.peers}
-    commands = {f'{name} x{threads}': servers.with_threads(command, threads)
-                for name, command in every.items()
-                if '{threads}' in command and name != 'rota-kv, epoll' for threads in (1, 2)}
-    return rows.section(commands, wanted('reactors', arguments), rows.measure_fixed, arguments,
-                        server_cpus='0,1', load_cpu=-1)
+def key_rows(name, keys):
+    def rows(peers, notes):
+        commands = {**servers.ENGINES, **servers.LIMIT_KEYS, **servers.key_peers(peers, notes)}
+        return [rounds.Row(f'{name} P={depth}', key_load('kv', depth, keys), commands)
+                for depth in KEY_DEPTHS]
+
+    return rows
 
 
-def measure_latency_echo(arguments):
-    commands = {name: command for name, command in servers.ECHO.items() if 'task' not in name}
-    return rows.section(commands, wanted('latency-echo', arguments), rows.measure_latency,
-                        arguments)
+def reactor_rows(peers, notes):
+    several = {name: command for name, command in servers.key_peers(peers, notes).items()
+               if '{threads}' in command}
+    cpus = ','.join(str(cpu) for cpu in sorted(os.sched_getaffinity(0)))
+    # With four cores, rota-compare gives each side two of its own.
+    shared = ('--server-cpus', cpus, '--load-cpus', cpus) if cpus.count(',') < 3 else ()
+    return [rounds.Row(f'reactors P={depth}', key_load('kv', depth, reactors=2),
+                       {'uring': None, **servers.ONE_THREAD, **several}, shared)
+            for depth in KEY_DEPTHS]
 
 
-def measure_latency_kv(arguments):
-    return rows.section(servers.key_servers(arguments.peers), wanted('latency-kv', arguments),
-                        rows.measure_latency, arguments)
+def latency_echo_rows(peers, notes):
+    commands = {**servers.ENGINES, **servers.LIMIT_URING, **servers.echo_peers(peers, notes)}
+    return [rounds.Row('latency echo', echo_load(64, 1), commands)]
+
+
+def latency_key_rows(peers, notes):
+    commands = {**servers.ENGINES, **servers.key_peers(peers, notes)}
+    return [rounds.Row('latency kv', key_load('kv', 1), commands)]
+
+
+def compared(make_rows, measure):
+    """A section of rows, each with its share of the time; one that fails leaves the others."""
+    def measure_rows(arguments, clock):
+        notes, measured = [], {}
+        rows = make_rows(arguments.peers, notes)
+        for number, row in enumerate(rows):
+            print(f'  {row.name}: {row.workload}', flush=True)
+            share, before = rounds.Clock(clock.left() / (len(rows) - number)), machine()
+            try:
+                measured[row.name] = {**measure(row, share), 'machine': before}
+            except FAILURES as failure:
+                complain(f'{row.name}: {failure}', notes)
+                continue
+            for name, why in measured[row.name]['failed'].items():
+                complain(f'{row.name}, {name}: {why}', notes)
+            print(report.brief(measured[row.name]), end='', flush=True)
+        if not measured:
+            raise rounds.Failure('; '.join(notes) or 'nothing was measured')
+        return {'rows': measured, 'notes': notes,
+                'commands': list(dict.fromkeys(servers.shown(name, command) for row in rows
+                                               for name, command in row.servers.items()
+                                               if command is not None))}
+
+    return measure_rows
+
+
+def complain(text, notes):
+    notes.append(text)
+    print(f'  {text}', file=sys.stderr, flush=True)
 
 
 # ---- one server at a time ----
 
-def probe_each(commands, probe, notes):
+def probe_each(commands, probe, notes, clock):
     """{name: probe(name, words)} for every server that is here; why not, in `notes`."""
     found = {}
     for name, command in servers.available(commands, notes).items():
+        if not clock.left():
+            complain(f'{name}: left out, the time was over', notes)
+            continue
         try:
-            found[name] = probe(name, servers.words_of(command))
-        except (probes.Unavailable, OSError, subprocess.SubprocessError) as reason:
-            notes.append(f'{name}: {reason}')
-        print(f'  {name}: {found.get(name)}', flush=True)
+            found[name] = probe(name, servers.split(command))
+        except FAILURES as reason:
+            complain(f'{name}: {reason}', notes)
+        print(f'  {name}: {report.brief_figure(found.get(name))}', flush=True)
     return found
 
 
-def load_options(workload):
-    """The load client's words for a workload that callgrind looks at."""
-    load = paired.Workload(workload)
-    prefill = ['--prefill'] if load.protocol == 'resp' else []
-    return ['--protocol', load.protocol, *prefill, *load.options]
+# What callgrind looks at: a load, and the programs under it.
+USER_SPACE = {
+    'echo 64x1': (echo_load(64, 1), servers.ECHO_PROGRAMS, list(servers.ECHO_PROGRAMS)),
+    'GET P=1': (key_load('get', 1), servers.KEY_PROGRAMS, ['limit-uring', 'rota-kv, uring']),
+    'SET P=1': (key_load('set', 1), servers.KEY_PROGRAMS, ['limit-uring', 'rota-kv, uring']),
+    'kv P=16': (key_load('kv', 16), servers.KEY_PROGRAMS, ['limit-uring', 'rota-kv, uring']),
+    'kv P=64': (key_load('kv', 64), servers.KEY_PROGRAMS, ['limit-uring', 'rota-kv, uring']),
+}
 
 
-def count_each(commands, workload, arguments, notes):
-    return probe_each(
-        commands,
-        lambda _, words: callgrind.measure(words, arguments.port, servers.CLIENT,
-                                           load_options(workload)), notes)
-
-
-def measure_user_space(arguments):
+def measure_user_space(arguments, clock):
     notes, figures = [], {}
-    every = {'echo': servers.ECHO, 'resp': servers.key_servers({})}
-    for row, names in USER_SPACE:
-        commands = every[paired.Workload(row.workload).protocol]
-        print(row.name)
-        figures[row.name] = count_each({name: commands[name] for name in names}, row.workload,
-                                       arguments, notes)
+    for row, (workload, programs, names) in USER_SPACE.items():
+        options = probes.load_options(workload)
+        print(f'  {row}: {workload}')
+        figures[row] = probe_each({name: programs[name] for name in names},
+                                  lambda _, words: callgrind.measure(words, options), notes, clock)
     return {'figures': figures, 'notes': notes}
 
 
-def measure_calls(arguments):
+def measure_calls(arguments, clock):
     notes, figures = [], {}
+    commands = {**servers.ECHO_PROGRAMS, **servers.echo_peers(arguments.peers, notes)}
+    chosen = {name: command for name, command in commands.items()
+              if name == 'libuv' or name in servers.ECHO_PROGRAMS and 'task' not in name}
     for depth in (1, 16):
-        options = ['--connections', '4', '--payload', '64', '--depth', str(depth)]
+        options = probes.load_options(echo_load(4, depth))
         figures[f'echo 4x{depth}'] = probe_each(
-            servers.ECHO, lambda _, words: probes.system_calls(
-                words, arguments.port, servers.CLIENT, options), notes)
+            chosen, lambda _, words: probes.system_calls(words, options), notes, clock)
     return {'figures': figures, 'notes': list(dict.fromkeys(notes))}
 
 
-def measure_idle(arguments):
-    echo = {name: command for name, command in servers.ECHO.items()
-            if not name.startswith(servers.LIMIT)}
-    keys = servers.key_servers(arguments.peers, raw=False)
-    exchanges = {**dict.fromkeys(echo, ECHO_EXCHANGE), **dict.fromkeys(keys, RESP_EXCHANGE),
-                 'memcached': MEMCACHED_EXCHANGE}
+def measure_idle(arguments, clock):
     notes = []
-    figures = probe_each(
-        {**echo, **keys},
-        lambda name, words: probes.idle_connection(words, arguments.port, exchanges[name]), notes)
-    return {'figures': figures, 'notes': notes}
+    keys = {name: command for name, command in servers.KEY_PROGRAMS.items() if 'rota' in name}
+    keys.update(servers.key_peers(arguments.peers, notes))
+    echo = {'rota task, uring': servers.ECHO_PROGRAMS['rota task, uring'],
+            **{name: command for name, command in servers.echo_peers(arguments.peers, []).items()
+               if name == 'libuv'}}
+
+    def exchange(name):
+        if name in echo:
+            return ECHO_EXCHANGE
+        return MEMCACHED_EXCHANGE if keys[name].startswith('memcached') else RESP_EXCHANGE
+
+    return {'figures': probe_each({**keys, **echo}, lambda name, words: probes.idle_connection(
+        words, exchange(name)), notes, clock), 'notes': notes}
 
 
-def measure_key(arguments):
-    commands = servers.key_servers(arguments.peers, raw=False)
-    commands['rota-kv'] = commands['rota-kv, with expiry'] = commands.pop('rota-kv, uring')
-    del commands['rota-kv, epoll']
-    fills = {'memcached': probes.fill_memcached, 'rota-kv, with expiry': probes.fill_expiring}
+def measure_key(arguments, clock):
     notes = []
-    pairs = probe_each(
-        commands, lambda name, words: probes.memory_per_key(
-            words, arguments.port, servers.CLIENT, fills.get(name, probes.fill_resp)), notes)
+    ours = servers.KEY_PROGRAMS['rota-kv, uring']
+    commands = {'rota-kv': ours, 'rota-kv, with expiry': ours,
+                **servers.key_peers(arguments.peers, notes)}
+
+    def fill(name):
+        if name == 'rota-kv, with expiry':
+            return probes.fill_expiring
+        return probes.fill_memcached if commands[name].startswith('memcached') else probes.fill
+
+    pairs = probe_each(commands, lambda name, words: probes.memory_per_key(words, fill(name)),
+                       notes, clock)
     return {'figures': {kind: {name: pair[at] for name, pair in pairs.items()
                                if pair[at] is not None}
                         for at, kind in enumerate(('resident', 'allocated'))},
@@ -195,10 +237,15 @@ def measure_key(arguments):
 
 # ---- micro-benchmarks ----
 
-def measure_micro(arguments):
+def measure_micro(arguments, clock):
     figures, notes, programs = {}, [], {}
-    for program in ratios.programs():
-        found, said = ratios.measure_program(program, arguments.repetitions)
+    # Those that take long last, so that they cost nobody else's place.
+    for program in sorted(ratios.programs(), key=lambda path: path.endswith(LONG_PROGRAMS)):
+        if not clock.left():
+            complain(f'{os.path.basename(program)}: left out, the time was over', notes)
+            continue
+        print(f'  {os.path.basename(program)}', flush=True)
+        found, said = ratios.measure_program(program, REPETITIONS)
         notes += said
         for name, values in found.items():
             figures.setdefault(name, []).extend(values)
@@ -206,8 +253,8 @@ def measure_micro(arguments):
     return {'figures': figures, 'notes': list(dict.fromkeys(notes)), 'programs': programs}
 
 
-def measure_primitives(arguments):
-    return compare.measure(list(compare.WORKS), max(5, arguments.rounds // 8))
+def measure_primitives(arguments, clock):
+    return compare.measure(list(compare.WORKS), PRIMITIVE_ROUNDS, lambda: clock.left() > 0)
 
 
 # ---- profiles of what is not reached ----
@@ -220,59 +267,87 @@ def profile_micro(results, name):
         [*words, '--benchmark_min_time=0.01'], [*words, '--benchmark_min_time=0.5'])}
 
 
-def profile_row(section, row, server, arguments):
-    """Where instructions and CPU time are, while the row's server is under the row's load."""
-    every = {**servers.ECHO, **servers.key_servers(arguments.peers)}
-    every.update((f'{name} x2', servers.with_threads(command, 2))
-                 for name, command in servers.KEYS.items())
-    workload = next(one.workload for one in ROWS[section] if one.name == row)
-    options = load_options(workload)
+def profile_row(workload, engine):
+    """Where instructions and CPU time are, while our program is under that load."""
+    is_echo = workload.startswith('echo')
+    kind = servers.ECHO_PROGRAMS if is_echo else servers.KEY_PROGRAMS
+    name = 'rota protocol' if is_echo else 'rota-kv'
+    two = 'reactors=2' in workload
+    options = probes.load_options(workload)
+    command = kind[f'{name}, {engine}'].replace('{threads}', '2' if two else '1')
     # Valgrind runs one thread at a time and takes a wait in io_uring for work: two reactors would
     # wait for each other for ever.
-    counted = servers.words_of(every[server.replace('uring x2', 'epoll x2')])
-    symbols, programs = probes.cpu_profile(servers.words_of(every[server]), arguments.port,
-                                           servers.CLIENT, options)
-    return {'symbols': symbols, 'programs': programs,
-            'instructions': callgrind.measure(counted, arguments.port, servers.CLIENT,
-                                              options)['functions']}
+    counted = command.replace('--backend uring', '--backend epoll') if two else command
+    found = {'instructions': callgrind.measure(servers.split(counted), options)['functions']}
+    try:
+        found['symbols'], found['programs'] = probes.cpu_profile(servers.split(command), options)
+    except FAILURES as reason:
+        found['why_no_symbols'] = str(reason)
+    return found
 
 
-def profile(verdict, results, arguments):
+def profile(verdict, results):
     """What is known about a row that is not reached, or None: rows of memory have no profile."""
     if verdict.section == 'micro':
         return profile_micro(results, verdict.server)
     if verdict.section == 'user-space':
         servers_of_row = results['user-space']['figures'][verdict.row]
         return {'instructions': servers_of_row[verdict.server]['functions']}
-    if verdict.section in ROWS:
-        return profile_row(verdict.section, verdict.row, verdict.server, arguments)
+    if 'rows' in results.get(verdict.section, {}):
+        points = results[verdict.section]['rows'][verdict.row]['points']
+        return profile_row(points[0]['settings'], verdict.server)
     return None
 
 
-def measure_profiles(arguments):
+def measure_profiles(arguments, clock):
     """Per row and server that missed a target: where its CPU time is."""
     results, figures, notes = read_results(), {}, []
     for verdict in verdicts.judge(results, verdicts.read_targets(TARGETS)):
         title = f'{verdict.row}: {verdict.server}' if verdict.row else verdict.server
         if verdict.said != verdicts.MISSED or title in figures:
             continue
+        if not clock.left():
+            complain(f'{title}: left out, the time was over', notes)
+            continue
         try:
-            found = profile(verdict, results, arguments)
-        except (probes.Unavailable, OSError, subprocess.SubprocessError) as reason:
-            notes.append(f'{title}: {reason}')
+            found = profile(verdict, results)
+        except FAILURES as reason:
+            complain(f'{title}: {reason}', notes)
             continue
         if found:
             figures[title] = found
             print(f'  {title}', flush=True)
-    return {'figures': figures, 'notes': notes}
+    return {'figures': figures, 'notes': list(dict.fromkeys(notes))}
 
 
-SECTIONS = {'echo': measure_echo, 'kv': measure_kv, 'kv-large': measure_kv_large,
-            'reactors': measure_reactors, 'latency-echo': measure_latency_echo,
-            'latency-kv': measure_latency_kv, 'user-space': measure_user_space,
-            'calls': measure_calls, 'idle': measure_idle, 'key': measure_key,
-            'micro': measure_micro, 'primitives': measure_primitives,
-            'profiles': measure_profiles}
+# How many seconds it may take, what it is, and who measures it.
+Section = collections.namedtuple('Section', 'seconds about measure')
+SECTIONS = {
+    'echo': Section(165, 'echo on both engines, a raw loop and fast peers',
+                    compared(echo_rows, rounds.measure_cost)),
+    'echo-epoll': Section(60, 'echo on epoll and a raw epoll loop',
+                          compared(echo_epoll_rows, rounds.measure_cost)),
+    'echo-slow': Section(25, 'echo and the peers that cannot keep up, one row',
+                         compared(echo_slow_rows, rounds.measure_closed)),
+    'kv': Section(150, 'SET:GET 1:10, 10 000 keys',
+                  compared(key_rows('kv', 10_000), rounds.measure_cost)),
+    'kv-large': Section(120, 'SET:GET 1:10, 1 000 000 keys',
+                        compared(key_rows('kv-large', 1_000_000), rounds.measure_closed)),
+    'reactors': Section(110, 'two reactors on two cores',
+                        compared(reactor_rows, rounds.measure_pairs)),
+    'latency-echo': Section(50, 'latency of echo at 70 % of capacity',
+                            compared(latency_echo_rows, rounds.measure_latency)),
+    'latency-kv': Section(50, 'latency of key-value requests at 70 % of capacity',
+                          compared(latency_key_rows, rounds.measure_latency)),
+    'user-space': Section(90, 'instructions, allocations, calls per turn, by callgrind',
+                          measure_user_space),
+    'calls': Section(35, 'system calls per request, by the kernel', measure_calls),
+    'idle': Section(150, 'memory of an idle connection', measure_idle),
+    'key': Section(80, 'memory per key', measure_key),
+    'micro': Section(170, 'micro-benchmarks', measure_micro),
+    'primitives': Section(110, "primitives beside others'", measure_primitives),
+    'profiles': Section(90, 'where the time is in what is not reached', measure_profiles),
+}
 
 
 # ---- the whole ----
@@ -291,74 +366,93 @@ def machine():
 
 
 def read_results():
-    if not os.path.exists(RESULTS):
+    try:
+        with open(RESULTS) as file:
+            results = json.load(file)
+    except FileNotFoundError:
         return {}
-    with open(RESULTS) as file:
-        return json.load(file)
+    return results if results.pop('format', None) == FORMAT else {}
 
 
 def keep(name, measured, before):
     """Add to what is kept; rows that were not measured this time stay."""
     results = read_results()
     if 'rows' in measured:
-        for row in measured['rows'].values():
-            row['machine'] = before
         measured['rows'] = {**results.get(name, {}).get('rows', {}), **measured['rows']}
     results[name] = {**measured, 'machine': before}
-    with open(RESULTS, 'w') as file:
-        json.dump(results, file, indent=1)
+    with open(f'{RESULTS}.new', 'w') as file:
+        json.dump({'format': FORMAT, **results}, file, indent=1)
+    os.replace(f'{RESULTS}.new', RESULTS)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--only', help='sections and rows, with commas')
-    parser.add_argument('--rounds', type=int, default=40)
-    parser.add_argument('--seconds', type=float, default=0.2, help='of one server in one round')
-    parser.add_argument('--latency-requests', type=int, default=120_000,
-                        help='of one server in one round of latency')
-    parser.add_argument('--repetitions', type=int, default=12, help='of a micro-benchmark')
-    parser.add_argument('--peer', action='append', default=[], metavar="'NAME=COMMAND with {port}'")
-    parser.add_argument('--port', type=int, default=21100, help='the first of twenty')
+    parser.add_argument('--only', metavar='SECTIONS', help='with commas, or none')
+    parser.add_argument('--list', action='store_true', help='say what the sections are')
+    parser.add_argument('--scale', type=float, default=1, help='of the time each section may take')
+    parser.add_argument('--peer', action='append', default=[],
+                        metavar="'NAME=[PROTOCOL:]COMMAND with {port}'")
     arguments = parser.parse_args()
-    names = set(SECTIONS) | {row.name for section in ROWS.values() for row in section}
-    arguments.only = set(SECTIONS) if arguments.only is None else \
-        set(arguments.only.split(',')) - {'none'}
-    if arguments.only - names:
-        parser.error(f'no such section or row: {", ".join(sorted(arguments.only - names))}')
+    only = list(SECTIONS) if arguments.only is None else \
+        [name for name in arguments.only.split(',') if name != 'none']
+    if set(only) - set(SECTIONS):
+        parser.error(f'no such section: {", ".join(sorted(set(only) - set(SECTIONS)))}; there are '
+                     f'{", ".join(SECTIONS)}')
+    if not 0 < arguments.scale <= 100:
+        parser.error('--scale takes more than 0, and at most 100')
+    arguments.only = [name for name in SECTIONS if name in only]
     return arguments
+
+
+def show_sections(names, scale):
+    for name in names:
+        print(f'{name:12} {SECTIONS[name].seconds * scale:6.0f} s  {SECTIONS[name].about}')
+    whole = sum(SECTIONS[name].seconds for name in names) * scale
+    print(f'{"in all":12} {whole:6.0f} s', flush=True)
+
+
+def measure_section(name, arguments):
+    """Measure and keep it. Returns whether that went well."""
+    section = SECTIONS[name]
+    print(f'== {name}, {section.seconds * arguments.scale:.0f} s: {section.about}', flush=True)
+    before, began = machine(), time.monotonic()
+    try:
+        keep(name, section.measure(arguments, rounds.Clock(section.seconds * arguments.scale)),
+             before)
+    except FAILURES as failure:     # the other sections are worth having
+        print(f'  {name}: {failure}', file=sys.stderr)
+        return False
+    print(f'  took {time.monotonic() - began:.0f} s', flush=True)
+    return True
+
+
+def interrupted(number, _frame):
+    raise KeyboardInterrupt
 
 
 def main():
     arguments = parse_arguments()
+    if arguments.list:
+        show_sections(list(SECTIONS), arguments.scale)
+        return
     arguments.peers = servers.parse_peers(arguments.peer)
     os.chdir(os.path.join(HERE, '..'))
-    paired.end_by_signals()
-    paired.set_slice()
-    subprocess.run('bench/peers/peers.sh', check=True)
-    failed = []
-    for name, measure in SECTIONS.items():
-        if name not in arguments.only and \
-                arguments.only.isdisjoint(row.name for row in ROWS.get(name, [])):
-            continue
-        print(f'== {name}', flush=True)
-        before = machine()
-        try:
-            keep(name, measure(arguments), before)
-        except paired.Interrupted:
-            raise
-        except paired.Failure as failure:       # the other sections are worth having
-            failed.append(name)
-            print(f'  {failure}', file=sys.stderr)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    show_sections(arguments.only, arguments.scale)
+    failed = [name for name in arguments.only if not measure_section(name, arguments)]
     with open(PAGE, 'w') as page:
         page.write(report.page(read_results(), verdicts.read_targets(TARGETS)))
     print(f'wrote {PAGE}')
     if failed:
-        raise paired.Failure(f'not measured: {", ".join(failed)}')
+        raise rounds.Failure(f'not measured: {", ".join(failed)}')
 
 
 if __name__ == '__main__':
     try:
         main()
-    except paired.Failure as failure:
+    except rounds.Failure as failure:
         sys.exit(f'performance: {failure}')
+    except KeyboardInterrupt:
+        sys.exit('performance: ended by a signal; what was finished is kept')

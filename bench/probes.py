@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What bench/performance.py measures at one server alone: system calls, where CPU time goes, memory
-per idle connection and per key. Each probe starts a server of its own, on a core of its own, and
-ends it. Only the standard library, and perf where it is installed.
+per idle connection and per key. Each probe starts a server of its own, on a core of its own and a
+port that the kernel chooses, and ends it. The load is rota-load's. Only the standard library, and
+perf where it is installed.
 """
 import contextlib
 import json
@@ -16,12 +17,15 @@ import subprocess
 import tempfile
 import time
 
+import rounds
+import servers
+
 READY_SECONDS = 20
-SERVER_CPUS, LOAD_CPU = {0}, 1
-IDLE_SECONDS = 6           # Redis begins to give a client's buffers back after two to five
-SETTLE_SECONDS = 45        # and is waited for so long at most
-BACKLOG_PAUSE = 512        # connections opened between two looks at whether they are served
-SOURCES = 16               # loopback addresses that idle connections come from
+FILLED = 0.001              # seconds of load after the keys are written: the least there is
+IDLE_SECONDS = 6            # Redis begins to give a client's buffers back after two to five
+SETTLE_SECONDS = 20         # and is waited for so long at most
+BACKLOG_PAUSE = 512         # connections opened between two looks at whether they are served
+SOURCES = 16                # loopback addresses that idle connections come from
 IP_BIND_ADDRESS_NO_PORT = 24
 KEY_BYTES, VALUE_BYTES = 16, 32
 KEYS_FIRST, KEYS_LAST, KEYS_STEP = 700_000, 1_400_000, 100_000
@@ -33,10 +37,26 @@ class Unavailable(Exception):
     """The probe cannot be made here; the text says why."""
 
 
+def cpus():
+    """The server's processor and the client's; the same one if there is one only."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
 def raise_file_limit():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def reserve_port():
+    """A socket bound to a port that the kernel then gives to nobody who does not ask for it; a
+    server that sets SO_REUSEADDR, as all do, may bind it too, because this one does not listen.
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(('127.0.0.1', 0))
+    return reserved, reserved.getsockname()[1]
 
 
 def listens(port):
@@ -46,27 +66,26 @@ def listens(port):
 
 
 @contextlib.contextmanager
-def running(words, port):
-    """The server's process, while it listens on `port`; ended afterwards."""
+def running(words):
+    """(the server's process, its port) while it listens; ended afterwards."""
     def before_exec():
-        os.sched_setaffinity(0, SERVER_CPUS)
+        os.sched_setaffinity(0, {cpus()[0]})
         raise_file_limit()
 
-    if listens(port):
-        raise Unavailable(f'port {port} is taken')
+    reserved, port = reserve_port()
     words = [word.replace('{port}', str(port)) for word in words]
-    with open(os.devnull, 'w') as nowhere:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=nowhere,
-                                   stderr=nowhere, preexec_fn=before_exec)
-    try:
-        deadline = time.monotonic() + READY_SECONDS
-        while not listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise Unavailable(f'{os.path.basename(words[0])} does not come up')
-            time.sleep(0.05)
-        yield process
-    finally:
-        end(process, port)
+    with reserved:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, preexec_fn=before_exec)
+        try:
+            deadline = time.monotonic() + READY_SECONDS
+            while not listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise Unavailable(f'{os.path.basename(words[0])} does not come up')
+                time.sleep(0.05)
+            yield process, port
+        finally:
+            end(process, port)
 
 
 def end(process, port):
@@ -74,38 +93,62 @@ def end(process, port):
     deadline = time.monotonic() + 5
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    while process.poll() is None and time.monotonic() < deadline:
-        listens(port)
-        time.sleep(0.05)
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            listens(port)
+            time.sleep(0.05)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
-def load(client, port, options, seconds):
-    """Run the load client; returns its figures."""
-    words = [client, '--json', '--port', str(port), '--cpu', str(LOAD_CPU), '--warmup', '0',
-             '--duration', str(seconds), *options]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 300)
+# What rota-compare's settings are called as options of rota-load's.
+LOAD_OPTIONS = {'connections': '--connections', 'depth': '--depth', 'payload': '--payload',
+                'keys': '--keys'}
+RATIOS = {'kv': '1:10', 'get': '0:1', 'set': '1:0'}
+
+
+def load_options(workload):
+    """rota-load's words for a workload of rota-compare's."""
+    name, _, settings = workload.partition(':')
+    words = []
+    if name in RATIOS:
+        words = ['--protocol', 'resp', '--ratio', RATIOS[name], '--prefill']
+    for setting in settings.split(',') if settings else []:
+        key, _, number = setting.partition('=')
+        if key in LOAD_OPTIONS:
+            words += [LOAD_OPTIONS[key], number]
+    return words
+
+
+def load(port, options, seconds):
+    """Run rota-load; returns its figures."""
+    words = [servers.CLIENT, '--quiet', '--json', '-', '--warmup', '0', '--timeout', '60',
+             '--seconds', str(seconds), *options, f'127.0.0.1:{port}']
+    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + 120,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {cpus()[1]}))
     if done.returncode:
-        raise Unavailable(f'load client: {done.stderr.strip()}')
-    return json.loads(done.stdout) if done.stdout.strip() else {}
+        said = json.loads(done.stdout).get('error') if done.stdout.strip() else done.stderr.strip()
+        raise Unavailable(f'rota-load: {said}')
+    return json.loads(done.stdout)
 
 
 # ---- system calls ----
 
-def system_calls(words, port, client, options, seconds=2):
+def system_calls(words, options, seconds=1.5):
     """System calls per request, counted by the kernel (raw_syscalls:sys_enter)."""
     if not shutil.which('perf'):
         raise Unavailable('no perf')
-    with running(words, port) as process:
+    with running(words) as (process, port):
         counter = subprocess.Popen(
             ['perf', 'stat', '-x', ',', '-e', 'raw_syscalls:sys_enter', '-p', str(process.pid)],
             stderr=subprocess.PIPE, text=True)
-        time.sleep(0.3)
-        requests = load(client, port, options, seconds)['requests']
-        counter.send_signal(signal.SIGINT)
-        line = counter.communicate(timeout=10)[1].strip()
+        with rounds.ended(counter):
+            time.sleep(0.3)     # until it counts, which it does not say
+            requests = load(port, options, seconds)['requests']
+            counter.send_signal(signal.SIGINT)
+            line = counter.communicate(timeout=10)[1].strip()
     count = line.split(',')[0]
     if not count.isdigit():
         raise Unavailable('perf may not count system calls here')
@@ -122,22 +165,23 @@ def report_of(path, field):
     return [[text, float(share) / 100] for share, text in found]
 
 
-def cpu_profile(words, port, client, options, seconds=2, top=12):
+def cpu_profile(words, options, seconds=2, top=12):
     """Where the server's CPU time goes, kernel included, by sampling: (symbols, programs), each as
     [[name, share]].
     """
     if not shutil.which('perf'):
         raise Unavailable('no perf')
-    with tempfile.TemporaryDirectory() as folder, running(words, port) as process:
-        load(client, port, options, 0)
+    with tempfile.TemporaryDirectory() as folder, running(words) as (process, port):
+        load(port, options, FILLED)
         path = os.path.join(folder, 'perf')
         recorder = subprocess.Popen(
             ['perf', 'record', '-q', '-e', 'cpu-clock', '-F', '5000', '-p', str(process.pid),
              '-o', path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.3)
-        load(client, port, options, seconds)
-        recorder.send_signal(signal.SIGINT)
-        recorder.wait(timeout=30)
+        with rounds.ended(recorder):
+            time.sleep(0.3)     # until it samples, which it does not say
+            load(port, [word for word in options if word != '--prefill'], seconds)
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait(timeout=30)
         return report_of(path, 'sym')[:top], report_of(path, 'dso')
 
 
@@ -206,14 +250,14 @@ def open_idle(connections, count, port, exchange):
         round_trip(connection, exchange)
 
 
-def idle_connection(words, port, exchange, counts=(2000, 18000)):
+def idle_connection(words, exchange, counts=(2000, 18000)):
     """Bytes per connection that has been answered once and is idle now: of the process, and of the
     kernel for both sides, as slopes between two counts; and the process at the first of them.
     """
     if raise_file_limit() < counts[-1] + 64:
         raise Unavailable(f'{counts[-1]} descriptors are not allowed here')
     connections, seen = [], []
-    with running(words, port) as process:
+    with running(words) as (process, port):
         try:
             for count in counts:
                 open_idle(connections, count, port, exchange)
@@ -227,31 +271,32 @@ def idle_connection(words, port, exchange, counts=(2000, 18000)):
     return ((seen[1][0] - seen[0][0]) / grown, (seen[1][1] - seen[0][1]) / grown, seen[0][0])
 
 
-def fill_resp(client, port, _first, keys):
-    """The load client begins at 0; what is there already is overwritten in place."""
-    load(client, port, ['--protocol', 'resp', '--prefill', '--keys', str(keys),
-                        '--value', str(VALUE_BYTES), '--connections', '16'], 0)
-
-
-def fill_expiring(_client, port, first, keys):
-    form = (b'*5\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$' + b'%d\r\n%s\r\n' %
-            (VALUE_BYTES, b'x' * VALUE_BYTES) + b'$2\r\nEX\r\n$6\r\n100000\r\n')
+def fill_by(port, form, answer, first, keys):
+    """Write keys `first` to `keys` by requests of that form, each of which is answered so."""
     with socket.create_connection(('127.0.0.1', port), 10) as connection:
         replies = connection.makefile('rb')
         for start in range(first, keys, FILL_BATCH):
             several = range(start, min(start + FILL_BATCH, keys))
             connection.sendall(b''.join(form % key for key in several))
-            if replies.read(5 * len(several)) != b'+OK\r\n' * len(several):
-                raise Unavailable('it takes no SET with EX')
+            if replies.read(len(answer) * len(several)) != answer * len(several):
+                raise Unavailable(f'it does not answer {answer!r} to {form[:20]!r}')
 
 
-def fill_memcached(_client, port, first, keys):
-    form = b'set key:%012d 0 0 ' + b'%d noreply\r\n%s\r\n' % (VALUE_BYTES, b'x' * VALUE_BYTES)
-    with socket.create_connection(('127.0.0.1', port), 10) as connection:
-        for start in range(first, keys, FILL_BATCH):
-            connection.sendall(b''.join(form % key
-                                        for key in range(start, min(start + FILL_BATCH, keys))))
-        round_trip(connection, (b'version\r\n', b'VERSION'))
+VALUE = b'x' * VALUE_BYTES
+
+
+def fill(port, first, keys):
+    fill_by(port, b'*3\r\n$3\r\nSET\r\n$16\r\nkey:%%012d\r\n$%d\r\n%s\r\n' % (VALUE_BYTES, VALUE),
+            b'+OK\r\n', first, keys)
+
+
+def fill_expiring(port, first, keys):
+    fill_by(port, b'*5\r\n$3\r\nSET\r\n$16\r\nkey:%%012d\r\n$%d\r\n%s\r\n'
+            b'$2\r\nEX\r\n$6\r\n100000\r\n' % (VALUE_BYTES, VALUE), b'+OK\r\n', first, keys)
+
+
+def fill_memcached(port, first, keys):
+    fill_by(port, b'ms key:%%012d %d\r\n%s\r\n' % (VALUE_BYTES, VALUE), b'HD\r\n', first, keys)
 
 
 def allocated_bytes(port):
@@ -263,20 +308,20 @@ def allocated_bytes(port):
     return int(found.group(1)) if found else None
 
 
-def memory_per_key(words, port, client, fill):
+def memory_per_key(words, fill_up):
     """Bytes per key over key and value: (resident, allocated or None), means over 0.7 to 1.4
     million keys, so that no doubling of a table favours anybody. Counted from KEYS_BEFORE keys on,
     because by then the buffers that all clients share have been touched.
     """
-    says = fill is not fill_memcached
+    says = fill_up is not fill_memcached
     resident, allocated = [], []
-    with running(words, port) as process:
-        fill(client, port, 0, KEYS_BEFORE)
+    with running(words) as (process, port):
+        fill_up(port, 0, KEYS_BEFORE)
         time.sleep(0.3)
         before = resident_bytes(process.pid), allocated_bytes(port) if says else None
         last = KEYS_BEFORE
         for keys in range(KEYS_FIRST, KEYS_LAST + 1, KEYS_STEP):
-            fill(client, port, last, keys)
+            fill_up(port, last, keys)
             last = keys
             time.sleep(0.3)
             added = keys - KEYS_BEFORE

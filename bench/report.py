@@ -12,63 +12,78 @@ HEAD = '''# Performance
 Written by `bench/performance.py` (`ninja performance`); edits are lost. The targets are those of
 `bench/targets.tsv`.
 
-How to read it. The figure is the server's CPU time per request, all threads, kernel included, in
-microseconds: median of the rounds, 10th and 90th percentile. One server runs at a time, pinned to
-one core, the load client on the other; the order turns from round to round. A ratio is the median
-of the rounds' own ratios with its 95 % bootstrap interval. *Reached* and *not reached* are said
-only when the whole interval lies on that side of the target; otherwise the row is *not decidable*
-in this noise.
-
-A closed loop on a server that has time to spare makes the faster one look worse: it finds fewer
-requests per turn. So each row is tried in a closed loop first. Servers that are above 95 % busy in
-it are compared in a closed loop; where some are not, these and ours are compared at one fixed rate,
-70 % of what the slowest of them managed, or less if the client cannot keep that. At a fixed rate a
-pipelining client's requests are due together, as many as the depth says; a rate that was not kept
-decides nothing. All processes of a run have a scheduling slice of 0.1 ms, so that a wake-up is not
-kept waiting by other programs.
-
-The raw loops (`limit-…`, bench/limit) answer without any framework, keys with constants: no
-key-value server can reach them, and how near one comes is the measure. memcached is spoken to in
-its meta commands: it answers each classic `get` with a system call of its own, however many came
-together.
 '''
 
-# Section: its title, what is said about it, and how it is shown.
+HOW_TO_READ = '''## How to read it
+
+`uring` and `epoll` are rota on one engine and, if nothing else is said, with one reactor.
+`limit-uring` and `limit-epoll` are raw loops without any framework (bench/limit); they answer keys
+with constants, so no key-value server can reach them, and how near one comes is the measure.
+memcached is spoken to in its meta commands: it answers each classic `get` with a system call of its
+own, however many came together.
+
+Servers are compared by `rota-compare` ([0019](design/0019-rota-compare.md)): one serves at a time,
+on a processor of its own, the load client on another; every round measures all of them, in random
+order, and they are started anew several times. The main figure is the server's CPU time per
+request, all threads, kernel included: the median of the rounds with its 95 % interval, and between
+which values 80 % of the rounds lie. A ratio is the median of the rounds' own ratios, with its
+interval. *Reached* and *not reached* are said only when the whole interval lies on that side of the
+target; otherwise the row is *not decidable* by these rounds. Of many rows at 95 %, some are called
+wrongly.
+
+A closed loop on a server that has time to spare makes the faster one look worse: it finds fewer
+requests per turn. So a row begins with a trial, three short rounds in a closed loop. Servers that
+are at least 97 % busy in it are compared in a closed loop. The others, and ours beside them, are
+compared at one fixed rate, 70 % of what the slowest of them answered, or less if the client could
+not keep that; there a pipelining client's requests are due together, as many as the depth says. If
+ours had time to spare itself, only those with less than half of our capacity stay in the closed
+loop, where the difference looks smaller than it is. Nothing is decided by a rate that was not kept,
+or by a closed loop in which the better one had time to spare.
+
+'''
+
+# Section: its title, and what is said about it.
 ABOUT = {
     'echo': ('Echo, 64 bytes',
-             '"rota protocol" is a protocol table served by workers, "rota task" a task per '
-             'connection. Connections x depth.'),
-    'kv': ('SET:GET 1:10, 64-byte values, 10 000 keys', 'One reactor, 64 connections.'),
+             'Connections x depth. `uring` and `epoll` serve a protocol table by workers, "rota '
+             'task" is a task per connection (apps/echo).'),
+    'echo-epoll': ('Echo on epoll', 'The epoll engine and a raw epoll loop alone.'),
+    'echo-slow': ('Echo, peers that cannot keep up',
+                  'In a row of their own, so that they set nobody\'s rate. Servers are started '
+                  'once.'),
+    'kv': ('SET:GET 1:10, 64-byte values, 10 000 keys', 'One thread, 64 connections.'),
     'kv-large': ('SET:GET 1:10, 64-byte values, 1 000 000 keys',
-                 'One reactor, 64 connections; the keys do not fit the caches. A quarter of the '
-                 'rounds.'),
+                 'One thread, 64 connections; the keys do not fit the caches, but the raw loop '
+                 'looks none up. In a closed loop; servers are started once.'),
     'reactors': ('Two reactors on two cores',
-                 'The servers have both cores, with one thread (x1) and with two (x2), all at one '
-                 'fixed rate; the load client may use both cores as well. This shows what a second '
+                 'Ours with two reactors, beside itself with one (x1) and beside others with two '
+                 'threads, each pair at the rate that the slower of the two can keep. With fewer '
+                 'than four cores, servers and clients share them all. This shows what a second '
                  'reactor costs for the same work: locks, cache lines that move between cores, and '
                  'smaller batches, for each reactor has half of the connections. It does not show '
-                 'how throughput grows with cores, because the client takes one of the two; and '
-                 'the client disturbs both threads of x2, while x1 has a core to itself.'),
+                 'how throughput grows with cores.'),
     'latency-echo': ('Latency of echo at 70 % of capacity',
                      'Open loop: single requests on 64 connections, due one by one at a fixed '
                      'rate, and counted from when they were due. All servers get the same rate, '
-                     '70 % of what the slowest manages in a closed loop: who chooses a server '
-                     'has a load, not a percentage. So a faster server has more room, and that '
-                     'is part of the result. Percentiles are medians over the rounds.'),
+                     '70 % of what the slowest manages in a closed loop, or less if the client '
+                     'cannot keep that: who chooses a server has a load, not a percentage. So a '
+                     'faster server has more room, and that is part of the result. Percentiles are '
+                     'medians over the rounds.'),
     'latency-kv': ('Latency of key-value requests at 70 % of capacity',
                    'As above, SET:GET 1:10, 10 000 keys.'),
     'user-space': ('In user space, per request',
                    'Counted by callgrind, as the slope between a short and a long run of the same '
                    'program under the same load: instructions; calls of malloc and its kin; and, '
                    'for rota on io_uring, calls of `io_uring_enter` per turn of the reactor. SET '
-                   'overwrites.'),
+                   'overwrites. A server that finds more requests in a turn does less for each.'),
     'calls': ('System calls per request',
               'Four busy connections, counted by the kernel. A faster server is called more often '
               'at depth 1: it waits for every request that the client has not sent yet.'),
     'idle': ('Memory of an idle connection',
              'Anonymous resident memory of the process, slope from 2 000 to 18 000 connections '
              'that were each answered once, when it no longer shrinks (at the earliest 6 s after '
-             'the last answer). Kernel memory (slab and TCP buffers, client side included) is that '
+             'the last answer, at the latest 20 s later). Kernel memory (slab and TCP buffers, '
+             'client side included) is that '
              'of the whole machine.'),
     'key': ('Memory per key, over key and value',
             'Keys of 16 and values of 32 bytes; mean over 0.7 to 1.4 million keys, counted from '
@@ -86,7 +101,8 @@ ABOUT = {
                    'system cannot do is left out: libuv has no tasks, the C libraries no timers '
                    'apart from sleeping threads, and no way in from another thread.'),
     'profiles': ('Profiles of what is not reached',
-                 'Under the load of the row: where CPU time goes, kernel (`[k]`) included, sampled '
+                 'Under the load of the row, in a closed loop: where CPU time goes, kernel (`[k]`) '
+                 'included, sampled '
                  'by perf; and the functions that the instructions in user space are in, counted '
                  'by callgrind, per request (per cent of all for micro-benchmarks). What a '
                  'function calls is not known where tasks are switched. Two reactors are counted '
@@ -112,62 +128,120 @@ def notes(section):
     return ''.join(f'* {note}\n' for note in section.get('notes', []))
 
 
-# ---- paired rounds ----
+# ---- rows that rota-compare has measured ----
 
-def comparison_head(comparison):
-    how = f'fixed rate of {comparison["rate"]:.0f}/s' if 'rate' in comparison else 'closed loop'
-    text = f'{how}, {comparison["rounds"]} rounds of {comparison["seconds"]} s'
-    repeated = comparison['servers'][0]['discarded_rounds']
-    if repeated:
-        text += f', {repeated} more repeated because the host took the CPU or a reading lagged'
-    return f'{text} (`{comparison["workload"]}`):\n\n'
+def microseconds(nanoseconds):
+    return '' if nanoseconds is None else figure(nanoseconds / 1000)
 
 
-def kept_text(comparison, one):
-    return f'{one["requests_per_second"]:.0f}' + \
-        ('' if verdicts.kept(comparison, one) else ', not kept')
+def of_interval(one):
+    """A figure of rota-compare's in ns, as microseconds with the interval."""
+    return f'{microseconds(one["median"])} [{microseconds(one["low"])}, ' + \
+        f'{microseconds(one["high"])}]'
 
 
-def cost_table(comparison):
-    base, cells = comparison['servers'][0], []
-    for one in comparison['servers']:
-        ratio = '1' if one is base else ratio_text(ratio_of(one['rounds_us'], base['rounds_us']))
-        cells.append([one['server'], figure(one['server_us']),
-                      f'{figure(one["server_us_low"])}..{figure(one["server_us_high"])}', ratio,
-                      f'{one["server_busy_percent"]:.0f} %', kept_text(comparison, one),
-                      f'{one["p50_us"]:.0f}', f'{one["p99_us"]:.0f}'])
-    return table(['server', 'µs/request', 'p10..p90', f'ratio to {base["server"]}', 'busy',
-                  'requests/s', 'p50 µs', 'p99 µs'], cells)
+def middle_of_rounds(result, name):
+    """Between which values 80 % of the rounds lie."""
+    values = [one[name] for one in result['rounds']]
+    low, high = statistics.quantiles(values, n=10)[::8] if len(values) > 1 else values * 2
+    return f'{microseconds(low)}..{microseconds(high)}'
 
 
-def spread(values):
-    ordered = sorted(values)
-    return f'{statistics.median(ordered):.0f} ({ordered[0]:.0f}..{ordered[-1]:.0f})'
+def ratio_to(point, result, reference, name):
+    ratio = verdicts.comparison_of(point, result['variant'], reference, name)
+    if result['variant'] == reference:
+        return '1'
+    return ratio_text(ratio) if ratio else ''
 
 
-def latency_table(comparison):
-    cells = [[one['server'], f'{one["p50_us"]:.0f}', spread(one['rounds_p99_us']),
-              spread(one['rounds_p999_us']), figure(one['server_us']),
-              f'{one["server_busy_percent"]:.0f} %', kept_text(comparison, one)]
-             for one in comparison['servers']]
-    return table(['server', 'p50 µs', 'p99 µs (range)', 'p99.9 µs (range)', 'µs/request', 'busy',
-                  'requests/s'], cells)
+def percent(share):
+    return '' if share is None else f'{100 * share:.0f} %'
+
+
+def rate_text(point, result, unit=''):
+    return f'{verdicts.median_of(result, "requests_per_s"):.0f}{unit}' + \
+        ('' if verdicts.is_kept(point, result) else ', not kept')
+
+
+def measured_results(point):
+    return [one for one in point['results'] if verdicts.result_of(point, one['variant'])]
+
+
+def point_head(point):
+    how = f'fixed rate of {point["rate"]}/s' if point['rate'] is not None else 'closed loop'
+    here = measured_results(point)
+    count = max((len(one['rounds']) for one in here), default=0)
+    text = f'`{point["settings"]}`, {how}: {count} rounds of {point["round_seconds"]} s'
+    return f'{text}, seed {point["seed"]}.\n\n'
+
+
+def cost_table(point):
+    reference, cells = point['reference'], []
+    for one in measured_results(point):
+        calls = verdicts.median_of(one, 'syscalls')
+        cells.append([one['variant'], of_interval(one['figures']['cpu_ns']),
+                      middle_of_rounds(one, 'cpu_ns'), ratio_to(point, one, reference, 'cpu_ns'),
+                      percent(verdicts.median_of(one, 'busy')), rate_text(point, one),
+                      microseconds(verdicts.median_of(one, 'p50_ns')),
+                      microseconds(verdicts.median_of(one, 'p99_ns')),
+                      '' if calls is None else figure(calls)])
+    return table(['server', 'µs/request', 'p10..p90', f'ratio to {reference}', 'busy',
+                  'requests/s', 'p50 µs', 'p99 µs', 'system calls'], cells)
+
+
+def latency_table(point):
+    reference, cells = point['reference'], []
+    for one in measured_results(point):
+        cells.append([one['variant'], microseconds(verdicts.median_of(one, 'p50_ns')),
+                      of_interval(one['figures']['p99_ns']),
+                      ratio_to(point, one, reference, 'p99_ns'),
+                      of_interval(one['figures']['p999_ns']),
+                      ratio_to(point, one, reference, 'p999_ns'),
+                      microseconds(verdicts.median_of(one, 'cpu_ns')),
+                      percent(verdicts.median_of(one, 'busy')), rate_text(point, one)])
+    return table(['server', 'p50 µs', 'p99 µs', f'ratio to {reference}', 'p99.9 µs',
+                  f'ratio to {reference}', 'µs/request', 'busy', 'requests/s'], cells)
 
 
 def capacity_text(capacity):
-    every = ', '.join(f'{name} {rate:.0f}/s ({busy:.0f} % busy)'
+    every = ', '.join(f'{name} {rate:.0f}/s ({percent(busy)} busy)'
                       for name, (rate, busy) in capacity.items())
-    return f'Tried in a closed loop: {every}.\n\n'
+    return f'Trial in a closed loop: {every}.\n\n'
 
 
-def paired_section(section, one_table):
-    text = ''
-    for name, row in section['rows'].items():
-        text += f'**{name}**\n\n{circumstances(row["machine"])}{capacity_text(row["capacity"])}'
-        for comparison in row['comparisons']:
-            text += comparison_head(comparison) + one_table(comparison) + '\n'
+def row_text(name, row, one_table):
+    text = f'**{name}**\n\n{circumstances(row["machine"])}'
+    if row.get('capacity'):
+        text += capacity_text(row['capacity'])
+    for point in row['points']:
+        text += point_head(point) + one_table(point) + '\n'
+        text += ''.join(f'* {note}\n' for note in point['notes']) + '\n'
+    return text
+
+
+def compared_section(section, one_table):
+    text = ''.join(row_text(name, row, one_table) for name, row in section['rows'].items())
     text += ''.join(f'    {command}\n' for command in section['commands'])
-    return text + ('\n' + notes(section) if section['notes'] else '')
+    return f'{text}\n{notes(section)}'
+
+
+def brief(row):
+    """A row in few words, for the terminal."""
+    return ''.join(f'    {one["variant"]:20} '
+                   f'{microseconds(verdicts.median_of(one, "cpu_ns")):>7} us '
+                   f'{percent(verdicts.median_of(one, "busy")):>6} '
+                   f'{rate_text(point, one, "/s"):>10}  '
+                   f'{ratio_to(point, one, point["reference"], "cpu_ns")}\n'
+                   for point in row['points'] for one in measured_results(point))
+
+
+def brief_figure(value):
+    """What a probe has found, for the terminal."""
+    if isinstance(value, dict):
+        return f'{value["instructions"]:.0f} instructions'
+    if isinstance(value, (tuple, list)):
+        return ', '.join(brief_figure(one) for one in value)
+    return 'nothing' if value is None else figure(value)
 
 
 # ---- everything else ----
@@ -224,6 +298,8 @@ def profiles_section(section):
         if 'symbols' in found:
             text += f'CPU time by program: {shares(found["programs"])}. By symbol: ' + \
                 f'{shares(found["symbols"])}.\n\n'
+        elif 'why_no_symbols' in found:
+            text += f'CPU time is not known: {found["why_no_symbols"]}.\n\n'
         is_share = all(own <= 1 for _, own, _ in found['instructions'])
         show = '{:.1%}' if is_share else '{:.1f}'
         cells = [[f'`{name}`', *('' if number is None else show.format(number)
@@ -254,7 +330,8 @@ def primitives_section(section):
 
 def section_text(name, section, targets):
     if 'rows' in section:
-        return paired_section(section, latency_table if name.startswith('latency') else cost_table)
+        return compared_section(section, latency_table if name.startswith('latency')
+                                else cost_table)
     if name == 'micro':
         text = micro_section(section, targets)
     else:
@@ -264,9 +341,30 @@ def section_text(name, section, targets):
     return f'{text}\n{notes(section)}\n{circumstances(section["machine"])}'
 
 
-def verdict_table(results, targets):
+# ---- the page ----
+
+def dates(results):
+    """When what is shown was measured, and on which machines: a line for each."""
+    machines = [row['machine'] for section in results.values()
+                for row in [*section.get('rows', {}).values(), section]]
+    found = {}
+    for machine in machines:
+        key = (f'{machine["cpu"]}, {machine["cores"]} cores, {machine["memory"]}; '
+               f'Linux {machine["kernel"]}')
+        found.setdefault(key, []).append(machine['date'])
+    return ''.join(f'{key}; {min(when)} to {max(when)}.\n' for key, when in found.items())
+
+
+def standing(judged):
+    count = {said: sum(one.said == said for one in judged)
+             for said in (verdicts.REACHED, verdicts.MISSED, verdicts.OPEN, verdicts.ABSENT)}
+    return f'{len(judged)} targets: ' + ', '.join(f'{number} {said.strip("*")}'
+                                                  for said, number in count.items()) + '.\n'
+
+
+def verdict_table(judged):
     cells = []
-    for one in verdicts.judge(results, targets):
+    for one in judged:
         name = one.target.row if verdicts.subject_of(one.target.row) else \
             f'{one.target.row}: {one.target.other}'
         cells.append([name, one.target.text, one.measured, one.said])
@@ -274,7 +372,9 @@ def verdict_table(results, targets):
 
 
 def page(results, targets):
-    text = HEAD + '\n## Verdicts\n\n' + verdict_table(results, targets)
+    judged = verdicts.judge(results, targets)
+    text = HEAD + dates(results) + '\n## Standing\n\n' + standing(judged) + '\n' + \
+        verdict_table(judged) + '\n' + HOW_TO_READ
     for name, (title, about) in ABOUT.items():
         text += f'\n## {title}\n\n{about}\n\n'
         text += section_text(name, results[name], targets) if name in results \

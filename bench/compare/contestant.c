@@ -303,6 +303,8 @@ static void add_load_words(struct words *words, const struct contestant *contest
 	add_setting(words, workload->ratio ? "--value" : "--payload", settings[SETTING_PAYLOAD]);
 	add_setting(words, "--idle", settings[SETTING_IDLE]);
 	add_setting(words, "--rate", settings[SETTING_RATE]);
+	if (settings[SETTING_RATE] > 0)
+		add_setting(words, "--burst", settings[SETTING_BURST]);
 	add_keys(words, workload, settings[SETTING_KEYS]);
 	add_setting(words, "--reactors", load_reactors(comparison, point));
 	if (point->load_backend)

@@ -22,14 +22,16 @@ static const struct {
 	[SETTING_RATE] = { "rate", 0, 100000000 },
 	[SETTING_KEYS] = { "keys", 1, 100000000 },
 	[SETTING_CAPACITY] = { "capacity", 0, 95 },
+	[SETTING_BURST] = { "burst", 1, 1024 },
 };
 
 /*
- * In the order of enum setting: connections, depth, payload, reactors, idle, rate, keys, capacity.
+ * In the order of enum setting: connections, depth, payload, reactors, idle, rate, keys, capacity,
+ * burst.
  */
-#define KEYS .settings = { 64, 1, 64, 1, 0, 0, 100000, 0 }
-#define BULK .settings = { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED, UNUSED }
-#define READS .settings = { UNUSED, 64, 4096, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED }
+#define KEYS .settings = { 64, 1, 64, 1, 0, 0, 100000, 0, 1 }
+#define BULK .settings = { 16, UNUSED, 65536, 1, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED }
+#define READS .settings = { UNUSED, 64, 4096, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED }
 
 const struct workload workloads[] = {
 	{
@@ -40,7 +42,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "requests",
 		.unit = "request",
-		.settings = { 64, 1, 64, 1, 0, 0, UNUSED, 0 },
+		.settings = { 64, 1, 64, 1, 0, 0, UNUSED, 0, 1 },
 	},
 	{
 		.name = "idle",
@@ -50,7 +52,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "requests",
 		.unit = "request",
-		.settings = { 16, 1, 64, 1, 4000, 0, UNUSED, 0 },
+		.settings = { 16, 1, 64, 1, 4000, 0, UNUSED, 0, 1 },
 	},
 	{
 		.name = "churn",
@@ -60,7 +62,7 @@ const struct workload workloads[] = {
 		.protocol = "echo",
 		.shape = "churn",
 		.unit = "connection",
-		.settings = { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED, UNUSED },
+		.settings = { 16, UNUSED, 64, 1, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "get",
@@ -114,21 +116,21 @@ const struct workload workloads[] = {
 		.shape = "download",
 		.unit = "MiB",
 		/* The server decides how much it sends at once. */
-		.settings = { 16, UNUSED, UNUSED, 1, UNUSED, UNUSED, UNUSED, UNUSED },
+		.settings = { 16, UNUSED, UNUSED, 1, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "calls",
 		.title = "calls between reactors",
 		.about = "a reactor calls another and waits",
 		.unit = "call",
-		.settings = { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED, UNUSED },
+		.settings = { UNUSED, 1, UNUSED, 2, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "timers",
 		.title = "timers",
 		.about = "tasks that sleep for a millisecond again and again",
 		.unit = "timer",
-		.settings = { UNUSED, 64, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
+		.settings = { UNUSED, 64, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED, UNUSED },
 	},
 	{
 		.name = "read",
@@ -285,6 +287,8 @@ void point_retitle(struct point *point)
 		ADD(", at %" PRId64 " %% of capacity", numbers[SETTING_CAPACITY]);
 	else if (numbers[SETTING_RATE] > 0)
 		ADD(", %" PRId64 "/s", numbers[SETTING_RATE]);
+	if (numbers[SETTING_BURST] > 1)
+		ADD(", bursts of %" PRId64, numbers[SETTING_BURST]);
 	if (point->says_load)
 		ADD(", load on %s", point->load_backend);
 #undef ADD

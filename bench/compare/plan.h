@@ -30,6 +30,7 @@ enum setting {
 	SETTING_KEYS,
 	/* the rate, in percent of what the slowest answers without one; 0: it is SETTING_RATE's */
 	SETTING_CAPACITY,
+	SETTING_BURST, /* requests that are due together, at a rate or a share of the capacity */
 	SETTING_COUNT
 };
 

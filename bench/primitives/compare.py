@@ -6,11 +6,12 @@
     bench/primitives/compare.py --only yield,message --rounds 20
 
 Every work runs in a process of its own, pinned to one core (the waking of a loop from another
-thread: to two), for 0.15 s or once. The systems take turns, in another order each round. Peers
+thread: to two), for 0.15 s or once. The systems take turns, in a random order each round. Peers
 whose library is not here are left out, and the table says so.
 """
 import argparse
 import os
+import random
 import re
 import shutil
 import statistics
@@ -18,9 +19,8 @@ import subprocess
 import sys
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
-sys.path[:0] = [os.path.join(ROOT, 'bench'), os.path.join(ROOT, 'bench', 'limit')]
+sys.path.insert(0, os.path.join(ROOT, 'bench'))
 
-import paired      # noqa: E402
 import report      # noqa: E402
 import verdicts    # noqa: E402
 
@@ -107,8 +107,8 @@ def run_work(command, work):
 def measure_work(work, systems, rounds, notes):
     """{system: {'figures': [a figure per round], 'count': of how many}}."""
     found = {system: {'figures': [], 'count': 0} for system in systems}
-    for number in range(rounds):
-        for system in paired.order(list(found), number):
+    for _ in range(rounds):
+        for system in random.sample(list(found), len(found)):
             figure, count = run_work(systems[system][0], work)
             if figure is None:
                 notes.append(f'{system}, {WORKS[work]}: {count}')
@@ -119,11 +119,14 @@ def measure_work(work, systems, rounds, notes):
     return found
 
 
-def measure(works, rounds):
+def measure(works, rounds, has_time=lambda: True):
     """What bench/performance.py keeps: the figures by the works' titles, and notes."""
     notes, figures = [versions()], {}
     here = build_peers(notes)
     for work in works:
+        if not has_time():
+            notes.append(f'{WORKS[work]}: left out, the time was over')
+            continue
         systems = {system: one for system, one in here.items() if work in one[1]}
         figures[WORKS[work]] = measure_work(work, systems, rounds, notes)
         print('  ' + WORKS[work] + ': ' + ', '.join(

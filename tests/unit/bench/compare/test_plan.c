@@ -72,6 +72,11 @@ static void test_lists_are_as_many_points(void **state)
 	assert_string_equal(plan.points[5].title,
 			    "many idle, few busy, 16 connections and 4000 idle, depth 1, 64 B, "
 			    "2 reactors, 5000/s");
+	add("echo:depth=16,capacity=70,burst=16");
+	assert_string_equal(plan.points[6].title,
+			    "echo, 64 connections, depth 16, 64 B, at 70 % of capacity, bursts of "
+			    "16");
+	T_EQUAL(plan.points[6].settings[SETTING_BURST], 16);
 }
 
 static void test_wrong_texts_say_what_is_right(void **state)
@@ -80,6 +85,7 @@ static void test_wrong_texts_say_what_is_right(void **state)
 	refuse("ecco", "there is no workload \"ecco\"; there are echo idle");
 	refuse("", "there is no workload \"\"");
 	refuse("upload:depth=2", "upload has no setting \"depth\"; it has connections=");
+	refuse("churn:burst=2", "churn has no setting \"burst\"");
 	refuse("echo:depth", "echo has no setting \"depth\"");
 	refuse("echo:depth=", "depth takes numbers from 1 to 1024");
 	refuse("echo:depth=1/", "depth takes numbers");
