@@ -184,7 +184,7 @@ struct uring_buffers {
 	uint32_t enters;
 	void *memory; /* owned */
 	uint32_t count;
-	uint32_t bytes;      /* of one */
+	uint32_t bytes; /* of one */
 	size_t stride_bytes;
 	uint32_t lent_count; /* with views */
 	/* incremental: owned; how much of each has been filled, or URING_BUFFER_LEFT */
