@@ -340,7 +340,7 @@ static inline void rota__op_lend(struct rota_op *op, struct rota_task *task,
 {
 	task->ops_lent++;
 	rota_future_init(future);
-	future->kind_ = kind;
+	future->kind_ = (uint8_t)kind;
 	future->cancel_ = cancel;
 	rota__op_submit(task->reactor, op);
 }
