@@ -20,15 +20,18 @@ static struct {
 	_Atomic int64_t result; /* of the last one */
 } seen;
 
-static int64_t (*serve_one)(struct rota_conn *conn);
+/* Set by the scenario, called by reactors on other threads. */
+static int64_t (*_Atomic serve_one)(struct rota_conn *conn);
 
 static int64_t handle(struct rota_conn *conn, void *arg)
 {
+	/* a call through the atomic itself would read it like any other */
+	int64_t (*serve)(struct rota_conn * conn) = serve_one;
 	int64_t result;
 
 	(void)arg;
 	seen.started++;
-	result = serve_one(conn);
+	result = serve(conn);
 	seen.result = result;
 	seen.ended++;
 	return result < 0 && result != -ROTA_ECLOSING ? 0 : result;
@@ -41,7 +44,8 @@ static void serve_limited(struct t_net *net, int64_t (*fn)(struct rota_conn *con
 
 	if (limits)
 		options.limits = *limits;
-	memset(&seen, 0, sizeof(seen));
+	seen.started = seen.ended = 0;
+	seen.result = 0;
 	serve_one = fn;
 	t_serve(net, &options);
 }
