@@ -285,6 +285,18 @@ static unsigned load_reactors(const struct comparison *comparison, const struct 
 	return wanted > 1 ? (unsigned)wanted : 1;
 }
 
+/*
+ * Requests that may wait for a connection: those of half a second. A host that takes the processor
+ * away for some hundredths is not to end a round of millions a second; what waited shows in the
+ * latencies, and a rate that is not kept is told.
+ */
+static int64_t load_queue(int64_t rate)
+{
+	const int64_t least = 65536, most = 1 << 24;
+
+	return rate / 2 < least ? least : rate / 2 > most ? most : rate / 2;
+}
+
 static void add_load_words(struct words *words, const struct contestant *contestant,
 			   const struct comparison *comparison, const struct point *point)
 {
@@ -303,8 +315,10 @@ static void add_load_words(struct words *words, const struct contestant *contest
 	add_setting(words, workload->ratio ? "--value" : "--payload", settings[SETTING_PAYLOAD]);
 	add_setting(words, "--idle", settings[SETTING_IDLE]);
 	add_setting(words, "--rate", settings[SETTING_RATE]);
-	if (settings[SETTING_RATE] > 0)
+	if (settings[SETTING_RATE] > 0) {
 		add_setting(words, "--burst", settings[SETTING_BURST]);
+		add_setting(words, "--queue", load_queue(settings[SETTING_RATE]));
+	}
 	add_keys(words, workload, settings[SETTING_KEYS]);
 	add_setting(words, "--reactors", load_reactors(comparison, point));
 	if (point->load_backend)
