@@ -63,6 +63,14 @@ static int open_tcp_pair(int sockets[2])
 	return status;
 }
 
+/* As uring__trial_run, for a completion that must not be a failure. */
+static int run_well(struct trial *trial, int32_t *result, uint32_t *flags)
+{
+	int status = uring__trial_run(trial, result, flags);
+
+	return status == 0 && *result < 0 ? *result : status;
+}
+
 /* ---- incremental buffers ---- */
 
 /* The next completion must be of a part of the first buffer, and that part be `text`. */
@@ -70,20 +78,18 @@ static int expect_part(struct trial *trial, size_t at, const char *text)
 {
 	int32_t result;
 	uint32_t flags;
-	int status = uring__trial_run(trial, &result, &flags);
+	int status = run_well(trial, &result, &flags);
 
 	if (status < 0)
 		return status;
-	if (result < 0)
-		return result;
 	if (result != (int32_t)strlen(text) || !(flags & IORING_CQE_F_BUF_MORE))
 		return -EINVAL;
 	return memcmp(uring__trial_data(trial) + at, text, strlen(text)) ? TRIAL_FLAWED : 0;
 }
 
 /*
- * Where a part is follows from the order of completions, and kernels up to about 6.15 let those of
- * receives that go on overtake those of receives that end.
+ * Where a part is follows from the order of completions, and some kernels let those of receives
+ * that go on overtake those of receives that end.
  */
 static int receive_parts(struct trial *trial, int ends, int goes_on)
 {
@@ -133,18 +139,18 @@ static int receive_bundle(struct trial *trial)
 		status = -EIO;
 	uring__trial_receive(trial, sockets[0], IORING_RECVSEND_BUNDLE);
 	if (status == 0)
-		status = uring__trial_run(trial, &result, &flags);
+		status = run_well(trial, &result, &flags);
 	close_pair(sockets);
 	if (status < 0)
 		return status;
 	if (result != sizeof(text))
-		return result < 0 ? result : -EINVAL;
+		return -EINVAL;
 	return memcmp(uring__trial_data(trial), text, sizeof(text)) ? TRIAL_FLAWED : 0;
 }
 
 /*
- * Kernels up to about 6.15 went on with the next buffer though this one was not full, as at a mark
- * for urgent data, and nobody could tell how the bytes were spread.
+ * Some kernels went on with the next buffer though this one was not full, as at a mark for urgent
+ * data, and nobody could tell how the bytes were spread.
  */
 static int receive_short(struct trial *trial)
 {
@@ -161,10 +167,8 @@ static int receive_short(struct trial *trial)
 		status = -EIO;
 	uring__trial_receive(trial, sockets[1], IORING_RECVSEND_BUNDLE);
 	if (status == 0)
-		status = uring__trial_run(trial, &result, &flags);
+		status = run_well(trial, &result, &flags);
 	close_pair(sockets);
-	if (status == 0 && result < 0)
-		return result;
 	if (status == 0 && (result != 4 || memcmp(uring__trial_data(trial), "four", 4)))
 		return TRIAL_FLAWED;
 	return status;
@@ -253,12 +257,10 @@ static int expect_notification(struct trial *trial)
 {
 	int32_t result;
 	uint32_t flags;
-	int status = uring__trial_run(trial, &result, &flags);
+	int status = run_well(trial, &result, &flags);
 
 	if (status < 0)
 		return status;
-	if (result < 0)
-		return result;
 	if (!(flags & IORING_CQE_F_MORE))
 		return -EINVAL;
 	status = uring__trial_run(trial, &result, &flags);
