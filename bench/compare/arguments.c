@@ -500,6 +500,8 @@ static int choose_load(struct comparison *comparison)
 			return complain("--load-backend: %s", choice.report);
 		backends[count++] = wanted ? wanted : choice.engine->name;
 	}
+	if (!count)
+		return complain("--load-backend: no engine works here");
 	comparison->load_engines = count > 1 ? "uring and epoll" : backends[0];
 	return plan_set_load(&comparison->plan, backends, count, error) < 0 ? complain("%s", error)
 									    : 0;

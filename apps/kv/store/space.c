@@ -26,7 +26,7 @@ static uint64_t make_space(const void *address, uint64_t flag, uint32_t count)
 
 	ROTA_ASSERT(!(word & ~KV_SLOT_ADDRESS));
 	ROTA_ASSERT(count <= UINT16_MAX);
-	return word | flag | (uint64_t)count << 48;
+	return word | flag | count * (UINT64_C(1) << 48);
 }
 
 /*
