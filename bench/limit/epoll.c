@@ -157,6 +157,8 @@ int main(int argc, char **argv)
 	int listener;
 
 	parse_options(argc, argv, &options);
+	if (options.threads > 1)
+		die("--threads", ENOTSUP);
 	listener = open_listener(&options);
 	constant_resize(&constant, 64);
 	buffer = checked(malloc(options.buffer_bytes));

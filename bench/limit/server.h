@@ -2,8 +2,8 @@
 /*
  * What the two limit servers share: options, the listening socket, and the honest minimum of a RESP
  * server (a request parser and constant replies). Belongs to bench/limit only and uses no framework
- * code on purpose: these servers are what the framework is measured against. One thread per
- * process; nothing here is thread-safe.
+ * code on purpose: these servers are what the framework is measured against. Nothing here is shared
+ * by threads but the options, which are written before there are any.
  *
  * The one idea: the parser is a state machine over bytes that keeps no input, only where it stands,
  * so a request may be cut anywhere between two receives and nothing is ever copied to put it
@@ -40,6 +40,7 @@ struct options {
 	uint32_t buffer_count;
 	uint32_t buffer_bytes;
 	uint32_t connections_max;
+	uint32_t threads; /* on io_uring: loops that share nothing but the port */
 };
 
 static inline void die(const char *what, int error)
@@ -63,6 +64,7 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 		{ "buffers", required_argument, NULL, 'n' },
 		{ "buffer-bytes", required_argument, NULL, 'b' },
 		{ "connections", required_argument, NULL, 'c' },
+		{ "threads", required_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int name;
@@ -80,10 +82,12 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 			options->buffer_bytes = value;
 		else if (name == 'c' && value)
 			options->connections_max = value;
+		else if (name == 't' && value && value <= 64)
+			options->threads = value;
 		else {
 			fprintf(stderr,
 				"usage: %s [--mode echo|resp] [--port N] [--buffers 2^N] "
-				"[--buffer-bytes N] [--connections N]\n",
+				"[--buffer-bytes N] [--connections N] [--threads N]\n",
 				argv[0]);
 			exit(2);
 		}
@@ -111,6 +115,7 @@ static inline int open_listener(struct options *options)
 	}
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
+	    (options->threads > 1 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one))) ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 4096) ||
 	    getsockname(fd, (struct sockaddr *)&address, &address_bytes))

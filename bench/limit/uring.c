@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The limit on io_uring: the least a correct server on this kernel has to do, as one raw loop
- * without any framework code. Echo, or RESP answered with constants. One process, one thread, Linux
- * 6.1 or newer, liburing 2.3.
+ * without any framework code. Echo, or RESP answered with constants. One process, one thread (or
+ * several loops that share nothing but the port), Linux 6.1 or newer, liburing 2.3.
  *
  * The one idea: everything the loop wants from the kernel leaves with the next enter, which also
  * waits; so a turn is one system call, however many connections it serves. Echo sends from the very
@@ -15,6 +15,7 @@
  */
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
 
 #include "bench/limit/server.h"
 
@@ -46,24 +47,29 @@ struct connection {
 	struct replies *sending, *gathered;
 };
 
-static struct options options = { .buffer_count = 256,
-				  .buffer_bytes = 65536,
-				  .connections_max = 16384 };
-static struct io_uring ring;
-static int listener;
-static struct io_uring_buf_ring *buffer_ring;
-static char *buffers;
+static struct options options = {
+	.buffer_count = 256, .buffer_bytes = 65536, .connections_max = 16384, .threads = 1
+};
+
+static int signals; /* never read, so every loop sees them */
+
+/* Of the loop that runs on this thread. */
+#define LOCAL _Thread_local
+static LOCAL struct io_uring ring;
+static LOCAL int listener;
+static LOCAL struct io_uring_buf_ring *buffer_ring;
+static LOCAL char *buffers;
 /* per buffer: bytes received; the next of its connection */
-static uint32_t *buffer_length, *buffer_next;
+static LOCAL uint32_t *buffer_length, *buffer_next;
 /* with the kernel; of those, not yet published to it */
-static uint32_t buffers_free, buffers_returned;
-static struct connection *connections;
-static uint32_t first_starved = NONE, last_starved = NONE;
+static LOCAL uint32_t buffers_free, buffers_returned;
+static LOCAL struct connection *connections;
+static LOCAL uint32_t first_starved = NONE, last_starved = NONE;
 /* last in, first out: what is reused is still in the cache */
-static struct replies *idle_replies;
-static struct constant constant;
-static bool accept_armed, stopping;
-static uint64_t accept_count, close_count, starve_count, turn_count;
+static LOCAL struct replies *idle_replies;
+static LOCAL struct constant constant;
+static LOCAL bool accept_armed, stopping;
+static LOCAL uint64_t accept_count, close_count, starve_count, turn_count;
 
 static char *buffer_data(uint32_t buffer)
 {
@@ -408,19 +414,18 @@ static void open_ring(void)
 	buffers_returned = 0;
 }
 
-int main(int argc, char **argv)
+/* One loop, from its listening socket to its end. */
+static void *serve(void *arg)
 {
 	struct io_uring_sqe *sqe;
 
-	parse_options(argc, argv, &options);
-	listener = open_listener(&options);
+	(void)arg;
 	constant_resize(&constant, 64);
 	open_ring();
 	sqe = next_sqe();
-	io_uring_prep_poll_add(sqe, open_signals(), POLLIN);
+	io_uring_prep_poll_add(sqe, signals, POLLIN);
 	tag(sqe, STOP, 0);
 	arm_accept();
-	print_ready("uring", &options);
 	run();
 	/* else the port stays taken until a worker has torn the ring down */
 	shutdown(listener, SHUT_RDWR);
@@ -429,5 +434,29 @@ int main(int argc, char **argv)
 		(unsigned long long)accept_count, (unsigned long long)close_count,
 		(unsigned long long)starve_count, (unsigned long long)turn_count, buffers_free,
 		options.buffer_count);
+	return NULL;
+}
+
+static void *listen_and_serve(void *arg)
+{
+	listener = open_listener(&options);
+	return serve(arg);
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[64] = { 0 };
+	int status;
+
+	parse_options(argc, argv, &options);
+	listener = open_listener(&options);
+	signals = open_signals();
+	for (uint32_t i = 1; i < options.threads; i++)
+		if ((status = pthread_create(&threads[i], NULL, listen_and_serve, NULL)))
+			die("thread", status);
+	print_ready("uring", &options);
+	serve(NULL);
+	for (uint32_t i = 1; i < options.threads; i++)
+		pthread_join(threads[i], NULL);
 	return 0;
 }
