@@ -445,6 +445,9 @@ static inline void submit_send(struct rota_conn *conn)
 	conn->send.send.bytes = chunk->bytes;
 	if (ROTA_UNLIKELY(chunk->next != NULL))
 		gather_send(conn);
+	else if (!conn->is_stream && !conn->exceptions)
+		conn->send.flags_ = ROTA_OP_PATIENT;
+	conn->active_at = conn->reactor->now;
 	conn->send_is_lent = true;
 	conn->reactor->net->stats.sends++;
 	rota__op_submit(conn->reactor, &conn->send);
@@ -510,7 +513,8 @@ static void send_completed(struct rota_op *op, const struct rota_completion *com
 		return;
 	}
 	net->stats.sent_bytes += (uint32_t)completion->result;
-	conn->active_at = conn->reactor->now;
+	if (!(completion->flags & ROTA_COMPLETION_LATE))
+		conn->active_at = conn->reactor->now;
 	/* Nearly always that was all, in one chunk, and nobody waits for it. */
 	if (ROTA_UNLIKELY(conn->is_stream || conn->exceptions) ||
 	    !rota__output_sent(&conn->output, (size_t)completion->result))

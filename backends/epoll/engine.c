@@ -414,6 +414,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out = out;
 	engine->out_count = 0;
 	engine->out_max = out_max;
+	engine->late_count = 0;
 	run_queue(engine);
 	rota__epoll_start_submitted(engine);
 	take_offloaded(engine);
@@ -421,7 +422,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	 * Something in the queue and yet no result: a burst of connections that were reset before
 	 * they were accepted.
 	 */
-	if (engine->out_count == 0)
+	if (engine->out_count == 0 || (engine->out_count == engine->late_count && deadline > 0))
 		status = reap(engine, rota_list_is_empty(&engine->queue) ? deadline : 0);
 	else if (++engine->kernel_skips > KERNEL_SKIPS_MAX)
 		status = reap(engine, 0);

@@ -99,6 +99,7 @@ struct rota__epoll {
 	struct rota_completion *out;
 	unsigned out_count;
 	unsigned out_max;
+	unsigned late_count; /* of the output, what is no reason not to wait */
 
 	struct rota_link submitted;
 	struct rota_link queue; /* READY and DONE, first come first served */

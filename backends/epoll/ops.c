@@ -72,7 +72,8 @@ static inline struct rota_completion *emit(struct rota__epoll *engine, struct ro
 	return completion;
 }
 
-static inline void finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
+static inline void finish(struct rota__epoll *engine, struct rota_op *op, int32_t result,
+			  uint16_t flags)
 {
 	if (ROTA_UNLIKELY(engine->out_count == engine->out_max)) {
 		op->state_ = ROTA__EPOLL_DONE;
@@ -81,13 +82,14 @@ static inline void finish(struct rota__epoll *engine, struct rota_op *op, int32_
 		return;
 	}
 	op->state_ = 0;
+	op->flags_ = 0;
 	engine->lent--;
-	emit(engine, op, result, 0);
+	emit(engine, op, result, flags);
 }
 
 void rota__epoll_finish(struct rota__epoll *engine, struct rota_op *op, int32_t result)
 {
-	finish(engine, op, result);
+	finish(engine, op, result, 0);
 }
 
 /* The end of an attached operation. */
@@ -241,11 +243,16 @@ static inline void start_send(struct rota__epoll *engine, struct rota_op *op)
 {
 	bool tried = engine->try_first && !has_waiting_writer(engine, op->fd);
 	int32_t result = tried ? try_send(engine, op) : -EAGAIN;
+	bool is_late;
 
-	if (ROTA_UNLIKELY(result == -EAGAIN))
+	if (ROTA_UNLIKELY(result == -EAGAIN)) {
 		wait_for(engine, op, op->fd, tried);
-	else
-		finish(engine, op, result);
+		return;
+	}
+	is_late = op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND &&
+		  (size_t)result == op->send.bytes;
+	engine->late_count += is_late && engine->out_count < engine->out_max;
+	finish(engine, op, result, is_late ? ROTA_COMPLETION_LATE : 0);
 }
 
 /* ---- connect ---- */

@@ -170,15 +170,11 @@ static bool others_may_act(const struct sim_instance *instance)
 	return false;
 }
 
-static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
-		    rota_ns deadline)
+static int wait_for_completions(struct sim_instance *instance, struct rota_completion *out,
+				unsigned out_max, rota_ns deadline)
 {
-	struct sim_instance *instance = sim__instance_of(self);
 	struct rota_sim_world *world = instance->world;
 
-	ROTA_ASSERT(out_max > 0);
-	instance->stats.polls++;
-	instance->deadline = deadline;
 	for (;;) {
 		bool woken = atomic_exchange(&instance->woken, false);
 		unsigned count;
@@ -187,7 +183,7 @@ static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsi
 		sim__advance_to(world, world->now); /* what needs no time has come */
 		sim__ops_start(instance);
 		sim__ops_attempt(instance);
-		count = sim__ops_deliver(instance, out, out_max);
+		count = sim__ops_deliver(instance, out, out_max, !woken && deadline > world->now);
 		if (woken) {
 			instance->stats.wakes++;
 			sim__event(world, "woken", instance->index, 0);
@@ -201,6 +197,21 @@ static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsi
 			return others_may_act(instance) ? 0 : -EDEADLK;
 		sim__advance_to(world, next);
 	}
+}
+
+static int sim_poll(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
+		    rota_ns deadline)
+{
+	struct sim_instance *instance = sim__instance_of(self);
+	int count;
+
+	ROTA_ASSERT(out_max > 0);
+	instance->stats.polls++;
+	instance->deadline = deadline;
+	sim__ops_tell_late(instance);
+	count = wait_for_completions(instance, out, out_max, deadline);
+	instance->polled_serial = instance->world->op_serial;
+	return count;
 }
 
 static void sim_wake(struct rota_backend *self)

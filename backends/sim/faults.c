@@ -42,6 +42,7 @@ static const char *const decision_names[SIM_DECISION_COUNT] = {
 	[SIM_DECIDE_SYNC_ERROR] = "draw-sync-error",
 	[SIM_DECIDE_CRASH] = "draw-crash",
 	[SIM_DECIDE_NO_MEMORY] = "draw-no-memory",
+	[SIM_DECIDE_PATIENCE] = "draw-patience",
 	[SIM_DECIDE_PROGRAM] = "draw-program",
 	[SIM_DECIDE_LATENCY] = "draw-latency",
 	[SIM_DECIDE_LOSS] = "draw-loss",

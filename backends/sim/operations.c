@@ -69,7 +69,7 @@ void sim__op_submit(struct rota_backend *self, struct rota_op *op)
 	ROTA_ASSERT(op->state_ == SIM_OP_IDLE);
 	ROTA_ASSERT(op->kind != ROTA_OP_SEND || op->send.bytes > 0);
 	op->state_ = SIM_OP_SUBMITTED;
-	op->flags_ = 0;
+	op->flags_ &= ROTA_OP_PATIENT;
 	op->index_ = instance->index;
 	op->generation_ = ++instance->world->op_serial;
 	rota_list_push_back(&instance->submitted, &op->link_);
@@ -116,6 +116,31 @@ void sim__ops_start(struct sim_instance *instance)
 
 /* ---- completions ---- */
 
+/* A patient send that the poll() in progress has started and ended; some of them wait. */
+static bool is_late(const struct sim_instance *instance, const struct rota_completion *completion)
+{
+	const struct rota_op *op = completion->op;
+
+	return op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND && completion->result > 0 &&
+	       (size_t)completion->result == op->send.bytes && !(op->flags_ & SIM_OP_CANCELLED) &&
+	       (int32_t)(op->generation_ - instance->polled_serial) > 0 &&
+	       sim__draw(instance->world, SIM_DECIDE_PATIENCE, 2);
+}
+
+/* Is told with others: by the poll() that started it, or the next. */
+static bool is_withheld(const struct sim_pending *pending)
+{
+	return pending->completion.flags & ROTA_COMPLETION_LATE &&
+	       pending->completion.op->flags_ & ROTA_OP_PATIENT;
+}
+
+void sim__ops_tell_late(struct sim_instance *instance)
+{
+	for (size_t i = 0; i < instance->pending_count; i++)
+		if (is_withheld(&instance->pending[i]))
+			instance->pending[i].completion.op->flags_ &= (uint16_t)~ROTA_OP_PATIENT;
+}
+
 /*
  * Keep a completion until it is due; those of one operation stay in order. Room has been checked.
  */
@@ -127,14 +152,19 @@ void sim__op_complete(struct sim_instance *instance, const struct rota_completio
 	rota_ns due = world->now + options->delay_min_ns +
 		      (rota_ns)sim__draw(world, SIM_DECIDE_DELAY, (uint64_t)spread + 1);
 	struct rota_op *op = completion->op;
+	struct sim_pending *pending;
 
 	if (sim__is_burdened(world, instance->host->index, ROTA_SIM_SLOW))
 		due += (rota_ns)sim__draw(world, SIM_DECIDE_SLOW, SLOW_NS_MAX);
 	for (size_t i = 0; i < instance->pending_count; i++)
 		if (instance->pending[i].completion.op == op && instance->pending[i].due > due)
 			due = instance->pending[i].due;
-	instance->pending[instance->pending_count++] =
-		(struct sim_pending){ .completion = *completion, .due = due };
+	pending = &instance->pending[instance->pending_count++];
+	*pending = (struct sim_pending){ .completion = *completion, .due = due };
+	if (is_late(instance, completion)) {
+		pending->completion.flags |= ROTA_COMPLETION_LATE;
+		pending->due = world->now;
+	}
 	sim__event(world, "effect", op->generation_, completion->result);
 	if (!(completion->flags & ROTA_COMPLETION_MORE)) {
 		unlist_runnable(instance, op);
@@ -195,12 +225,14 @@ static size_t find_due(const struct sim_instance *instance, uint64_t wanted)
 }
 
 unsigned sim__ops_deliver(struct sim_instance *instance, struct rota_completion *out,
-			  unsigned out_max)
+			  unsigned out_max, bool may_wait)
 {
 	struct rota_sim_world *world = instance->world;
 	unsigned count = 0;
 	uint64_t due = 0;
 
+	if (may_wait && sim__instance_next_due(instance) > world->now)
+		return 0;
 	for (size_t i = 0; i < instance->pending_count; i++)
 		due += instance->pending[i].due <= world->now;
 	for (; due && count < out_max; due--) {
@@ -218,7 +250,7 @@ rota_ns sim__instance_next_due(const struct sim_instance *instance)
 	rota_ns next = ROTA_NEVER;
 
 	for (size_t i = 0; i < instance->pending_count; i++)
-		if (instance->pending[i].due < next)
+		if (!is_withheld(&instance->pending[i]) && instance->pending[i].due < next)
 			next = instance->pending[i].due;
 	return next;
 }

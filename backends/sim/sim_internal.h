@@ -56,6 +56,7 @@ enum sim_decision {
 	SIM_DECIDE_SYNC_ERROR,
 	SIM_DECIDE_CRASH,
 	SIM_DECIDE_NO_MEMORY,
+	SIM_DECIDE_PATIENCE,
 	SIM_DECISION_COUNT
 };
 
@@ -137,7 +138,8 @@ struct sim_instance {
 	struct rota_link submitted;
 	struct rota_link runnable;
 	size_t runnable_count;
-	uint64_t lent_count; /* operations */
+	uint64_t lent_count;    /* operations */
+	uint32_t polled_serial; /* world->op_serial at the end of the last poll() */
 	struct sim_pending *pending;
 	size_t pending_count;
 	uint32_t buffers_count;
@@ -431,9 +433,14 @@ void sim__op_wait(struct sim_instance *instance, struct rota_op *op, struct sim_
 void sim__op_complete(struct sim_instance *instance, const struct rota_completion *completion);
 /* The terminal one, with `result`. */
 void sim__op_end(struct sim_instance *instance, struct rota_op *op, int result);
-/* Hand out completions that are due. Returns how many. */
+/* What an earlier poll() did not return for is due now. */
+void sim__ops_tell_late(struct sim_instance *instance);
+/*
+ * Hand out completions that are due; with may_wait none if all of them can wait for others. Returns
+ * how many.
+ */
 unsigned sim__ops_deliver(struct sim_instance *instance, struct rota_completion *out,
-			  unsigned out_max);
+			  unsigned out_max, bool may_wait);
 /* Something about `socket` changed: its waiting operations are worth an attempt. */
 void sim__wake_waiting(struct rota_sim_world *world, struct sim_socket *socket);
 const char *sim__op_name(unsigned kind);

@@ -120,10 +120,23 @@ static void close_engine(struct rota_backend *self)
 	undo_open(engine);
 }
 
-/* Sends that may have ended without a CQE, receives that begin after the next enter. */
+/*
+ * Sends that may have ended without a CQE and are waited for, receives that begin after an enter.
+ */
 static inline bool has_variants_to_do(const struct uring_engine *engine)
 {
-	return !rota_list_is_empty(&engine->silent) || !rota_list_is_empty(&engine->emptied);
+	return uring__has_awaited_silent(engine) || !rota_list_is_empty(&engine->emptied);
+}
+
+/* What has been collected is delivered first: a broken ring says so again. */
+static inline int end_poll(struct uring_engine *engine, int status, unsigned count,
+			   struct rota_completion *out, unsigned out_max)
+{
+	if (ROTA_LIKELY(status >= 0))
+		count += uring__collect(engine, out + count, out_max - count);
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->silent)))
+		uring__await_silent(engine);
+	return count ? (int)count : status;
 }
 
 static int poll_engine(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
@@ -148,7 +161,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	if (wait_count && engine->busy_poll_ns) {
 		status = uring__spin(engine, deadline);
 		if (status < 0 || uring__cq_ready(engine))
-			return status < 0 ? status : (int)uring__collect(engine, out, out_max);
+			return end_poll(engine, status, 0, out, out_max);
 	}
 	if (!wait_count && !uring__sq_pending(engine) &&
 	    !(collect && uring__needs_collecting(engine))) {
@@ -159,10 +172,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 				    IORING_SQ_CQ_OVERFLOW) != 0;
 	status = uring__enter(engine, collect, wait_count, deadline);
 	uring__start_emptied(engine);
-	/* What has been collected is delivered first: a broken ring says so again. */
-	if (ROTA_UNLIKELY(status < 0))
-		return count ? (int)count : status;
-	return (int)(count + uring__collect(engine, out + count, out_max - count));
+	return end_poll(engine, status, count, out, out_max);
 }
 
 static void wake(struct rota_backend *self)

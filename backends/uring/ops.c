@@ -113,6 +113,7 @@ void uring__start(struct uring_engine *engine, struct rota_op *op, struct io_uri
 		return;
 	}
 	op->state_ = URING_OP_UNSENT;
+	op->flags_ &= (uint16_t)~ROTA_OP_PATIENT; /* it may start in a later poll() */
 	rota_list_push_back(&engine->unsent, &op->link_);
 	engine->backlogged = true;
 }
@@ -230,7 +231,7 @@ void uring__submit(struct rota_backend *backend, struct rota_op *op)
 	struct io_uring_sqe *sqe;
 
 	ROTA_ASSERT(op->state_ == URING_OP_IDLE);
-	ROTA_DCHECK(!op->flags_);
+	ROTA_DCHECK(!(op->flags_ & ~ROTA_OP_PATIENT));
 	engine->stats.submitted++;
 	/* A send with nothing in its way calls nothing. */
 	if (ROTA_LIKELY(op->kind == ROTA_OP_SEND && rota_list_is_empty(&engine->unsent) &&

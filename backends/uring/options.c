@@ -24,6 +24,7 @@ static const struct uring_options defaults = {
 	.taskrun = URING_TASKRUN_DEFER,
 	.multishot = true,
 	.registered_ring = true,
+	.send_skip = true,
 };
 
 #define SQ_ENTRIES_MAX 32768u /* the kernel's limits */
@@ -100,11 +101,6 @@ static bool go_together(const struct uring_options *options, char error[ROTA_BAC
 			 "uring options incremental=on and bundles=on do not go together: some "
 			 "kernels lose count of buffers that are filled bit by bit and several at "
 			 "once; take one of them");
-	else if (options->send_skip && options->sqpoll)
-		snprintf(error, ROTA_BACKEND_TEXT_BYTES,
-			 "uring options send-skip=on and sqpoll=on do not go together: no "
-			 "completion means success only of a send that we submitted ourselves; "
-			 "take one of them");
 	else
 		return true;
 	return false;

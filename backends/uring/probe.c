@@ -190,8 +190,6 @@ static bool is_asked_for(const struct uring_options *options, enum uring_feature
 		return options->direct;
 	case URING_ZERO_COPY:
 		return options->zero_copy_bytes;
-	case URING_SEND_SKIP:
-		return options->send_skip;
 	case URING_NAPI:
 		return options->busy_poll_us;
 	default:
@@ -206,6 +204,11 @@ static const char *not_wanted(const struct uring_options *options, enum uring_fe
 		return "registered-ring=off";
 	if (feature == URING_NO_IOWAIT && options->iowait)
 		return "iowait=on";
+	if (feature == URING_SEND_SKIP && !options->send_skip)
+		return "send-skip=off";
+	/* Silence means success only of what we have submitted ourselves. */
+	if (feature == URING_SEND_SKIP && options->sqpoll)
+		return "sqpoll=on";
 	return is_asked_for(options, feature) ? NULL : "not asked for";
 }
 

@@ -12,7 +12,8 @@
  *
  * Skipped completions: MSG_DONTWAIT | MSG_WAITALL makes a send end inside the enter that submits
  * it, with a CQE only if not all was taken. So when the kernel has consumed the request, and all
- * CQEs that were in the queue then have been seen, no CQE means that all was.
+ * CQEs that were in the queue then have been seen, no CQE means that all was. Only for patient
+ * sends: for the others that would take an enter that does not wait.
  */
 #include <rota/error.h>
 #include <sys/uio.h>
@@ -56,7 +57,7 @@ void uring__adapt_send(struct uring_engine *engine, struct io_uring_sqe *sqe, st
 		op->flags_ |= URING_OP_ZERO_COPY;
 		return;
 	}
-	if (engine->features & URING_FEATURE_BIT(URING_SEND_SKIP) &&
+	if (engine->features & URING_FEATURE_BIT(URING_SEND_SKIP) && op->flags_ & ROTA_OP_PATIENT &&
 	    bytes_of(op) <= SILENT_BYTES_MAX && !(op->flags_ & URING_OP_WAITS))
 		make_silent(engine, sqe, op);
 }
@@ -104,6 +105,26 @@ bool uring__send_goes_on(struct rota_op *op, int32_t result)
 	return false;
 }
 
+bool uring__has_awaited_silent(const struct uring_engine *engine)
+{
+	for (const struct rota_link *link = engine->silent.next; link != &engine->silent;
+	     link = link->next) {
+		const struct rota_op *op = ROTA_CONTAINER_OF(link, const struct rota_op, link_);
+
+		if (!(op->flags_ & ROTA_OP_PATIENT) || op->flags_ & URING_OP_CANCELLED)
+			return true;
+	}
+	return false;
+}
+
+void uring__await_silent(struct uring_engine *engine)
+{
+	for (struct rota_link *link = engine->silent.next; link != &engine->silent;
+	     link = link->next)
+		ROTA_CONTAINER_OF(link, struct rota_op, link_)->flags_ &=
+			(uint16_t)~ROTA_OP_PATIENT;
+}
+
 unsigned uring__collect_silent(struct uring_engine *engine, struct rota_completion *out,
 			       unsigned out_max)
 {
@@ -124,6 +145,7 @@ unsigned uring__collect_silent(struct uring_engine *engine, struct rota_completi
 		out[count++] = (struct rota_completion){
 			.op = op,
 			.result = (int32_t)bytes_of(op),
+			.flags = ROTA_COMPLETION_LATE,
 		};
 		uring__retire(engine, entry); /* and takes it off the list */
 	}

@@ -387,6 +387,10 @@ bool uring__zero_copy_completed(struct uring_engine *engine, struct uring_entry 
 /* A send failed in a way that is the variant's: from now on without it. True: start it again. */
 bool uring__send_goes_on(struct rota_op *op, int32_t result);
 /* With all CQEs seen: complete the sends that have gone and have none. Returns how many. */
+/* Is there one that poll() must not wait beside? */
+bool uring__has_awaited_silent(const struct uring_engine *engine);
+/* Those that this poll() could not tell of: it must not wait beside them again. */
+void uring__await_silent(struct uring_engine *engine);
 unsigned uring__collect_silent(struct uring_engine *engine, struct rota_completion *out,
 			       unsigned out_max);
 

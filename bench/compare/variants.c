@@ -36,7 +36,7 @@ static const struct {
 	{ "uring", "bundles", "on", "a receive may fill several buffers at once" },
 	{ "uring", "direct", "on", "sockets are named by a slot of the ring, not a descriptor" },
 	{ "uring", "zero-copy", "32768", "sends of 32 KiB and more are not copied" },
-	{ "uring", "send-skip", "on", "a send that was taken whole is not reported" },
+	{ "uring", "send-skip", "off", "every send is reported, and wakes the server up" },
 	{ "uring", "busy-poll-us", "50", "looks for 50 us for something to do before it sleeps" },
 	{ "uring", "sq", NULL, NULL },
 	{ "uring", "cq", NULL, NULL },

@@ -124,6 +124,8 @@ struct t_memory {
 struct t_op *t_accept(struct t_world *world, int fd);
 struct t_op *t_receive(struct t_world *world, int fd);
 struct t_op *t_send(struct t_world *world, int fd, const void *data, size_t bytes);
+/* Of which nobody waits for the end. */
+struct t_op *t_send_patiently(struct t_world *world, int fd, const void *data, size_t bytes);
 struct t_op *t_send_pieces(struct t_world *world, int fd, const void *data, size_t bytes,
 			   int pieces);
 struct t_op *t_connect(struct t_world *world, const struct rota_address *address);

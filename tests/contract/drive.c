@@ -217,7 +217,7 @@ struct t_op *t_receive(struct t_world *world, int fd)
 	return submit(make(world, ROTA_OP_RECEIVE, fd));
 }
 
-struct t_op *t_send(struct t_world *world, int fd, const void *data, size_t bytes)
+static struct t_op *make_send(struct t_world *world, int fd, const void *data, size_t bytes)
 {
 	struct t_op *op = make(world, ROTA_OP_SEND, fd);
 
@@ -225,6 +225,19 @@ struct t_op *t_send(struct t_world *world, int fd, const void *data, size_t byte
 	memcpy(op->memory->data, data, bytes);
 	op->op.send.data = op->memory->data;
 	op->op.send.bytes = bytes;
+	return op;
+}
+
+struct t_op *t_send(struct t_world *world, int fd, const void *data, size_t bytes)
+{
+	return submit(make_send(world, fd, data, bytes));
+}
+
+struct t_op *t_send_patiently(struct t_world *world, int fd, const void *data, size_t bytes)
+{
+	struct t_op *op = make_send(world, fd, data, bytes);
+
+	op->op.flags_ = ROTA_OP_PATIENT;
 	return submit(op);
 }
 

@@ -201,6 +201,104 @@ static void test_send_on_bad_descriptors_ends_with_error(void **state)
 	assert_int_equal(t_finish(t_send_pieces(world, -1, "x", 1, 1)), -EBADF);
 }
 
+/* ---- patient sends ---- */
+
+/* A poll that waits for this deadline has missed what it should have returned for. */
+#define FAR_NS (20 * ROTA_NS_PER_S)
+
+/* One poll with a deadline far away tells of it. */
+static void assert_told_at_once(struct t_world *world, const struct t_op *op)
+{
+	rota_ns start = world->ops->now(world->backend);
+
+	for (int turns = 0; !op->done; turns++) {
+		assert_in_range(turns, 0, 10);
+		t_turn(world, FAR_NS);
+	}
+	assert_true(world->ops->now(world->backend) - start < FAR_NS / 2);
+}
+
+static void test_patient_send_is_told_with_what_comes_next(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *sending, *receiving;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	receiving = t_receive(world, client);
+	sending = t_send_patiently(world, server, "answer", 6);
+	assert_told_at_once(world, sending);
+	assert_int_equal(sending->completions, 1);
+	assert_in_range(sending->result, 1, 6);
+	t_until_received(receiving, (size_t)sending->result);
+	t_cancel(receiving);
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_patient_send_is_told_at_the_deadline_at_the_latest(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *sending;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	for (int i = 0; i < 3; i++) {
+		sending = t_send_patiently(world, client, "x", 1);
+		while (!sending->done)
+			assert_in_range(t_turn(world, 3 * ROTA_NS_PER_MS), 0, 1);
+		assert_int_equal(sending->result, 1);
+		/* And one that does not wait holds nothing back. */
+		sending = t_send_patiently(world, client, "x", 1);
+		t_turn(world, 0);
+		assert_int_equal(t_finish(sending), 1);
+	}
+	t_close(world, client);
+	t_close(world, server);
+}
+
+static void test_patient_send_that_is_cancelled_is_told_at_once(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *sending;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	for (int i = 0; i < 10; i++) {
+		sending = t_send_patiently(world, client, "x", 1);
+		t_ask_cancel(sending);
+		assert_told_at_once(world, sending);
+		assert_true(sending->result == 1 || sending->result == -ECANCELED);
+	}
+	t_close(world, client);
+	t_close(world, server);
+}
+
+/* What is not all of it, or none, somebody has to do something about. */
+static void test_patient_send_that_was_not_all_is_told_at_once(void **state)
+{
+	struct t_world *world = *state;
+	struct t_op *sending;
+	int client, server;
+
+	t_pair(world, &client, &server);
+	/* Without copying, a send ends when its peer has read it. */
+	if (!(world->backend->features & ROTA_BACKEND_KEEPS_SENDS)) {
+		sending = t_send_patiently(world, client, t_pattern(), T_PATTERN_BYTES);
+		assert_told_at_once(world, sending);
+		assert_in_range(sending->result, 1, T_PATTERN_BYTES);
+	}
+	t_close(world, server);
+	for (int i = 0; i < 3; i++) {
+		sending = t_send_patiently(world, client, "x", 1);
+		t_finish(sending);
+	}
+	assert_true(sending->result == -ECONNRESET || sending->result == -EPIPE);
+	assert_told_at_once(world, t_send_patiently(world, client, "x", 1));
+	t_close(world, client);
+	assert_told_at_once(world, t_send_patiently(world, client, "x", 1));
+}
+
 const struct t_test t_send_tests[] = {
 	T_TEST(test_send_takes_what_it_says),
 	T_TEST(test_send_message_gathers_its_pieces),
@@ -211,5 +309,9 @@ const struct t_test t_send_tests[] = {
 	T_TEST(test_send_that_waits_ends_when_the_peer_resets),
 	T_TEST(test_send_after_own_shutdown_gives_epipe_and_no_signal),
 	T_TEST(test_send_on_bad_descriptors_ends_with_error),
+	T_TEST(test_patient_send_is_told_with_what_comes_next),
+	T_TEST(test_patient_send_is_told_at_the_deadline_at_the_latest),
+	T_TEST(test_patient_send_that_is_cancelled_is_told_at_once),
+	T_TEST(test_patient_send_that_was_not_all_is_told_at_once),
 	{ .name = NULL },
 };

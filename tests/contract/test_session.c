@@ -99,6 +99,30 @@ static void a_long_handler_has_its_reply_sent(struct t_net *net)
 	}
 }
 
+/*
+ * Virtual time: nobody has asked when the reply had left, and the reactor slept from then on; the
+ * sleep is idleness all the same.
+ */
+static void a_session_that_was_answered_is_closed_when_it_is_idle(struct t_net *net)
+{
+	struct rota_conn_limits limits = { .idle_timeout_ns = 20 * ROTA_NS_PER_MS };
+	struct rota_conn *conn;
+	rota_ns asked_at;
+
+	if (!net->is_simulated)
+		return;
+	words_serve_with(net, "", &limits);
+	for (uint32_t i = 0; i < 20; i++) {
+		conn = t_connect(net);
+		t_say(conn, "word\n");
+		asked_at = rota_now();
+		HEAR(conn, "word\n");
+		t_until(&words_seen.closed, i + 1);
+		CHECK(rota_now() - asked_at < 35 * ROTA_NS_PER_MS);
+		rota_conn_close(conn);
+	}
+}
+
 /* ---- scenarios: draining ---- */
 
 static int64_t drain_here(void *arg)
@@ -434,6 +458,7 @@ static const struct t_scenario scenarios[] = {
 	SCENARIO(the_reason_is_not_how_lingering_ended),
 	SCENARIO(the_reason_tells_that_the_last_reply_was_not_taken),
 	SCENARIO(a_long_handler_has_its_reply_sent),
+	SCENARIO(a_session_that_was_answered_is_closed_when_it_is_idle),
 	SCENARIO(a_drained_client_reads_its_last_reply),
 	SCENARIO(draining_is_bounded),
 	SCENARIO(a_task_outlives_the_call_that_spawned_it),

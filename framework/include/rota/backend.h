@@ -100,6 +100,7 @@ struct rota_op {
 	uint8_t kind; /* enum rota_op_kind */
 	/* engine's own, zero when not submitted */
 	uint8_t state_;
+	/* engine's own but for ROTA_OP_PATIENT, zero when not submitted */
 	uint16_t flags_;
 	/* caller sets */
 	int fd;
@@ -122,6 +123,15 @@ struct rota_op {
 	uint32_t generation_;
 	struct rota_link link_;
 };
+
+/*
+ * Bit of rota_op.flags_ that the caller of submit() may set, for SEND: nobody waits for its
+ * completion, or will before the next poll() has returned. If that poll() sends all of it, it need
+ * not return for that: it waits on, and tells it with what it returns for, ROTA_COMPLETION_LATE
+ * set. So a server that has answered sleeps until the next request, and does not wake up to learn
+ * that its answer has left. Anything else that comes of it is told as ever.
+ */
+#define ROTA_OP_PATIENT 0x8000u
 
 /* ---- files: see also <rota/file.h> ---- */
 
@@ -183,6 +193,8 @@ static inline bool rota_op_closes(const struct rota_op *op)
 #define ROTA_COMPLETION_MORE 1u /* not terminal: the operation goes on */
 /* `buffer` and `data` are set: lent to the receiver until buffer_return() */
 #define ROTA_COMPLETION_BUFFER 2u
+/* of a patient operation: it had ended before poll() began to wait */
+#define ROTA_COMPLETION_LATE 4u
 
 struct rota_completion {
 	struct rota_op *op;

@@ -100,6 +100,36 @@ static void test_epoll_steady_request_costs_one_wait_one_receive_one_send(void *
 	close(ends[1]);
 }
 
+static void test_epoll_patient_send_does_not_keep_it_from_waiting(void **state)
+{
+	struct rota_backend *backend = open_engine("");
+	struct rota_op send_op = { .complete = on_completion, .kind = ROTA_OP_SEND };
+	struct rota_completion out[4];
+	int ends[2];
+
+	(void)state;
+	make_pair(ends);
+	send_op.fd = ends[0];
+	send_op.send.data = "y";
+	send_op.send.bytes = 1;
+	for (int i = 0; i < 3; i++) {
+		uint64_t before = system_calls(backend);
+		rota_ns deadline = backend->ops->now(backend) + 3 * ROTA_NS_PER_MS;
+
+		send_op.flags_ = ROTA_OP_PATIENT;
+		backend->ops->submit(backend, &send_op);
+		assert_int_equal(backend->ops->poll(backend, out, 4, deadline), 1);
+		assert_true(backend->ops->now(backend) >= deadline);
+		assert_int_equal(out[0].result, 1);
+		assert_int_equal(out[0].flags, ROTA_COMPLETION_LATE);
+		assert_int_equal(send_op.flags_, 0);
+		assert_int_equal(system_calls(backend) - before, 2);
+	}
+	rota_backend_destroy(backend);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /*
  * A connection that lives on in a duplicate stays readable for ever, and epoll can't be told to
  * forget it.
@@ -220,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_epoll_steady_request_costs_one_wait_one_receive_one_send),
+		cmocka_unit_test(test_epoll_patient_send_does_not_keep_it_from_waiting),
 		cmocka_unit_test(test_epoll_event_of_a_closed_file_does_not_spin_for_ever),
 		cmocka_unit_test(test_epoll_started_over_is_still_pollable),
 		cmocka_unit_test(test_epoll_without_memory_says_so_and_keeps_nothing),

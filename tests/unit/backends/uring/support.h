@@ -38,6 +38,7 @@ struct t_op {
 	unsigned completions;
 	unsigned terminals;
 	int32_t result; /* of the last completion */
+	uint16_t flags;
 	uint16_t buffer;
 	uint64_t bytes; /* RECEIVE: sum of what came */
 	bool keep;      /* RECEIVE: do not return buffers */
@@ -50,6 +51,7 @@ static inline void t_complete(struct rota_op *op, const struct rota_completion *
 	self->completions++;
 	self->terminals += !(completion->flags & ROTA_COMPLETION_MORE);
 	self->result = completion->result;
+	self->flags = completion->flags;
 	self->buffer = completion->buffer;
 	if (completion->result > 0)
 		self->bytes += (uint64_t)completion->result;

@@ -62,7 +62,7 @@ static void test_engine_round_trip_works_with_options(void **state)
 		"bundles=on,buffers=2x1",
 		"direct=on,sq=1,cq=1",
 		"zero-copy=1,sq=1,cq=1",
-		"send-skip=on,sq=1,cq=1",
+		"send-skip=off,sq=1,cq=1",
 		"busy-poll-us=10",
 	};
 

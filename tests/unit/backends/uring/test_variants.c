@@ -364,14 +364,49 @@ static void test_direct_closed_connection_ends_at_once(void **state)
 
 /* ---- skipped completions of sends ---- */
 
+static struct t_op patient_send(const char *data, size_t bytes)
+{
+	return (struct t_op){
+		.op = { .kind = ROTA_OP_SEND, .send = { data, bytes }, .flags_ = ROTA_OP_PATIENT }
+	};
+}
+
+/* One enter submits the send and waits for what comes next. */
+static void test_send_skip_sleeps_in_the_enter_that_sends(void **state)
+{
+	struct rota_backend *backend = engine_with("send-skip=on", URING_SEND_SKIP);
+	struct t_op sending = patient_send("answer", 6);
+	struct rota_backend_stats before, after;
+	int sockets[2];
+	rota_ns deadline;
+
+	(void)state;
+	t_pair(sockets);
+	sending.op.fd = sockets[0];
+	for (int i = 0; i < 3; i++) {
+		sending.op.flags_ = ROTA_OP_PATIENT;
+		t_submit(backend, &sending);
+		backend->ops->stats(backend, &before);
+		deadline = backend->ops->now(backend) + 3 * ROTA_NS_PER_MS;
+		assert_int_equal(t_poll(backend, deadline), 1);
+		assert_int_equal(sending.result, 6);
+		assert_int_equal(sending.flags, ROTA_COMPLETION_LATE);
+		assert_true(backend->ops->now(backend) >= deadline);
+		backend->ops->stats(backend, &after);
+		assert_int_equal(after.polls - before.polls, 1);
+	}
+	close_both(sockets);
+	rota_backend_destroy(backend);
+}
+
 /* All of it, a part, none, and to nobody: what the owner is told is what happened. */
 static void test_send_skip_tells_short_and_failed_sends(void **state)
 {
 	struct rota_backend *backend = engine_with("send-skip=on", URING_SEND_SKIP);
 	char *much = calloc(1, MUCH);
-	struct t_op all = { .op = { .kind = ROTA_OP_SEND, .send = { "all", 3 } } };
-	struct t_op part = { .op = { .kind = ROTA_OP_SEND, .send = { much, MUCH } } };
-	struct t_op none = { .op = { .kind = ROTA_OP_SEND, .send = { "none", 4 } } };
+	struct t_op all = patient_send("all", 3);
+	struct t_op part = patient_send(much, MUCH);
+	struct t_op none = patient_send("none", 4);
 	char buffer[65536];
 	int sockets[2];
 
@@ -380,6 +415,7 @@ static void test_send_skip_tells_short_and_failed_sends(void **state)
 	t_pair(sockets);
 	all.op.fd = part.op.fd = none.op.fd = sockets[0];
 	t_submit(backend, &all);
+	backend->ops->cancel(backend, &all.op);
 	/* One poll: it does not wait for what comes without a CQE. */
 	assert_int_equal(t_poll(backend, ROTA_NEVER), 1);
 	assert_int_equal(all.result, 3);
@@ -430,9 +466,10 @@ static void test_send_skip_overflow_is_not_taken_for_success(void **state)
 	assert_true(*uring__engine(backend)->ring.sq.kflags & IORING_SQ_CQ_OVERFLOW);
 	close(gone[1]);
 	for (int i = 0; i < COUNT; i++) {
-		sends[i] = (struct t_op){
-			.op = { .kind = ROTA_OP_SEND, .fd = gone[0], .send = { "x", 1 } }
-		};
+		sends[i] = (struct t_op){ .op = { .kind = ROTA_OP_SEND,
+						  .fd = gone[0],
+						  .send = { "x", 1 },
+						  .flags_ = ROTA_OP_PATIENT } };
 		t_submit(backend, &sends[i]);
 	}
 	for (int i = 0; i < COUNT; i++) {
@@ -482,6 +519,7 @@ int main(void)
 		cmocka_unit_test(test_zero_copy_where_the_socket_cannot_is_copied),
 		cmocka_unit_test(test_direct_send_whose_slot_went_away_is_sent),
 		cmocka_unit_test(test_direct_closed_connection_ends_at_once),
+		cmocka_unit_test(test_send_skip_sleeps_in_the_enter_that_sends),
 		cmocka_unit_test(test_send_skip_tells_short_and_failed_sends),
 		cmocka_unit_test(test_send_skip_overflow_is_not_taken_for_success),
 		cmocka_unit_test(test_busy_poll_gives_up_and_sleeps),
