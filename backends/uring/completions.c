@@ -148,7 +148,7 @@ static ROTA_NOINLINE bool translate_failure(struct uring_engine *engine, struct 
 			 (out->result == -ENOBUFS && op->kind == ROTA_OP_RECEIVE &&
 			  uring__buffers_were_short(&engine->buffers));
 
-	if (engine->adapts_sends && is_send(op))
+	if ((engine->adapts_sends || op->flags_ & URING_OP_SILENT) && is_send(op))
 		may_go_on |= uring__send_goes_on(op, out->result);
 	if (may_go_on && !(op->flags_ & URING_OP_CANCELLED)) {
 		uring__start(engine, op, uring__next_sqe(engine));

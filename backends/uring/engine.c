@@ -15,10 +15,8 @@
 
 #include "backends/uring/uring.h"
 
-/* Features that change the requests of sends. */
-#define ADAPTS_SENDS                                                                               \
-	(URING_FEATURE_BIT(URING_DIRECT) | URING_FEATURE_BIT(URING_ZERO_COPY) |                    \
-	 URING_FEATURE_BIT(URING_SEND_SKIP))
+/* Features that change the requests of all sends. */
+#define ADAPTS_SENDS (URING_FEATURE_BIT(URING_DIRECT) | URING_FEATURE_BIT(URING_ZERO_COPY))
 
 static int probe(const struct rota_backend_config *config, char text[ROTA_BACKEND_TEXT_BYTES])
 {
@@ -95,6 +93,7 @@ static int open_engine(struct rota_backend *self, const struct rota_backend_conf
 	rota_list_init(&engine->finished);
 	rota_list_init(&engine->silent);
 	engine->adapts_sends = engine->features & ADAPTS_SENDS;
+	engine->skips_sends = engine->features & URING_FEATURE_BIT(URING_SEND_SKIP);
 	engine->busy_poll_ns = engine->options.busy_poll_us * ROTA_NS_PER_US;
 	if (engine->features & URING_FEATURE_BIT(URING_ZERO_COPY))
 		self->features |= ROTA_BACKEND_KEEPS_SENDS;
@@ -128,6 +127,13 @@ static inline bool has_variants_to_do(const struct uring_engine *engine)
 	return uring__has_awaited_silent(engine) || !rota_list_is_empty(&engine->emptied);
 }
 
+/* Is there something to collect without asking the kernel? */
+static inline bool has_told(const struct uring_engine *engine)
+{
+	return uring__cq_ready(engine) || !rota_list_is_empty(&engine->finished) ||
+	       engine->port.out_;
+}
+
 /* What has been collected is delivered first: a broken ring says so again. */
 static inline int end_poll(struct uring_engine *engine, int status, unsigned count,
 			   struct rota_completion *out, unsigned out_max)
@@ -144,7 +150,7 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 {
 	struct uring_engine *engine = uring__engine(self);
 	uint64_t wakes = engine->stats.wakes;
-	unsigned count = uring__collect(engine, out, out_max);
+	unsigned count = has_told(engine) ? uring__collect(engine, out, out_max) : 0;
 	unsigned wait_count;
 	bool collect;
 	int status;
@@ -171,7 +177,8 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->stats.overflows += (IO_URING_READ_ONCE(*engine->ring.sq.kflags) &
 				    IORING_SQ_CQ_OVERFLOW) != 0;
 	status = uring__enter(engine, collect, wait_count, deadline);
-	uring__start_emptied(engine);
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->emptied)))
+		uring__start_emptied(engine);
 	return end_poll(engine, status, count, out, out_max);
 }
 

@@ -91,6 +91,8 @@ static inline void fill_send(struct uring_engine *engine, struct io_uring_sqe *s
 	sqe->user_data = uring__user_data_of(op->index_, op->generation_);
 	if (ROTA_UNLIKELY(engine->adapts_sends))
 		uring__adapt_send(engine, sqe, op);
+	if (op->flags_ & ROTA_OP_PATIENT)
+		uring__try_silent(engine, sqe, op);
 }
 
 static void fill_sqe(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op)

@@ -20,9 +20,6 @@
 
 #include "backends/uring/table.h"
 
-/* A kernel copies no more at once (MAX_RW_COUNT). */
-#define SILENT_BYTES_MAX (1u << 30)
-
 static size_t bytes_of(const struct rota_op *op)
 {
 	size_t bytes = 0;
@@ -32,15 +29,6 @@ static size_t bytes_of(const struct rota_op *op)
 	for (size_t i = 0; i < op->message->msg_iovlen; i++)
 		bytes += op->message->msg_iov[i].iov_len;
 	return bytes;
-}
-
-static void make_silent(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op)
-{
-	sqe->msg_flags |= MSG_DONTWAIT | MSG_WAITALL;
-	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-	op->flags_ |= URING_OP_SILENT;
-	uring__entry_at(&engine->table, op->index_)->sq_end = engine->ring.sq.sqe_tail;
-	rota_list_push_back(&engine->silent, &op->link_);
 }
 
 void uring__adapt_send(struct uring_engine *engine, struct io_uring_sqe *sqe, struct rota_op *op)
@@ -55,11 +43,7 @@ void uring__adapt_send(struct uring_engine *engine, struct io_uring_sqe *sqe, st
 	    !(op->flags_ & URING_OP_COPIES)) {
 		sqe->opcode = op->kind == ROTA_OP_SEND ? IORING_OP_SEND_ZC : IORING_OP_SENDMSG_ZC;
 		op->flags_ |= URING_OP_ZERO_COPY;
-		return;
 	}
-	if (engine->features & URING_FEATURE_BIT(URING_SEND_SKIP) && op->flags_ & ROTA_OP_PATIENT &&
-	    bytes_of(op) <= SILENT_BYTES_MAX && !(op->flags_ & URING_OP_WAITS))
-		make_silent(engine, sqe, op);
 }
 
 bool uring__zero_copy_completed(struct uring_engine *engine, struct uring_entry *entry,
@@ -144,10 +128,12 @@ unsigned uring__collect_silent(struct uring_engine *engine, struct rota_completi
 			break;
 		out[count++] = (struct rota_completion){
 			.op = op,
-			.result = (int32_t)bytes_of(op),
+			.result = (int32_t)op->send.bytes,
 			.flags = ROTA_COMPLETION_LATE,
 		};
-		uring__retire(engine, entry); /* and takes it off the list */
+		rota_list_remove(&op->link_);
+		op->flags_ &= (uint16_t) ~(URING_OP_SILENT | ROTA_OP_PATIENT);
+		uring__retire(engine, entry);
 	}
 	return count;
 }

@@ -77,4 +77,23 @@ static inline void uring__retire(struct uring_engine *engine, struct uring_entry
 	op->state_ = URING_OP_IDLE;
 }
 
+/*
+ * Of a patient send: have it end inside the enter that submits it, with a CQE only if not all was
+ * sent; see send.c. Otherwise it is an ordinary one.
+ */
+static inline void uring__try_silent(struct uring_engine *engine, struct io_uring_sqe *sqe,
+				     struct rota_op *op)
+{
+	if (ROTA_UNLIKELY(!engine->skips_sends || sqe->len != op->send.bytes ||
+			  op->flags_ & (URING_OP_ZERO_COPY | URING_OP_WAITS))) {
+		op->flags_ &= (uint16_t)~ROTA_OP_PATIENT;
+		return;
+	}
+	sqe->msg_flags |= MSG_DONTWAIT | MSG_WAITALL;
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	op->flags_ |= URING_OP_SILENT;
+	uring__entry_at(&engine->table, op->index_)->sq_end = engine->ring.sq.sqe_tail;
+	rota_list_push_back(&engine->silent, &op->link_);
+}
+
 #endif /* ROTA_BACKENDS_URING_TABLE_H */

@@ -217,7 +217,8 @@ struct uring_engine {
 	bool ring_open;
 	bool wake_unarmed;   /* the poll on wake_fd has no SQE yet */
 	bool backlogged;     /* `unsent`, `cancels` or wake_unarmed wants attention */
-	bool adapts_sends;   /* direct, zero-copy or send-skip */
+	bool adapts_sends;   /* direct or zero-copy */
+	bool skips_sends;    /* patient sends have a CQE only if not all was sent */
 	bool shares_buffers; /* incremental or bundles */
 	uint32_t told_bytes; /* bundles: of the first CQE, told in earlier completions */
 	uint32_t told_place; /* ... and where in the buffer ring the rest begins */
