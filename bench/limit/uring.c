@@ -53,8 +53,8 @@ static struct options options = {
 
 static int signals; /* never read, so every loop sees them */
 
-/* Of the loop that runs on this thread. */
-#define LOCAL _Thread_local
+/* Of the loop that runs on this thread; as cheap as a static. */
+#define LOCAL _Thread_local __attribute__((tls_model("local-exec")))
 static LOCAL struct io_uring ring;
 static LOCAL int listener;
 static LOCAL struct io_uring_buf_ring *buffer_ring;
