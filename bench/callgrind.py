@@ -20,7 +20,7 @@ SHORT_SECONDS, LONG_SECONDS = 0.5, 2
 TOP = 12            # functions of a profile
 ALLOCATORS = {'malloc', 'calloc', 'realloc', 'memalign', 'posix_memalign', 'aligned_alloc',
               'mallocx', 'rallocx'}
-TURN, ENTER = 'rota_reactor_run_once', 'io_uring_enter2'
+TURN, ENTER = 'rota__reactor_turn', 'io_uring_enter2'
 
 
 class Counts:

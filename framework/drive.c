@@ -88,7 +88,7 @@ static void meet(struct crew *crew, unsigned *left)
 static int open_together(struct driver *driver)
 {
 	struct crew *crew = driver->crew;
-	int status = rota_reactor_open(driver->reactor);
+	int status = rota__reactor_get_ready(driver->reactor);
 
 	pthread_mutex_lock(&crew->lock);
 	if (status < 0 && crew->open_status == 0)
@@ -99,21 +99,25 @@ static int open_together(struct driver *driver)
 	return status;
 }
 
+static ROTA_NOINLINE void engine_is_broken(struct driver *driver, int status)
+{
+	if (driver->status == 0) {
+		driver->status = status;
+		stop_all(driver->crew);
+	}
+	nanosleep(&(struct timespec){ .tv_nsec = BROKEN_TURN_NS }, NULL);
+}
+
 /*
  * One turn. With a broken engine, too: what does not wait for I/O can still end, and who calls this
  * reactor gets an answer.
  */
 static void turn(struct driver *driver)
 {
-	int status = rota_reactor_run_once(driver->reactor, ROTA_NEVER);
+	int status = rota__reactor_turn(driver->reactor, ROTA_NEVER);
 
-	if (ROTA_LIKELY(status >= 0))
-		return;
-	if (driver->status == 0) {
-		driver->status = status;
-		stop_all(driver->crew);
-	}
-	nanosleep(&(struct timespec){ .tv_nsec = BROKEN_TURN_NS }, NULL);
+	if (ROTA_UNLIKELY(status < 0))
+		engine_is_broken(driver, status);
 }
 
 static void *drive(void *arg)

@@ -40,6 +40,7 @@ void rota_post(struct rota_reactor *to, struct rota_message *message)
 		outbox->first = message;
 	outbox->last = message;
 	from->outboxes_dirty[to->slot / 64] |= UINT64_C(1) << (to->slot % 64);
+	from->has_outgoing = true;
 }
 
 /*
@@ -89,10 +90,9 @@ static void push_chain(struct rota_reactor *to, struct rota_message *first,
 	__atomic_fetch_sub(&mailbox->senders, 1, __ATOMIC_RELEASE);
 }
 
-bool rota__mailbox_flush(struct rota_reactor *reactor)
+void rota__mailbox_flush(struct rota_reactor *reactor)
 {
-	bool sent = false;
-
+	reactor->has_outgoing = false;
 	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++) {
 		while (reactor->outboxes_dirty[word]) {
 			unsigned slot = word * 64 +
@@ -104,34 +104,18 @@ bool rota__mailbox_flush(struct rota_reactor *reactor)
 			outbox->first = NULL;
 			outbox->last = NULL;
 			push_chain(rota__reactors[slot], reverse(oldest), oldest);
-			sent = true;
 		}
 	}
-	return sent;
-}
-
-bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor)
-{
-	uint64_t dirty = 0;
-
-	for (unsigned word = 0; word < ROTA_ARRAY_COUNT(reactor->outboxes_dirty); word++)
-		dirty |= reactor->outboxes_dirty[word];
-	return dirty != 0;
 }
 
 /* ---- receiving ---- */
 
-unsigned rota__mailbox_take(struct rota_reactor *reactor)
+unsigned rota__mailbox_take_all(struct rota_reactor *reactor)
 {
-	struct mailbox *mailbox = &reactor->mailbox;
-	struct rota_message *message;
+	struct rota_message *message = reverse(__atomic_exchange_n(
+		&reactor->mailbox.inbox, NULL, __ATOMIC_ACQUIRE)); /* partner: push_chain */
 	unsigned count = 0;
 
-	/* A plain look first: an exchange would take the line from the senders on every turn. */
-	if (!__atomic_load_n(&mailbox->inbox, __ATOMIC_RELAXED))
-		return 0;
-	message = reverse(__atomic_exchange_n(&mailbox->inbox, NULL,
-					      __ATOMIC_ACQUIRE)); /* partner: push_chain */
 	while (message) {
 		struct rota_message *next = message->next_;
 
@@ -153,11 +137,6 @@ bool rota__mailbox_may_sleep(struct rota_reactor *reactor)
 		return true;
 	__atomic_store_n(&mailbox->is_sleeping, 0, __ATOMIC_RELAXED);
 	return false;
-}
-
-void rota__mailbox_woken(struct rota_reactor *reactor)
-{
-	__atomic_store_n(&reactor->mailbox.is_sleeping, 0, __ATOMIC_RELAXED);
 }
 
 void rota__mailbox_wait_for_senders(struct rota_reactor *reactor)

@@ -89,12 +89,10 @@ bool rota__net_is_idle(const struct rota_reactor *reactor)
 			!net->handovers);
 }
 
-bool rota__net_has_work(const struct rota_reactor *reactor)
+bool rota__net_has_work(const struct net *net)
 {
-	const struct net *net = reactor->net;
-
-	return net && (net->flush_head || (!rota_list_is_empty(&net->starved) &&
-					   net->buffers_held < net->buffers_count));
+	return net->flush_head ||
+	       (!rota_list_is_empty(&net->starved) && net->buffers_held < net->buffers_count);
 }
 
 /*

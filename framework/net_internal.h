@@ -228,9 +228,13 @@ struct held {
 /* All that a reactor has of the network. */
 struct net {
 	struct rota_reactor *reactor;
+	/* looked at by every turn: one cache line */
 	struct rota_conn *flush_head; /* connections with output and no send in flight */
-	unsigned workers;             /* alive */
-	unsigned suspended_workers;   /* in a handler */
+	struct rota_link starved;     /* connections in line for a receive buffer, by wait_link */
+	uint32_t buffers_count;
+	uint32_t buffers_held;      /* lent by the engine, now with us */
+	unsigned workers;           /* alive */
+	unsigned suspended_workers; /* in a handler */
 	struct chunk *spare_chunks;
 	unsigned spare_chunks_count;
 	struct gather *spare_gathers;
@@ -240,10 +244,7 @@ struct net {
 	unsigned gone_count;
 	struct rota_link listeners;
 	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
-	struct rota_link starved; /* connections in line for a receive buffer, by wait_link */
-	uint32_t buffers_count;
 	uint32_t buffer_bytes;
-	uint32_t buffers_held; /* lent by the engine, now with us */
 	/*
 	 * Beyond these, input is copied: by those to whom nobody comes soon, half; by those that
 	 * are served before the engine is asked again, all but an eighth.

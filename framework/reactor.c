@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reactor's turn, and its life around it. rota_reactor_run_once() is the whole machine; read
- * that first.
+ * The reactor's turn, and its life around it. rota__reactor_turn() is the whole machine; read that
+ * first.
+ *
+ * When requests come one at a time, each pays for turns of its own, and what it touches has gone
+ * from the cache while the reactor slept. So what is nearly always empty costs a turn one look, at
+ * one of a few cache lines (struct rota_reactor): docs/design/0025-the-cost-of-a-turn.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +34,10 @@
 __thread struct rota_reactor *rota__current_reactor __attribute__((tls_model("initial-exec")));
 struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
 
-static void begin_turn(struct rota_reactor *reactor);
-static void fire_timers(struct rota_reactor *reactor);
+static bool begin_turn(struct rota_reactor *reactor);
+static bool fire_timers(struct rota_reactor *reactor);
+static bool do_work(struct rota_reactor *reactor);
+static void note_turn_ns(struct rota_reactor *reactor);
 static int poll_engine(struct rota_reactor *reactor, rota_ns deadline);
 static void run_completions(struct rota_reactor *reactor, unsigned count);
 static void engine_broke(struct rota_reactor *reactor, int error);
@@ -42,25 +48,35 @@ static void assert_nothing_is_left(const struct rota_reactor *reactor);
 
 int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 {
-	uint64_t switches = reactor->stats.switches;
+	int status = rota__reactor_get_ready(reactor);
+
+	return status < 0 ? status : rota__reactor_turn(reactor, deadline);
+}
+
+int rota__reactor_get_ready(struct rota_reactor *reactor)
+{
+	rota__assert_outside_turns(reactor);
+	rota__foreign_wait_ended(reactor);
+	/* Whoever has driven it may have taken any time since its last turn. */
+	reactor->turn_has_begun = false;
+	return rota_reactor_open(reactor);
+}
+
+int rota__reactor_turn(struct rota_reactor *reactor, rota_ns deadline)
+{
 	bool had_stopped = rota_reactor_has_stopped(reactor);
 	unsigned messages;
 	int completions;
-	bool sent;
+	bool worked;
 
-	rota__assert_outside_turns(reactor);
-	completions = rota_reactor_open(reactor);
-	if (completions < 0)
-		return completions;
 	rota__current_reactor = reactor;
-	rota__foreign_wait_ended(reactor);
-	begin_turn(reactor);
+	worked = begin_turn(reactor);
 	messages = rota__mailbox_take(reactor);
-	fire_timers(reactor);
-	rota__scopes_sweep(reactor);
-	rota__schedule_run(reactor);
-	rota__net_flush(reactor);
-	sent = rota__mailbox_flush(reactor);
+	worked |= messages > 0;
+	worked |= fire_timers(reactor);
+	worked |= do_work(reactor);
+	if (worked)
+		note_turn_ns(reactor);
 	/*
 	 * What whoever drives us looks for between turns may be there now: then it does not wait,
 	 * because nothing else might come.
@@ -76,29 +92,53 @@ int rota_reactor_run_once(struct rota_reactor *reactor, rota_ns deadline)
 		engine_broke(reactor, completions);
 		return completions;
 	}
-	return completions > 0 || messages > 0 || sent || rota__reactor_has_work(reactor) ||
-	       reactor->stats.switches != switches;
+	return completions > 0 || worked || rota__reactor_has_work(reactor);
 }
 
-static void begin_turn(struct rota_reactor *reactor)
+/*
+ * A turn that follows a wait has begun with the end of that, and the clock need not be read again:
+ * true, because completions have run since.
+ */
+static bool begin_turn(struct rota_reactor *reactor)
 {
+	bool had_begun = reactor->turn_has_begun;
+
 	reactor->stats.turns++;
 	rota__watch_beat(&reactor->watch);
-	reactor->now = reactor->engine->now(reactor->backend);
+	if (!had_begun)
+		reactor->now = reactor->engine->now(reactor->backend);
+	reactor->turn_has_begun = false;
 	rota__record(reactor, ROTA_RECORD_TURN, (uint64_t)reactor->now);
+	return had_begun;
 }
 
-static void fire_timers(struct rota_reactor *reactor)
+static bool fire_timers(struct rota_reactor *reactor)
 {
 	unsigned fired;
 
 	if (rota__wheel_next(&reactor->wheel) > reactor->now)
-		return;
+		return false;
 	fired = rota__wheel_advance(&reactor->wheel, reactor->now, TIMERS_PER_TURN);
 	rota__record(reactor, ROTA_RECORD_TIMERS, fired);
 	reactor->stats.timers_fired += fired;
+	return true;
 }
 
+/* Cancellations, tasks, output, messages for others. False: there was nothing to do. */
+static bool do_work(struct rota_reactor *reactor)
+{
+	if (!rota__reactor_has_work(reactor))
+		return false;
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&reactor->sweeps)))
+		rota__scopes_sweep(reactor);
+	rota__schedule_run(reactor);
+	rota__net_flush(reactor);
+	if (ROTA_UNLIKELY(reactor->has_outgoing))
+		rota__mailbox_flush(reactor);
+	return true;
+}
+
+/* The turn ends, up to the engine. */
 static void note_turn_ns(struct rota_reactor *reactor)
 {
 	rota_ns now = reactor->engine->now(reactor->backend);
@@ -131,7 +171,6 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 	bool may_sleep;
 	int count;
 
-	note_turn_ns(reactor);
 	rota__record(reactor, ROTA_RECORD_ENTER, (uint64_t)reactor->now);
 	deadline = rota__reactor_wait_until(reactor, deadline);
 	may_sleep = deadline > 0 && rota__mailbox_may_sleep(reactor);
@@ -143,6 +182,7 @@ static int poll_engine(struct rota_reactor *reactor, rota_ns deadline)
 		rota__watch_beat(&reactor->watch);
 		rota__mailbox_woken(reactor);
 		reactor->now = reactor->engine->now(reactor->backend);
+		reactor->turn_has_begun = count >= 0;
 		rota__record(reactor, ROTA_RECORD_LEAVE, (uint64_t)reactor->now);
 	}
 	return count;
@@ -196,7 +236,7 @@ static void engine_broke(struct rota_reactor *reactor, int error)
 bool rota__reactor_has_work(const struct rota_reactor *reactor)
 {
 	return rota__schedule_has_ready(reactor) || !rota_list_is_empty(&reactor->sweeps) ||
-	       rota__mailbox_has_outgoing(reactor) || rota__net_has_work(reactor);
+	       reactor->has_outgoing || (reactor->net && rota__net_has_work(reactor->net));
 }
 
 rota_ns rota_reactor_next_deadline(const struct rota_reactor *reactor)
@@ -350,7 +390,7 @@ int rota_reactor_open(struct rota_reactor *reactor)
 	};
 	int status;
 
-	if (ROTA_LIKELY(reactor->is_open))
+	if (reactor->is_open)
 		return 0;
 	status = rota__stack_faults_install();
 	if (status == 0)
@@ -441,10 +481,10 @@ static void assert_nothing_is_left(const struct rota_reactor *reactor)
 
 int rota_reactor_run(struct rota_reactor *reactor)
 {
-	int status = 0;
+	int status = rota_reactor_has_stopped(reactor) ? 0 : rota__reactor_get_ready(reactor);
 
 	while (status >= 0 && !rota_reactor_has_stopped(reactor))
-		status = rota_reactor_run_once(reactor, ROTA_NEVER);
+		status = rota__reactor_turn(reactor, ROTA_NEVER);
 	return status < 0 ? status : 0;
 }
 

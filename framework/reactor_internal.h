@@ -63,50 +63,67 @@ struct unread_failure {
 	struct rota_cancel_reason reason;
 };
 
+/*
+ * What a turn looks at comes first, by cache lines: those of a turn that finds nothing to do, and
+ * then those of tasks. Between turns the kernel runs, and after a wait none of them is in the
+ * cache.
+ */
 struct rota_reactor {
-	/* the turn */
+	/* a cache line: what runs */
 	struct rota_task *pass;       /* what is left of it, linked through next_ready */
 	struct rota_task *ready_head; /* the next pass, linked through next_ready */
 	struct rota_task *ready_tail;
-	struct rota_task *current;    /* the running task, or NULL */
-	struct rota_context context;  /* the thread's own stack: where run_once runs */
-	struct rota_backend *backend; /* NULL until opened */
-	const struct rota_backend_ops *engine;
-	/* scopes now open and cancelled: while 0, no task needs to look */
-	uint32_t cancelled_scopes;
+	struct rota_task *current; /* the running task, or NULL */
+	uint64_t dealt_out;        /* tasks on the groups' queues */
+	uint32_t runs_left;        /* tasks to run before the clock is looked at */
 	/* operations submitted whose terminal completion has not been run */
 	uint32_t ops_lent;
-	uint32_t runs_left; /* tasks to run before the clock is looked at */
-	struct recorder recorder;
 	/* when the turn began, or came to the engine, or back from a wait */
 	rota_ns now;
-	struct rota_group *group;   /* whose pass it is; NULL: the normal one, or no pass is on */
-	struct rota_task *ran_last; /* before it came back to the reactor; NULL: it has ended */
-	uint64_t quota_ends_ticks;  /* when this turn's quota is used */
-	struct net *net;            /* listeners and connections; NULL until the first */
+	/* scopes now open and cancelled: while 0, no task needs to look */
+	uint32_t cancelled_scopes;
+	bool is_stopping;
+	bool turn_has_begun; /* at `now`: with the end of a wait */
 	bool is_simulated;
 	bool shuffles; /* the simulator: ready tasks run in any order */
-	uint32_t tasks_max;
-	uint32_t processes_open; /* children of rota_process_open that have not been closed */
-	struct rota_reactor_stats stats;
 
-	/* groups */
+	/* a cache line: what is noted */
+	struct recorder recorder;
+	struct net *net; /* listeners and connections; NULL until the first */
+
+	/* a cache line: the engine, and what is rarely there */
+	struct rota_backend *backend; /* NULL until opened */
+	const struct rota_backend_ops *engine;
+	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
+	bool has_outgoing;       /* messages for other reactors: outboxes_dirty says which */
+	bool is_open;
+	struct watch watch;
+
+	struct rota_reactor_stats stats ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
+
+	/* a cache line where they meet: the last of the stacks, the first of the wheel */
+	struct rota_stack_pool stacks ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
+	struct rota_timer_wheel wheel;
+
+	/* a cache line: the thread's own stack, where turns are made */
+	struct rota_context context ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
+	struct rota_task *ran_last; /* before it came back to the reactor; NULL: it has ended */
+
+	/* a cache line: for how long tasks run */
+	rota_ns looked_at; /* the clock at the last look; in the simulator, by runs */
+	rota_ns quota_ns;
+	uint64_t quota_ticks;      /* the same in ticks */
+	uint64_t quota_ends_ticks; /* when this turn's quota is used */
+	struct rota_group *group;  /* whose pass it is; NULL: the normal one, or no pass is on */
+	uint64_t virtual_ns;       /* how far the groups are that run */
 	/* tasks alive of others than the normal one; while 0 there is one queue */
 	uint64_t grouped_tasks;
-	uint64_t dealt_out;  /* tasks on the groups' queues */
-	uint64_t virtual_ns; /* how far the groups are that run */
-	rota_ns looked_at;   /* the clock at the last look; in the simulator, by runs */
-	rota_ns quota_ns;
-	uint64_t quota_ticks; /* the same in ticks */
-	struct rota_group groups[ROTA_GROUPS_MAX];
+	struct rota_group groups[ROTA_GROUPS_MAX] ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
 
-	struct rota_timer_wheel wheel;
-	struct rota_link sweeps; /* cancelled scopes with tasks to tell, by sweep_link_ */
-	struct rota_stack_pool stacks;
+	uint32_t tasks_max;
+	uint32_t processes_open; /* children of rota_process_open that have not been closed */
 	struct rota_scope root;
-	bool is_open;
-	pid_t tid; /* of the thread that opened it; 0: none has */
-	bool is_stopping;
+	pid_t tid;             /* of the thread that opened it; 0: none has */
 	uint32_t broken_turns; /* while stopping, in which the engine failed */
 	int cpu;               /* -1: not pinned */
 	unsigned index;
@@ -121,8 +138,6 @@ struct rota_reactor {
 	unsigned unread_count;
 	const struct rota__offsets *offsets; /* keeps the table linked in */
 
-	struct watch watch;
-
 	/* between reactors: ours */
 	uint64_t outboxes_dirty[ROTA_REACTORS_MAX / 64];
 	struct outbox *outboxes; /* ROTA_REACTORS_MAX of them, by slot; owned */
@@ -134,6 +149,15 @@ struct rota_reactor {
 
 	struct rota_completion completions[REACTOR_COMPLETIONS_MAX];
 };
+
+#define REACTOR_LINE(field) (offsetof(struct rota_reactor, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(REACTOR_LINE(shuffles) == 0, "what runs");
+_Static_assert(REACTOR_LINE(recorder) == 1 && REACTOR_LINE(net) == 1, "what is noted");
+_Static_assert(REACTOR_LINE(backend) == 2 && REACTOR_LINE(watch.bound_ns) == 2, "what is rare");
+_Static_assert(REACTOR_LINE(stacks.may_trim) == REACTOR_LINE(wheel.next), "they meet");
+_Static_assert(REACTOR_LINE(stats.turns) == REACTOR_LINE(stats.longest_turn_ns), "one line");
+_Static_assert(REACTOR_LINE(looked_at) == REACTOR_LINE(grouped_tasks), "one line");
 
 /* Every reactor of the process, by slot; for the mailbox and for tools that look from outside. */
 extern struct rota_reactor *rota__reactors[ROTA_REACTORS_MAX];
@@ -382,6 +406,15 @@ bool rota__reactor_is_empty(const struct rota_reactor *reactor);
  */
 void rota__assert_outside_turns(const struct rota_reactor *reactor);
 
+/*
+ * Before turns are made, whatever was before: asserts the above, opens the engine. Returns 0 or
+ * negative errno.
+ */
+ROTA_MUST_USE int rota__reactor_get_ready(struct rota_reactor *reactor);
+
+/* A turn; what rota_reactor_run_once is to those who make one after the other. */
+ROTA_MUST_USE int rota__reactor_turn(struct rota_reactor *reactor, rota_ns deadline);
+
 /* Something to do before the reactor may wait. */
 bool rota__reactor_has_work(const struct rota_reactor *reactor);
 
@@ -403,20 +436,29 @@ void rota__describe_caller(char *out, size_t out_bytes);
 
 /* ---- mailbox.c ---- */
 
-/* Send what was gathered; true if there was something. */
-bool rota__mailbox_flush(struct rota_reactor *reactor);
-
-/* True when something was gathered and has not been sent. */
-bool rota__mailbox_has_outgoing(const struct rota_reactor *reactor);
+/* Send what was gathered. */
+void rota__mailbox_flush(struct rota_reactor *reactor);
 
 /* Run the messages that have come. Returns their number. */
-unsigned rota__mailbox_take(struct rota_reactor *reactor);
+unsigned rota__mailbox_take_all(struct rota_reactor *reactor);
+
+static inline unsigned rota__mailbox_take(struct rota_reactor *reactor)
+{
+	/* A plain look first: an exchange would take the line from the senders on every turn. */
+	if (ROTA_LIKELY(!__atomic_load_n(&reactor->mailbox.inbox, __ATOMIC_RELAXED)))
+		return 0;
+	return rota__mailbox_take_all(reactor);
+}
 
 /* About to wait: true if it may; then rota__mailbox_woken must follow the wait. */
 bool rota__mailbox_may_sleep(struct rota_reactor *reactor);
-void rota__mailbox_woken(struct rota_reactor *reactor);
 
-/* At the beginning of a turn: what waited in the reactor's place, if anything, waits no more. */
+static inline void rota__mailbox_woken(struct rota_reactor *reactor)
+{
+	__atomic_store_n(&reactor->mailbox.is_sleeping, 0, __ATOMIC_RELAXED);
+}
+
+/* Before turns: what waited in the reactor's place, if anything, waits no more. */
 static inline void rota__foreign_wait_ended(struct rota_reactor *reactor)
 {
 	if (ROTA_UNLIKELY(__atomic_load_n(&reactor->mailbox.is_sleeping, __ATOMIC_RELAXED)))
@@ -445,7 +487,7 @@ void rota__net_flush(struct rota_reactor *reactor);
 void rota__net_stop(struct rota_reactor *reactor);
 
 /* Something waits to be done in the next turn. */
-bool rota__net_has_work(const struct rota_reactor *reactor);
+bool rota__net_has_work(const struct net *net);
 
 /* True when no listener and no connection is left. */
 bool rota__net_is_idle(const struct rota_reactor *reactor);

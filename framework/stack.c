@@ -92,6 +92,7 @@ void rota__stack_pool_init(struct rota_stack_pool *pool, rota_stack_describe_fn 
 	pool->marker_works = false;
 	pool->failure_reported = false;
 	pool->next_here = NULL;
+	pool->may_trim = false;
 }
 
 static void unmap_all(struct rota_stack_shelf *shelf, struct rota_link *slabs)
@@ -121,6 +122,7 @@ void rota__stack_pool_fini(struct rota_stack_pool *pool)
 		rota_list_init(&shelf->sparse);
 		shelf->idle = shelf->slab_count = 0;
 	}
+	pool->may_trim = false;
 }
 
 void *rota__stack_acquire(struct rota_stack_pool *pool, enum rota_stack_class class,
@@ -161,7 +163,8 @@ void rota__stack_release(struct rota_stack_pool *pool, void *object)
 	slab->in_use--;
 	shelf->in_use--;
 	rota_list_push_front(&shelf->warm, &head->link);
-	shelf->idle++;
+	if (++shelf->idle > WARM_KEPT)
+		pool->may_trim = true;
 	if (slab->in_use <= SPARSE_SLOTS && rota_list_is_empty(&slab->sparse_link))
 		rota_list_push_back(&shelf->sparse, &slab->sparse_link);
 	if (++shelf->releases % RELEASES_PER_TRIM == 0) {
@@ -171,13 +174,12 @@ void rota__stack_release(struct rota_stack_pool *pool, void *object)
 	}
 }
 
-bool rota__stack_trim(struct rota_stack_pool *pool, unsigned slabs_max)
+bool rota__stack_trim_some(struct rota_stack_pool *pool, unsigned slabs_max)
 {
-	bool more = false;
-
+	pool->may_trim = false;
 	for (unsigned class = 0; class < ROTA_STACK_CLASS_COUNT; class ++)
-		more |= trim_shelf(&pool->shelves[class], &slabs_max);
-	return more;
+		pool->may_trim |= trim_shelf(&pool->shelves[class], &slabs_max);
+	return pool->may_trim;
 }
 
 enum rota_stack_class rota__stack_class_of(const void *object)

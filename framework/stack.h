@@ -61,6 +61,8 @@ struct rota_stack_pool {
 	bool failure_reported; /* said once why no stack could be had */
 	/* the pools of one thread, see rota__stack_thread_init */
 	struct rota_stack_pool *next_here;
+	/* a stack has come back above a class's reserve since a trim found nothing to return */
+	bool may_trim;
 };
 
 /* An empty pool; maps nothing yet. `describe` may be NULL. */
@@ -87,10 +89,16 @@ void rota__stack_release(struct rota_stack_pool *pool, void *object);
 
 /*
  * Return the memory of stacks idle beyond a reserve of 1 MiB per class: up to `slabs_max` slabs of
- * 64, about 50 us each. For a reactor that has nothing to do. Returns true if there is more to
- * return: then call again some time later.
+ * 64, about 50 us each. For a reactor that has nothing to do; costs a look at pool->may_trim while
+ * there is nothing to return. Returns true if there is more to return: then call again some time
+ * later.
  */
-bool rota__stack_trim(struct rota_stack_pool *pool, unsigned slabs_max);
+bool rota__stack_trim_some(struct rota_stack_pool *pool, unsigned slabs_max);
+
+static inline bool rota__stack_trim(struct rota_stack_pool *pool, unsigned slabs_max)
+{
+	return ROTA_UNLIKELY(pool->may_trim) && rota__stack_trim_some(pool, slabs_max);
+}
 
 /* The class of the stack that `object` lies on. */
 enum rota_stack_class rota__stack_class_of(const void *object);

@@ -5,7 +5,8 @@
  * Invariants. cursor <= target. Every timer on a slot has a tick > target at the time it was armed;
  * every slot's ticks are >= cursor. A slot of level L holds the ticks that agree with the cursor in
  * all bits above level L's and are ahead of it in level L's own, except the slot that is being
- * worked on, whose first tick is the cursor itself.
+ * worked on, whose first tick is the cursor itself. `next` is as update_next leaves it, but 0 while
+ * timers fire.
  */
 #include "framework/timer_wheel.h"
 
@@ -18,8 +19,9 @@ enum { SLOT_NONE, SLOT_QUEUED, SLOT_FIRST };
 static struct rota_timer *next_to_fire(struct rota_timer_wheel *wheel, unsigned *moves_left);
 static bool cascade(struct rota_timer_wheel *wheel, unsigned *moves_left);
 static bool earliest_slot(const struct rota_timer_wheel *wheel, unsigned *level, uint64_t *start);
+static void update_next(struct rota_timer_wheel *wheel);
 static void insert(struct rota_timer_wheel *wheel, struct rota_timer *timer, uint64_t tick);
-static void remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *timer);
+static bool remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *timer);
 
 /* The first tick that does not begin before `deadline` (> 0): no timer fires early. */
 static uint64_t tick_from(rota_ns deadline)
@@ -41,6 +43,7 @@ void rota__wheel_init(struct rota_timer_wheel *wheel, rota_ns now)
 {
 	ROTA_ASSERT(now >= 0);
 	wheel->cursor = wheel->target = (uint64_t)now >> ROTA_WHEEL_TICK_BITS;
+	wheel->next = ROTA_NEVER;
 	wheel->cascade_level = 0;
 	rota_list_init(&wheel->firing);
 	rota_list_init(&wheel->due);
@@ -54,11 +57,12 @@ void rota__wheel_init(struct rota_timer_wheel *wheel, rota_ns now)
 void rota__wheel_arm(struct rota_timer_wheel *wheel, struct rota_timer *timer, rota_ns deadline)
 {
 	if (timer->slot_ != SLOT_NONE)
-		remove_armed(wheel, timer);
+		rota__wheel_disarm(wheel, timer);
 	timer->deadline = deadline;
 	if (deadline <= 0 || tick_from(deadline) <= wheel->target) {
 		rota_list_push_back(&wheel->due, &timer->link_);
 		timer->slot_ = SLOT_QUEUED;
+		wheel->next = 0;
 		return;
 	}
 	insert(wheel, timer, tick_from(deadline));
@@ -68,7 +72,8 @@ void rota__wheel_disarm(struct rota_timer_wheel *wheel, struct rota_timer *timer
 {
 	if (timer->slot_ == SLOT_NONE)
 		return;
-	remove_armed(wheel, timer);
+	if (remove_armed(wheel, timer))
+		update_next(wheel);
 	timer->slot_ = SLOT_NONE;
 }
 
@@ -81,34 +86,19 @@ unsigned rota__wheel_advance(struct rota_timer_wheel *wheel, rota_ns now, unsign
 	if (now > 0 && (uint64_t)now >> ROTA_WHEEL_TICK_BITS > wheel->target)
 		wheel->target = (uint64_t)now >> ROTA_WHEEL_TICK_BITS;
 	rota_list_splice_back(&wheel->firing, &wheel->due);
+	wheel->next = 0; /* looked for once, at the end */
 	while (fired < budget) {
 		struct rota_timer *timer = next_to_fire(wheel, &moves_left);
 
 		if (!timer)
 			break;
-		rota__wheel_disarm(wheel, timer);
+		remove_armed(wheel, timer);
+		timer->slot_ = SLOT_NONE;
 		fired++;
 		timer->fire(timer);
 	}
+	update_next(wheel);
 	return fired;
-}
-
-rota_ns rota__wheel_next(const struct rota_timer_wheel *wheel)
-{
-	unsigned level;
-	uint64_t start;
-
-	if (!rota_list_is_empty(&wheel->firing) || !rota_list_is_empty(&wheel->due) ||
-	    wheel->cascade_level)
-		return 0;
-	if (!earliest_slot(wheel, &level, &start))
-		return ROTA_NEVER;
-	if (start <= wheel->target)
-		return 0;
-	/* The tick after the last whole one of time: what ROTA_NEVER itself was armed for. */
-	if (start > (uint64_t)ROTA_NEVER >> ROTA_WHEEL_TICK_BITS)
-		return ROTA_NEVER;
-	return (rota_ns)(start << ROTA_WHEEL_TICK_BITS);
 }
 
 /* The next timer due, still armed; NULL when none is, or no moves are left to find it. */
@@ -181,6 +171,30 @@ static bool earliest_slot(const struct rota_timer_wheel *wheel, unsigned *level,
 	return false;
 }
 
+static rota_ns find_next(const struct rota_timer_wheel *wheel)
+{
+	unsigned level;
+	uint64_t start;
+
+	if (!rota_list_is_empty(&wheel->firing) || !rota_list_is_empty(&wheel->due) ||
+	    wheel->cascade_level)
+		return 0;
+	if (!earliest_slot(wheel, &level, &start))
+		return ROTA_NEVER;
+	if (start <= wheel->target)
+		return 0;
+	/* The tick after the last whole one of time: what ROTA_NEVER itself was armed for. */
+	if (start > (uint64_t)ROTA_NEVER >> ROTA_WHEEL_TICK_BITS)
+		return ROTA_NEVER;
+	return (rota_ns)(start << ROTA_WHEEL_TICK_BITS);
+}
+
+/* Out of line: few arms and disarms change what is next. */
+static ROTA_NOINLINE void update_next(struct rota_timer_wheel *wheel)
+{
+	wheel->next = find_next(wheel);
+}
+
 /* Put an unlinked timer on its slot; `tick` >= the cursor. */
 static void insert(struct rota_timer_wheel *wheel, struct rota_timer *timer, uint64_t tick)
 {
@@ -192,10 +206,16 @@ static void insert(struct rota_timer_wheel *wheel, struct rota_timer *timer, uin
 	rota_list_push_back(&wheel->slots[level][slot], &timer->link_);
 	wheel->occupied[level] |= UINT64_C(1) << slot;
 	timer->slot_ = (uint16_t)(SLOT_FIRST + level * ROTA_WHEEL_SLOTS + slot);
+	/* Slots do not overlap: one that begins before the earliest ends before it as well. */
+	if (timer->deadline < wheel->next)
+		update_next(wheel);
 }
 
-/* Take an armed timer off its list; its slot_ is the caller's to set. */
-static void remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *timer)
+/*
+ * Take an armed timer off its list; its slot_ is the caller's to set. True: the list is empty now,
+ * and `next` may be too early.
+ */
+static bool remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *timer)
 {
 	struct rota_link *next = timer->link_.next;
 	struct rota_link *prev = timer->link_.prev;
@@ -203,10 +223,13 @@ static void remove_armed(struct rota_timer_wheel *wheel, struct rota_timer *time
 	next->prev = prev;
 	prev->next = next;
 	/* Only the list's head can be both neighbours, and only when the list is empty now. */
-	if (next == prev && next->next == next && timer->slot_ >= SLOT_FIRST) {
+	if (next != prev || next->next != next)
+		return false;
+	if (timer->slot_ >= SLOT_FIRST) {
 		unsigned index = timer->slot_ - (unsigned)SLOT_FIRST;
 
 		wheel->occupied[index / ROTA_WHEEL_SLOTS] &= ~(UINT64_C(1)
 							       << index % ROTA_WHEEL_SLOTS);
 	}
+	return true;
 }

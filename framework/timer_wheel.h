@@ -20,6 +20,7 @@
 #define ROTA_WHEEL_LEVELS 8u /* 48 bits of ticks: all there are */
 
 struct rota_timer_wheel {
+	rota_ns next; /* kept for rota__wheel_next */
 	/* tick up to which all slots have been handled; the one at it may be half done */
 	uint64_t cursor;
 	uint64_t target;         /* tick of the latest `now`; behind it the cursor catches up */
@@ -54,6 +55,9 @@ unsigned rota__wheel_advance(struct rota_timer_wheel *wheel, rota_ns now, unsign
  * When to call rota__wheel_advance next: no timer is due before. ROTA_NEVER when none is armed, 0
  * when one is due already. May be early (slots must be moved between levels), never late.
  */
-rota_ns rota__wheel_next(const struct rota_timer_wheel *wheel);
+static inline rota_ns rota__wheel_next(const struct rota_timer_wheel *wheel)
+{
+	return wheel->next;
+}
 
 #endif /* ROTA_FRAMEWORK_TIMER_WHEEL_H */

@@ -416,10 +416,17 @@ static bool has_time(uint64_t word)
 	return word >> 56 >= ROTA_RECORD_TURN && word >> 56 <= ROTA_RECORD_CLOCK;
 }
 
-/* The index of the first record with a time, from `at` on; the count: there is none. */
-static uint64_t next_time(const struct recorded *reactor, uint64_t at)
+/*
+ * The index of the first record with a time, from `at` on; the count: there is none. A turn with
+ * the time of the record before, `seen`, followed a wait: the clock was not read again for it.
+ */
+static uint64_t next_time(const struct recorded *reactor, uint64_t at, uint64_t seen)
 {
-	while (at < reactor->count && !has_time(reactor->words[at]))
+	const uint64_t *words = reactor->words;
+
+	while (at < reactor->count &&
+	       (!has_time(words[at]) || (words[at] >> 56 == ROTA_RECORD_TURN &&
+					 LOW(words[at], ROTA_RECORD_TIME_BITS) == seen)))
 		at++;
 	return at;
 }
@@ -433,11 +440,12 @@ static int64_t later(int64_t a, int64_t b)
 static void write_records(struct track *track, int64_t end)
 {
 	const struct recorded *reactor = track->reactor;
-	uint64_t at = next_time(reactor, 0);
+	uint64_t at = next_time(reactor, 0, UINT64_MAX);
 
 	while (at < reactor->count) {
-		uint64_t next = next_time(reactor, at + 1);
-		int64_t start = (int64_t)LOW(reactor->words[at], ROTA_RECORD_TIME_BITS);
+		uint64_t seen = LOW(reactor->words[at], ROTA_RECORD_TIME_BITS);
+		uint64_t next = next_time(reactor, at + 1, seen);
+		int64_t start = (int64_t)seen;
 		/* Behind the last look all that is known is the order. */
 		int64_t stop = next < reactor->count
 				       ? (int64_t)LOW(reactor->words[next], ROTA_RECORD_TIME_BITS)

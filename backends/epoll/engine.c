@@ -415,9 +415,11 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 	engine->out_count = 0;
 	engine->out_max = out_max;
 	engine->late_count = 0;
-	run_queue(engine);
+	if (ROTA_UNLIKELY(!rota_list_is_empty(&engine->queue)))
+		run_queue(engine);
 	rota__epoll_start_submitted(engine);
-	take_offloaded(engine);
+	if (ROTA_UNLIKELY(engine->port.out_))
+		take_offloaded(engine);
 	/*
 	 * Something in the queue and yet no result: a burst of connections that were reset before
 	 * they were accepted.
@@ -426,7 +428,8 @@ static int poll_engine(struct rota_backend *self, struct rota_completion *out, u
 		status = reap(engine, rota_list_is_empty(&engine->queue) ? deadline : 0);
 	else if (++engine->kernel_skips > KERNEL_SKIPS_MAX)
 		status = reap(engine, 0);
-	take_offloaded(engine);
+	if (ROTA_UNLIKELY(engine->port.out_))
+		take_offloaded(engine);
 
 	engine->out_max = engine->out_count; /* no room until the next poll() */
 	engine->stats.completions += engine->out_count;

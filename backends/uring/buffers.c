@@ -26,7 +26,7 @@
 /* The ring holds no fewer, and as many before anything is known. Guesses. */
 #define STOCK_MIN 16u
 #define STOCK_FIRST 64u
-/* After so many enters it is looked at whether less would do. A guess. */
+/* After so many enters before which some were taken, would less do? A guess. */
 #define SPELL_ENTERS 1024u
 
 static inline void put_aside(struct uring_buffers *buffers, uint16_t buffer)
@@ -155,10 +155,9 @@ static ROTA_NOINLINE void note_stocked(struct uring_buffers *buffers, uint32_t a
 	}
 }
 
-void uring__buffers_stock(struct uring_buffers *buffers)
+void uring__buffers_restock(struct uring_buffers *buffers)
 {
-	uint32_t with_kernel = buffers->count - buffers->lent_count - buffers->spare_count +
-			       buffers->shared;
+	uint32_t with_kernel = uring__buffers_with_kernel(buffers);
 	int added = 0;
 
 	adapt_stock(buffers);

@@ -173,27 +173,29 @@ enum uring_op_state {
 /* ---- receive buffers ---- */
 
 struct uring_buffers {
+	/* a cache line: what each receive, and each enter, looks at */
 	struct io_uring_buf_ring *ring; /* inside `memory` */
 	char *data;                     /* inside `memory`: see uring__buffer_data */
+	size_t stride_bytes;
 	uint32_t *views; /* owned; of each buffer: in how many completions the receiver has it */
 	uint16_t *spare; /* owned; who has the others but the kernel: nobody. A stack. */
 	uint32_t spare_count;
-	uint32_t stock;     /* so many are with the kernel when it is entered, if there are */
-	uint32_t taken;     /* by completions since the last enter */
-	uint32_t taken_max; /* the most between two enters, and over how many, for `stock` */
-	uint32_t enters;
-	void *memory; /* owned */
 	uint32_t count;
-	uint32_t bytes; /* of one */
-	size_t stride_bytes;
 	uint32_t lent_count; /* with views */
+	uint32_t shared;     /* lent, and the kernel goes on to fill the rest */
+	uint32_t stock;      /* so many are with the kernel when it is entered, if there are */
+	uint32_t taken;      /* by completions since the last enter */
+
+	uint32_t taken_max; /* the most between two enters, and over how many, for `stock` */
+	uint32_t enters;    /* ... before which some were taken */
+	uint32_t bytes;     /* of one */
 	/* incremental: owned; how much of each has been filled, or URING_BUFFER_LEFT */
 	uint32_t *filled;
-	uint32_t shared;  /* lent, and the kernel goes on to fill the rest */
 	uint16_t *places; /* bundles: owned; where in the ring each was put last */
+	void *memory;     /* owned */
 	bool registered;
 	bool under_memcheck; /* must be told what the kernel wrote */
-};
+} ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
 
 #define URING_BUFFER_GROUP 0
 #define URING_BUFFER_LEFT UINT32_MAX /* not with the kernel */
@@ -353,8 +355,20 @@ static inline char *uring__buffer_take(struct uring_buffers *buffers, uint16_t b
 char *uring__buffer_take_part(struct uring_buffers *buffers, uint16_t buffer, uint32_t bytes,
 			      bool goes_on);
 
+static inline uint32_t uring__buffers_with_kernel(const struct uring_buffers *buffers)
+{
+	return buffers->count - buffers->lent_count - buffers->spare_count + buffers->shared;
+}
+
 /* The kernel is about to be entered: let it have as many buffers as it may need. */
-void uring__buffers_stock(struct uring_buffers *buffers);
+void uring__buffers_restock(struct uring_buffers *buffers);
+
+/* The same, when it may have too few. */
+static inline void uring__buffers_stock(struct uring_buffers *buffers)
+{
+	if (buffers->taken || uring__buffers_with_kernel(buffers) < buffers->stock)
+		uring__buffers_restock(buffers);
+}
 
 /* It had none. True: there were some left, and from now on it has more of them. */
 bool uring__buffers_were_short(struct uring_buffers *buffers);

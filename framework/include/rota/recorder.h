@@ -28,14 +28,14 @@ extern "C" {
 enum rota_record_kind {
 	ROTA_RECORD_NONE = 0,
 	/* the reactor's phases, with the clock in nanoseconds [56] */
-	ROTA_RECORD_TURN = 1,  /* a turn begins */
-	ROTA_RECORD_ENTER = 2, /* into the engine */
+	ROTA_RECORD_TURN = 1,  /* a turn begins; after a wait with LEAVE's time, not its own */
+	ROTA_RECORD_ENTER = 2, /* into the engine; TURN's time if nothing was done since */
 	ROTA_RECORD_LEAVE = 3, /* back from a wait in it */
 	ROTA_RECORD_CLOCK = 4, /* a look at the clock between two tasks */
 	/* … and without */
 	ROTA_RECORD_COMPLETIONS = 5, /* the engine has completed so many [56] */
 	ROTA_RECORD_TIMERS = 6,      /* so many timers have been fired [56] */
-	ROTA_RECORD_REST = 7,        /* no task runs any more in this turn */
+	ROTA_RECORD_REST = 7, /* no task runs any more in this turn; not in one without work */
 	/* tasks */
 	ROTA_RECORD_SPAWN = 8, /* the task; it is ready */
 	ROTA_RECORD_READY = 9, /* the task */

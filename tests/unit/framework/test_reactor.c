@@ -240,6 +240,69 @@ static void test_reactor_turn_waits_until_its_deadline_and_no_longer(void **stat
 	t_reactors_destroy(&reactor, 1);
 }
 
+static unsigned clock_reads;
+
+static rota_ns count_and_read(struct rota_backend *self)
+{
+	clock_reads++;
+	return t_engine->now(self);
+}
+
+static unsigned reads_of_a_turn(struct rota_reactor *reactor)
+{
+	clock_reads = 0;
+	assert_in_range(rota_reactor_run_once(reactor, 0), 0, 1);
+	return clock_reads;
+}
+
+/* Where it begins, after tasks have run, and where it ends if anything was done. */
+static void test_reactor_turn_reads_the_clock_only_for_what_was_done(void **state)
+{
+	struct rota_message message = { .run = do_nothing };
+	struct rota_backend_ops engine = *t_engine;
+	struct rota_reactor_options options = t_reactor_options();
+	struct rota_reactor *reactor;
+	struct start start;
+	int64_t value = 0;
+
+	(void)state;
+	engine.now = count_and_read;
+	options.engine = &engine;
+	assert_int_equal(rota_reactor_create(&options, &reactor), 0);
+	assert_int_equal(rota_reactor_open(reactor), 0);
+	assert_int_equal(reads_of_a_turn(reactor), 1);
+	rota_post(reactor, &message);
+	assert_int_equal(reads_of_a_turn(reactor), 2);
+	post_start(reactor, &start, return_value, &value);
+	assert_int_equal(reads_of_a_turn(reactor), t_is_simulated() ? 2 : 3);
+	assert_int_equal(reads_of_a_turn(reactor), 1);
+	rota_reactor_destroy(reactor);
+}
+
+/* What its driver does between two turns is no part of either. */
+static void test_reactor_turn_by_hand_after_a_wait_begins_when_it_is_made(void **state)
+{
+	const rota_ns away_ns = 20 * ROTA_NS_PER_MS;
+	struct rota_message message = { .run = do_nothing };
+	struct rota_reactor *reactor;
+	rota_ns before;
+
+	(void)state;
+	if (t_is_simulated())
+		skip(); /* outside of drive(), simulated time stands still */
+	t_reactors_create(&reactor, 1);
+	while (!reactor->turn_has_begun)
+		assert_int_equal(rota_reactor_run_once(reactor, rota_after_ms(1)), 0);
+	before = reactor->now;
+	usleep((unsigned)(away_ns / ROTA_NS_PER_US));
+	rota_post(reactor, &message);
+	reactor->stats.longest_turn_ns = 0;
+	assert_int_equal(rota_reactor_run_once(reactor, 0), 1);
+	assert_true(reactor->now - before >= away_ns);
+	T_LESS(reactor->stats.longest_turn_ns, (uint64_t)(reactor->now - before));
+	t_reactors_destroy(&reactor, 1);
+}
+
 static int64_t nest(void *arg)
 {
 	rota_ignore(rota_reactor_run_once(arg, 0), "asserted");
@@ -586,6 +649,8 @@ int main(void)
 			test_reactor_stepped_by_hand_tells_what_it_did_and_when_to_come_back),
 		cmocka_unit_test(test_reactor_turn_that_took_a_message_does_not_wait),
 		cmocka_unit_test(test_reactor_turn_waits_until_its_deadline_and_no_longer),
+		cmocka_unit_test(test_reactor_turn_reads_the_clock_only_for_what_was_done),
+		cmocka_unit_test(test_reactor_turn_by_hand_after_a_wait_begins_when_it_is_made),
 		cmocka_unit_test(test_reactor_nested_turns_and_closing_with_tasks_are_asserted),
 		cmocka_unit_test(test_reactor_message_posted_by_a_completion_counts_as_work),
 		cmocka_unit_test(test_reactor_drive_returns_when_all_have_stopped),

@@ -288,6 +288,21 @@ static void test_recorder_times_of_a_reactor_never_go_back(void **state)
 	assert_true(last > 0);
 }
 
+/* The clock is not read twice for it. */
+static void test_recorder_turn_after_a_wait_has_the_time_of_its_end(void **state)
+{
+	uint64_t leave, turn;
+
+	(void)state;
+	if (t_is_simulated())
+		skip(); /* it is the simulator that makes turns, and time goes on in between */
+	assert_int_equal(t_run(spawn_one_and_look, NULL), 0);
+	leave = find_kind(0, ROTA_RECORD_LEAVE);
+	turn = find_kind(leave, ROTA_RECORD_TURN);
+	assert_true(turn < found_count);
+	assert_int_equal(words[turn] & RECORD_PAYLOAD, words[leave] & RECORD_PAYLOAD);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -301,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_recorder_of_a_reactor_tells_a_task_s_story),
 		cmocka_unit_test(test_recorder_wait_is_for_the_first_that_is_missing),
 		cmocka_unit_test(test_recorder_times_of_a_reactor_never_go_back),
+		cmocka_unit_test(test_recorder_turn_after_a_wait_has_the_time_of_its_end),
 	};
 
 	return t_run_group("recorder", tests, ROTA_ARRAY_COUNT(tests));

@@ -397,8 +397,10 @@ static void burst_ends(unsigned order, size_t survivors_one_in)
 			survivors++;
 		}
 	}
+	assert_true(pool.may_trim);
 	while (rota__stack_trim(&pool, 1))
 		;
+	assert_false(pool.may_trim);
 	after = resident_bytes();
 	assert_int_equal(shelf->in_use, survivors);
 	if (memory_is_ours())
@@ -415,6 +417,9 @@ static void burst_ends(unsigned order, size_t survivors_one_in)
 	while (rota__stack_trim(&pool, 1))
 		;
 	assert_in_range(shelf->idle, 0, 256);
+	/* Within the reserve nobody need look for something to trim. */
+	rota__stack_release(&pool, acquire(&pool, ROTA_STACK_64K));
+	assert_false(pool.may_trim);
 	rota__stack_pool_fini(&pool);
 }
 

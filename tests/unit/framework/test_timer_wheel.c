@@ -193,6 +193,34 @@ static void test_timer_wheel_clock_going_back_fires_nothing_early(void **state)
 	assert_int_equal(advance_to(3 * ROTA_NS_PER_S + TICK), 1);
 }
 
+/* Whatever was first goes, by another way each time: what comes next is then the next one's. */
+static void test_timer_wheel_without_its_first_names_the_next(void **state)
+{
+	struct rota_timer timers[4];
+
+	(void)state;
+	begin(0);
+	for (unsigned i = 0; i < 4; i++) {
+		timers[i] = (struct rota_timer){ .fire = record };
+		rota__wheel_arm(&wheel, &timers[i], (rota_ns)(4 - i) * 10 * TICK);
+		assert_int_equal(rota__wheel_next(&wheel), (rota_ns)(4 - i) * 10 * TICK);
+	}
+	rota__wheel_disarm(&wheel, &timers[3]);
+	assert_int_equal(rota__wheel_next(&wheel), 20 * TICK);
+	rota__wheel_arm(&wheel, &timers[2], 50 * TICK);
+	assert_int_equal(rota__wheel_next(&wheel), 30 * TICK);
+	rota__wheel_arm(&wheel, &timers[3], 0);
+	assert_int_equal(rota__wheel_next(&wheel), 0);
+	rota__wheel_disarm(&wheel, &timers[3]);
+	assert_int_equal(rota__wheel_next(&wheel), 30 * TICK);
+	assert_int_equal(advance_to(30 * TICK), 1);
+	assert_int_equal(rota__wheel_next(&wheel), 40 * TICK);
+	assert_int_equal(advance_to(40 * TICK), 1);
+	assert_int_equal(rota__wheel_next(&wheel), 50 * TICK);
+	rota__wheel_disarm(&wheel, &timers[2]);
+	assert_int_equal(rota__wheel_next(&wheel), ROTA_NEVER);
+}
+
 /* ---- many ---- */
 
 static void test_timer_wheel_fires_in_order_of_ticks(void **state)
@@ -527,6 +555,7 @@ int main(void)
 		cmocka_unit_test(test_timer_wheel_disarmed_does_not_fire),
 		cmocka_unit_test(test_timer_wheel_armed_again_moves),
 		cmocka_unit_test(test_timer_wheel_clock_going_back_fires_nothing_early),
+		cmocka_unit_test(test_timer_wheel_without_its_first_names_the_next),
 		cmocka_unit_test(test_timer_wheel_fires_in_order_of_ticks),
 		cmocka_unit_test(test_timer_wheel_budget_leaves_the_rest_due),
 		cmocka_unit_test(test_timer_wheel_huge_cascade_is_spread_over_advances),
