@@ -34,12 +34,12 @@ called wrongly.
 Costs are measured both ways, and each has a line of its own in the table above. *Saturated*: in a
 closed loop, where a server that is always busy takes as many requests per turn as there are. One
 that has time to spare finds fewer per turn, and the fastest finds the fewest, so it looks worse
-than it is. Therefore a server that is less than 95 % busy in it is shown, and has *no verdict*;
-only if ours had time to spare itself it is held against us. *Fixed rate*: all get the same rate,
-70 % of what the slowest of them answered in the closed loop, and none has more than that to do;
-there a pipelining client's requests are due together, as many as the depth says. Who answered less
-than half of what ours did takes no part: its rate would leave the others idle. Nothing is decided
-by a rate that was not kept.
+than it is. Therefore a server that is less than 95 % busy in it is shown, and has *no verdict*; if
+it is ours, a target that is reached all the same counts. *Fixed rate*: all get the same rate, 70 %
+of what the slowest of them answered in the closed loop; there a pipelining client's requests are
+due together, as many as the depth says. Who answered less than half of what ours did takes no part
+in it, because that rate would leave the others idle. Nothing is decided by a rate that was not
+kept.
 
 '''
 

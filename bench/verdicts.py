@@ -140,18 +140,18 @@ def is_busy(result):
     return median_of(result, 'busy') >= BUSY_MIN
 
 
-def doubt(point, ours, other, relation):
-    """What a ratio says of its target all the same, and why; ('', '') if nothing is wrong."""
+def trusted(point, ours, other, said):
+    """(verdict, why it is not `said`): what may be said of a ratio."""
     if min(len(ours['rounds']), len(other['rounds'])) < ROUNDS_MIN:
         return OPEN, 'too few rounds'
     if point['rate'] is not None:
         kept = is_kept(point, ours) and is_kept(point, other)
-        return ('', '') if kept else (OPEN, 'the rate was not kept')
-    # The less busy one looks worse than it is, which may only be held against us.
-    for one in (other, ours) if relation == 'max' else (other,):
+        return (said, '') if kept else (OPEN, 'the rate was not kept')
+    # Who has time to spare looks dearer than it is: of ours that cannot make a target look reached.
+    for one in (other, ours) if said != REACHED else (other,):
         if not is_busy(one):
             return NO_VERDICT, f'{one["variant"]} was {100 * median_of(one, "busy"):.0f} % busy'
-    return '', ''
+    return said, ''
 
 
 # ---- latencies ----
@@ -167,10 +167,10 @@ def undisturbed(result, percentile):
             for one in result['rounds']]
 
 
-def quartile(values):
-    """The lower quartile of those that are not None; None if those are too few."""
+def quartile(values, least=QUARTILE_ROUNDS_MIN):
+    """The lower quartile of those that are not None; None if those are fewer than `least`."""
     ordered = sorted(value for value in values if value is not None)
-    return ordered[(len(ordered) - 1) // 4] if len(ordered) >= QUARTILE_ROUNDS_MIN else None
+    return ordered[(len(ordered) - 1) // 4] if len(ordered) >= least else None
 
 
 def quartile_ratio(mine, base, seed):
@@ -181,7 +181,7 @@ def quartile_ratio(mine, base, seed):
         return None
     ratios, pairs, generator = [], list(zip(mine, base)), random.Random(seed)
     for _ in range(RESAMPLES):
-        quartiles = [quartile(one) for one in zip(*generator.choices(pairs, k=len(pairs)))]
+        quartiles = [quartile(one, 1) for one in zip(*generator.choices(pairs, k=len(pairs)))]
         if None not in quartiles:
             ratios.append(quartiles[0] / quartiles[1])
     cuts = statistics.quantiles(ratios, n=40)   # every 2.5 %
@@ -197,18 +197,18 @@ def latency_ratio(point, name, reference, percentile):
 
 def judge_latency(results, target):
     section, row, ours, percentile, _ = subject_of(target.row)
-    row_found = results.get(section, {}).get('rows', {}).get(row, {})
+    points = results.get(section, {}).get('rows', {}).get(row, {}).get('points', [])
 
     def verdict(measured, said):
         return Verdict(target, target.row, section, row, ours, measured, said)
 
-    for point in row_found.get('points', []):
-        results_here = [one for one in point['results'] if result_of(point, one['variant'])]
-        found = {one['variant']: quartile(undisturbed(one, percentile)) for one in results_here}
-        peers = [name for name in found if is_peer(name)]
-        if ours not in found or not peers:
+    for point in points:
+        here = [one for one in point['results'] if result_of(point, one['variant'])]
+        latencies = {one['variant']: quartile(undisturbed(one, percentile)) for one in here}
+        peers = [name for name in latencies if is_peer(name)]
+        if ours not in latencies or not peers:
             continue
-        best = min((name for name in peers if found[name]), key=found.get, default=None)
+        best = min((name for name in peers if latencies[name]), key=latencies.get, default=None)
         ratio = latency_ratio(point, ours, best, percentile)
         if not ratio:
             return verdict('too few undisturbed rounds', OPEN)
@@ -216,7 +216,7 @@ def judge_latency(results, target):
         if not all(is_kept(point, result_of(point, name)) for name in (ours, best)):
             return verdict(f'{text}; the rate was not kept', OPEN)
         return verdict(text, said_of(ratio[1], ratio[2], target.relation, target.number))
-    return verdict(why_failed(row_found.get('points', []), (ours,)), ABSENT)
+    return verdict(why_failed(points, (ours,)), ABSENT)
 
 
 # ---- ratios ----
@@ -265,9 +265,10 @@ def judge_ratio(results, target, way):
             continue
         if target.relation == 'max':
             ratio = 1 / ratio[0], 1 / ratio[2], 1 / ratio[1]
-        said, why = doubt(point, result_of(point, ours), result_of(point, other), target.relation)
+        said, why = trusted(point, result_of(point, ours), result_of(point, other),
+                            said_of(ratio[1], ratio[2], target.relation, target.number))
         text = ratio_text(ratio) + (f' to {other}' if best else '') + (f'; {why}' if why else '')
-        return verdict(text, said or said_of(ratio[1], ratio[2], target.relation, target.number))
+        return verdict(text, said)
     if way == FIXED and target.other in found.get('apart', {}):
         return verdict(f'it answers {100 * found["apart"][target.other]:.0f} % of what ours does',
                        NO_VERDICT)

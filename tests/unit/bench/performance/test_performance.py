@@ -129,9 +129,12 @@ class Verdicts(unittest.TestCase):
         set_busy(self.closed, uring=0.9)
         self.assertEqual(judged('echo 64x1', 'libuv', 'min', 1.25, self.closed).said,
                          verdicts.REACHED)
-        verdict = judged('echo 64x1', 'libuv', 'max', 2, self.closed)
-        self.assertEqual(verdict.said, verdicts.NO_VERDICT)
-        self.assertIn('uring was 90 % busy', verdict.measured)
+        self.assertEqual(judged('echo 64x1', 'libuv', 'max', 0.72, self.closed).said,
+                         verdicts.REACHED)
+        for relation, number in (('min', 1.7), ('min', 1.5), ('max', 0.6)):
+            verdict = judged('echo 64x1', 'libuv', relation, number, self.closed)
+            self.assertEqual(verdict.said, verdicts.NO_VERDICT)
+            self.assertIn('uring was 90 % busy', verdict.measured)
         set_busy(self.closed, uring=1, libuv=0.91)
         verdict = judged('echo 64x1', 'libuv', 'min', 1.25, self.closed)
         self.assertEqual(verdict.said, verdicts.NO_VERDICT)
@@ -255,6 +258,9 @@ class Latencies(unittest.TestCase):
         self.assertEqual(self.verdict().measured, '0.83 [0.83, 0.83] to libev')
 
     def test_a_disturbed_round_does_not_count_and_thirteen_must(self):
+        with_latencies(self.point, 'libuv', [100] * 26, disturbed=range(13))
+        with_latencies(self.point, 'uring', [90] * 13 + [10] * 13, disturbed=range(13, 26))
+        self.assertEqual(self.verdict().said, verdicts.REACHED)     # no round of both
         with_latencies(self.point, 'libuv', [100] * 20)
         with_latencies(self.point, 'uring', [90] * 13 + [10] * 7, disturbed=range(13, 20))
         self.assertEqual(verdicts.undisturbed(result_of(self.point, 'uring'), 'p99'),
