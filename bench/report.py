@@ -28,17 +28,18 @@ order, and they are started anew several times. The main figure is the server's 
 request, all threads, kernel included: the median of the rounds with its 95 % interval, and between
 which values 80 % of the rounds lie. A ratio is the median of the rounds' own ratios, with its
 interval. *Reached* and *not reached* are said only when the whole interval lies on that side of the
-target; otherwise the row is *not decidable* by these rounds. Of many rows at 95 %, some are called
-wrongly.
+target; otherwise the line is *not decidable* by these rounds. Of many lines at 95 %, some are
+called wrongly.
 
-A closed loop on a server that has time to spare makes the faster one look worse: it finds fewer
-requests per turn. So a row begins with a trial, three short rounds in a closed loop. Servers that
-are at least 97 % busy in it are compared in a closed loop. The others, and ours beside them, are
-compared at one fixed rate, 70 % of what the slowest of them answered, or less if the client could
-not keep that; there a pipelining client's requests are due together, as many as the depth says. If
-ours had time to spare itself, only those with less than half of our capacity stay in the closed
-loop, where the difference looks smaller than it is. Nothing is decided by a rate that was not kept,
-or by a closed loop in which the better one had time to spare.
+Costs are measured both ways, and each has a line of its own in the table above. *Saturated*: in a
+closed loop, where a server that is always busy takes as many requests per turn as there are. One
+that has time to spare finds fewer per turn, and the fastest finds the fewest, so it looks worse
+than it is. Therefore a server that is less than 95 % busy in it is shown, and has *no verdict*; if
+it is ours, a target that is reached all the same counts. *Fixed rate*: all get the same rate, 70 %
+of what the slowest of them answered in the closed loop; there a pipelining client's requests are
+due together, as many as the depth says. Who answered less than half of what ours did takes no part
+in it, because that rate would leave the others idle. Nothing is decided by a rate that was not
+kept.
 
 '''
 
@@ -49,26 +50,33 @@ ABOUT = {
              'task" is a task per connection (apps/echo).'),
     'echo-epoll': ('Echo on epoll', 'The epoll engine and a raw epoll loop alone.'),
     'echo-slow': ('Echo, peers that cannot keep up',
-                  'In a row of their own, so that they set nobody\'s rate. Servers are started '
+                  'In a row of their own, and only in a closed loop. Servers are started '
                   'once.'),
     'kv': ('SET:GET 1:10, 64-byte values, 10 000 keys', 'One thread, 64 connections.'),
     'kv-large': ('SET:GET 1:10, 64-byte values, 1 000 000 keys',
                  'One thread, 64 connections; the keys do not fit the caches, but the raw loop '
-                 'looks none up. In a closed loop; servers are started once.'),
+                 'looks none up. Servers are started once for each way.'),
     'reactors': ('Two reactors on two cores',
                  'Ours with two reactors, beside itself with one (x1) and beside others with two '
-                 'threads, each pair at the rate that the slower of the two can keep. With fewer '
-                 'than four cores, servers and clients share them all. This shows what a second '
+                 'threads: all in a closed loop for a moment, then each pair at 70 % of what the '
+                 'slower of the two answered in it, which is what is judged. With fewer than four '
+                 'cores, servers and clients share them all. This shows what a second '
                  'reactor costs for the same work: locks, cache lines that move between cores, and '
                  'smaller batches, for each reactor has half of the connections. It does not show '
                  'how throughput grows with cores.'),
     'latency-echo': ('Latency of echo at 70 % of capacity',
                      'Open loop: single requests on 64 connections, due one by one at a fixed '
                      'rate, and counted from when they were due. All servers get the same rate, '
-                     '70 % of what the slowest manages in a closed loop, or less if the client '
-                     'cannot keep that: who chooses a server has a load, not a percentage. So a '
-                     'faster server has more room, and that is part of the result. Percentiles are '
-                     'medians over the rounds.'),
+                     '70 % of what the slowest manages in a closed loop, or less if that is not '
+                     'kept, or only by a client that is late: who chooses a server has a load, not '
+                     'a percentage. So a faster server has more room, and that is part of the '
+                     'result. What disturbs a round only adds to its latencies, often ten times as '
+                     'much as the server does, so a median over rounds says how often that '
+                     'happened. Therefore rounds are left out in which the host took more than 1 % '
+                     'of the processor, or in which server or client were kept waiting for it for '
+                     'more than 2 % of the time; of the others the lower quartile is compared '
+                     '("p99 µs", "p99.9 µs"), by the ratio of the quartiles with its interval '
+                     '(percentile bootstrap over rounds). Medians are over all rounds.'),
     'latency-kv': ('Latency of key-value requests at 70 % of capacity',
                    'As above, SET:GET 1:10, 10 000 keys.'),
     'user-space': ('In user space, per request',
@@ -106,8 +114,8 @@ ABOUT = {
                  'by perf; and the functions that the instructions in user space are in, counted '
                  'by callgrind, per request (per cent of all for micro-benchmarks). What a '
                  'function calls is not known where tasks are switched. Two reactors are counted '
-                 'on the epoll engine: valgrind lets nobody run while one waits in a ring. Rows '
-                 'of memory have no profile.'),
+                 'on the epoll engine: valgrind lets nobody run while one waits in a ring. For '
+                 'memory per key: what of it the server has allocated, as it says itself.'),
 }
 
 
@@ -189,30 +197,40 @@ def cost_table(point):
                   'requests/s', 'p50 µs', 'p99 µs', 'system calls'], cells)
 
 
+def quartile_cells(point, result, percentile):
+    """The lower quartile of a latency over undisturbed rounds, and its ratio to the reference."""
+    values = verdicts.undisturbed(result, percentile)
+    if result['variant'] == point['reference']:
+        ratio = '1'
+    else:
+        found = verdicts.latency_ratio(point, result['variant'], point['reference'], percentile)
+        ratio = ratio_text(found) if found else ''
+    return [microseconds(verdicts.quartile(values)), ratio]
+
+
 def latency_table(point):
     reference, cells = point['reference'], []
     for one in measured_results(point):
-        cells.append([one['variant'], microseconds(verdicts.median_of(one, 'p50_ns')),
-                      of_interval(one['figures']['p99_ns']),
-                      ratio_to(point, one, reference, 'p99_ns'),
-                      of_interval(one['figures']['p999_ns']),
-                      ratio_to(point, one, reference, 'p999_ns'),
-                      microseconds(verdicts.median_of(one, 'cpu_ns')),
+        calm = sum(value is not None for value in verdicts.undisturbed(one, 'p99'))
+        cells.append([one['variant'], calm, *quartile_cells(point, one, 'p99'),
+                      *quartile_cells(point, one, 'p999'),
+                      *(microseconds(verdicts.median_of(one, name))
+                        for name in ('p50_ns', 'p99_ns', 'p999_ns', 'cpu_ns')),
                       percent(verdicts.median_of(one, 'busy')), rate_text(point, one)])
-    return table(['server', 'p50 µs', 'p99 µs', f'ratio to {reference}', 'p99.9 µs',
-                  f'ratio to {reference}', 'µs/request', 'busy', 'requests/s'], cells)
+    return table(['server', 'undisturbed rounds', 'p99 µs', f'ratio to {reference}', 'p99.9 µs',
+                  f'ratio to {reference}', 'median p50', 'median p99', 'median p99.9',
+                  'µs/request', 'busy', 'requests/s'], cells)
 
 
-def capacity_text(capacity):
-    every = ', '.join(f'{name} {rate:.0f}/s ({percent(busy)} busy)'
-                      for name, (rate, busy) in capacity.items())
-    return f'Trial in a closed loop: {every}.\n\n'
+def apart_text(row):
+    """Who took no part in a row's fixed rate."""
+    return ''.join(f'{name} answers {percent(part)} of what ours does and takes no part in the '
+                   'fixed rate.\n\n' for name, part in row.get('apart', {}).items())
 
 
 def row_text(name, row, one_table):
     text = f'**{name}**\n\n{circumstances(row["machine"])}'
-    if row.get('capacity'):
-        text += capacity_text(row['capacity'])
+    text += apart_text(row)
     for point in row['points']:
         text += point_head(point) + one_table(point) + '\n'
         text += ''.join(f'* {note}\n' for note in point['notes']) + '\n'
@@ -295,6 +313,11 @@ def profiles_section(section):
     text = '' if section['figures'] else 'None: no target that has one is missed for sure.\n'
     for title, found in section['figures'].items():
         text += f'**{title}**\n\n'
+        if 'allocated' in found:
+            text += f'{found["resident"]:.1f} bytes per key over key and value are resident, ' + \
+                f'of which {found["allocated"]:.1f} are allocated. The others are pages that ' + \
+                'hold nothing (yet, or any longer), and what the allocator needs itself.\n\n'
+            continue
         if 'symbols' in found:
             text += f'CPU time by program: {shares(found["programs"])}. By symbol: ' + \
                 f'{shares(found["symbols"])}.\n\n'
@@ -357,17 +380,15 @@ def dates(results):
 
 def standing(judged):
     count = {said: sum(one.said == said for one in judged)
-             for said in (verdicts.REACHED, verdicts.MISSED, verdicts.OPEN, verdicts.ABSENT)}
-    return f'{len(judged)} targets: ' + ', '.join(f'{number} {said.strip("*")}'
-                                                  for said, number in count.items()) + '.\n'
+             for said in (verdicts.REACHED, verdicts.MISSED, verdicts.OPEN, verdicts.NO_VERDICT,
+                          verdicts.ABSENT)}
+    targets = len({one.target for one in judged})
+    return f'{targets} targets, {len(judged)} lines: ' + \
+        ', '.join(f'{number} {said.strip("*")}' for said, number in count.items()) + '.\n'
 
 
 def verdict_table(judged):
-    cells = []
-    for one in judged:
-        name = one.target.row if verdicts.subject_of(one.target.row) else \
-            f'{one.target.row}: {one.target.other}'
-        cells.append([name, one.target.text, one.measured, one.said])
+    cells = [[one.line, one.target.text, one.measured, one.said] for one in judged]
     return table(['row', 'target', 'measured', 'verdict'], cells, numbers_from=4)
 
 

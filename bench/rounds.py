@@ -2,9 +2,8 @@
 """Rows of bench/performance.py that compare servers: measured by rota-compare, read from its JSON.
 
 A closed loop on a server with time to spare makes the faster one look worse: it finds fewer
-requests per turn. So a row begins with a trial, a few rounds in a closed loop. Servers that are
-busy in it are compared in a closed loop; the others, and ours beside them, at one fixed rate, a
-share of what the slowest of them answered.
+requests per turn. A fixed rate leaves everybody time to spare. So costs are measured both ways: in
+a closed loop, and at one fixed rate, a share of what the slowest answered in it.
 """
 import collections
 import contextlib
@@ -17,13 +16,11 @@ import time
 import verdicts
 
 PROGRAM = 'build/release/bench/rota-compare'
-BUSY_ENOUGH = 0.97      # in the trial; a verdict asks for verdicts.BUSY_MIN
 FAR_BEHIND = 0.5        # of our capacity: such a server must not set the others' rate
 SHARE = 0.7             # a fixed rate is this much of the lowest capacity
-RATE_TRIALS, RATE_STEP = 3, 0.8
-TRIAL = ['--rounds', '3', '--blocks', '1', '--round-seconds', '0.15']
 SHORT = ['--round-seconds', '0.12', '--warmup', '0.03']
-LONG = ['--round-seconds', '0.5', '--warmup', '0.05']   # for 99.9 per cent
+# For 99.9 per cent: thousands of requests, and yet many rounds that nothing has interrupted.
+LONG = ['--round-seconds', '0.25', '--warmup', '0.05']
 LATE_SECONDS = 60       # from when rota-compare should have ended to when it is told to
 END_SECONDS = 10        # from there to SIGKILL, which ends its children as well
 
@@ -130,105 +127,75 @@ def failures_of(point):
     return {one['variant']: one['failed'] for one in point['results'] if one['failed'] is not None}
 
 
-# ---- the plan of a row ----
-
-def capacities(row, seconds):
-    """({name: (requests per second, busy)}, {name: why it failed}) in a closed loop."""
-    trial = measure_point(row, list(row.servers), row.workload, TRIAL, seconds)
-    here = [one for one in trial['results'] if verdicts.result_of(trial, one['variant'])]
-    failed = {**trial['left_out'], **failures_of(trial)}
-    return {one['variant']: (verdicts.median_of(one, 'requests_per_s'),
-                             verdicts.median_of(one, 'busy')) for one in here}, failed
-
-
-def divide(capacity, reference):
-    """Who is compared in a closed loop, and who at a fixed rate; our own in each that is not empty.
-
-    Who is far behind us stays in the closed loop even if we have time to spare in it: that is held
-    against us, and a rate that he can keep would leave us idle.
-    """
-    if reference not in capacity:
-        return [], []
-    ours = [name for name in capacity if not verdicts.is_peer(name) and
-            not name.startswith(verdicts.LIMIT)]
-    we_are_busy = all(capacity[name][1] >= BUSY_ENOUGH for name in ours)
-    others = [name for name in capacity if name not in ours]
-    closed = [name for name in others if capacity[name][1] >= BUSY_ENOUGH and
-              (we_are_busy or capacity[name][0] < FAR_BEHIND * capacity[reference][0])]
-    fixed = [name for name in others if name not in closed]
-    return (ours + closed if closed or we_are_busy else [],
-            ours + fixed if fixed or not we_are_busy else [])
-
-
-def at_rate(row, rate, depth=1):
-    burst = f',burst={depth}' if depth > 1 else ''
-    return f'{row.workload},rate={rate:.0f}{burst}'
-
-
-def find_rate(row, names, capacity, depth, clock):
-    """SHARE of the lowest capacity, or less. A client that sends requests one by one needs more
-    time for each than in a closed loop, so the rate is tried, and lowered if it is not kept.
-    """
-    rate = SHARE * min(capacity[name][0] for name in names)
-    once = [*SHORT, '--rounds', '1', '--blocks', '1']
-    for _ in range(RATE_TRIALS):
-        point = measure_point(row, names, at_rate(row, rate, depth), once, clock.left())
-        if all(verdicts.is_kept(point, one) for one in point['results'] if one['rounds']):
-            break
-        rate *= RATE_STEP
-    return rate
-
-
 # ---- rows ----
-
-def closed_point(row, names, seconds, blocks=3):
-    return measure_point(row, names, row.workload, [*SHORT, '--blocks', str(blocks)], seconds)
-
-
-def measure_closed(row, clock):
-    """In a closed loop, whoever is busy in it: servers that are slow to start, and many keys."""
-    point = closed_point(row, list(row.servers), clock.left(), blocks=1)
-    return {'points': [point], 'failed': {**point['left_out'], **failures_of(point)}}
-
 
 def depth_of(row):
     settings = dict(word.split('=') for word in row.workload.partition(':')[2].split(','))
     return int(settings.get('depth', 1))
 
 
-def measure_cost(row, clock):
-    """The points of a row: in a closed loop, at a fixed rate, or both."""
-    capacity, failed = capacities(row, clock.left())
-    closed, fixed = divide(capacity, row.reference)
-    points, groups = [], len(closed) + len(fixed)
-    if closed:
-        points.append(closed_point(row, closed, clock.left() * len(closed) / groups))
-    if fixed:
-        points.append(fixed_point(row, fixed, capacity, depth_of(row), clock))
+def closed_point(row, names, seconds, blocks=3):
+    return measure_point(row, names, row.workload, [*SHORT, '--blocks', str(blocks)], seconds)
+
+
+def fixed_point(row, names, capacity, seconds, blocks=3):
+    """At SHARE of the lowest of these servers' capacities; what a client pipelines is due together.
+    """
+    rate, depth = SHARE * min(capacity[name] for name in names), depth_of(row)
+    burst = f',burst={depth}' if depth > 1 else ''
+    return measure_point(row, names, f'{row.workload},rate={rate:.0f}{burst}',
+                         [*SHORT, '--blocks', str(blocks)], seconds)
+
+
+def capacity_of(point):
+    """{name: requests per second} of a closed loop."""
+    here = (verdicts.result_of(point, one['variant']) for one in point['results'])
+    return {one['variant']: verdicts.median_of(one, 'requests_per_s') for one in here if one}
+
+
+def measured(points, apart=()):
+    """A row: its points, why servers failed, and who took no part in its fixed rate, with what part
+    of our capacity.
+    """
+    failed = {}
     for point in points:
-        failed.update(failures_of(point))
-    return {'points': points, 'capacity': capacity, 'failed': failed}
+        failed.update({**point['left_out'], **failures_of(point)})
+    return {'points': points, 'failed': failed, 'apart': dict(apart)}
 
 
-def fixed_point(row, names, capacity, depth, clock, how=SHORT):
-    rate = find_rate(row, names, capacity, depth, clock)
-    return measure_point(row, names, at_rate(row, rate, depth), how, clock.left())
+def measure_closed(row, clock):
+    """Only in a closed loop: servers that are slow to start and cannot keep up."""
+    return measured([closed_point(row, list(row.servers), clock.left(), blocks=1)])
+
+
+def measure_cost(row, clock, blocks=3):
+    """Both ways: all in a closed loop, then those that are not far behind us at a fixed rate."""
+    points = [closed_point(row, list(row.servers), clock.left() / 2, blocks)]
+    capacity = capacity_of(points[0])
+    if row.reference not in capacity:
+        return measured(points)
+    of_ours = {name: one / capacity[row.reference] for name, one in capacity.items()}
+    near = [name for name in capacity if of_ours[name] >= FAR_BEHIND]
+    points.append(fixed_point(row, near, capacity, clock.left(), blocks))
+    return measured(points, ((name, of_ours[name]) for name in capacity if name not in near))
 
 
 def measure_pairs(row, clock):
-    """Ours beside each of the others alone, at the rate that the slower of the two can keep."""
-    capacity, failed = capacities(row, clock.left())
+    """Ours beside each of the others alone, at a rate that the slower of the two can keep."""
+    groups = len(row.servers)
+    points = [closed_point(row, list(row.servers), clock.left() / groups, blocks=1)]
+    capacity = capacity_of(points[0])
     others = [name for name in capacity if name != row.reference]
-    points = []
     for number, name in enumerate(others if row.reference in capacity else []):
-        share = Clock(clock.left() / (len(others) - number))
-        points.append(fixed_point(row, [row.reference, name], capacity, depth_of(row), share))
-        failed.update(failures_of(points[-1]))
-    return {'points': points, 'capacity': capacity, 'failed': failed}
+        points.append(fixed_point(row, [row.reference, name], capacity,
+                                  clock.left() / (len(others) - number)))
+    return measured(points)
 
 
 def measure_latency(row, clock):
-    """All at one rate, requests due one by one, in rounds long enough for the rarest of them."""
-    capacity, failed = capacities(row, clock.left())
-    point = fixed_point(row, list(capacity), capacity, 1, clock, LONG)
-    return {'points': [point], 'capacity': capacity, 'failed': {**failed, **failures_of(point)}}
+    """All at one rate, requests due one by one; rota-compare lowers the rate until it is kept and
+    the client is in time, which matters here: what it is late by is in the latencies.
+    """
+    return measured([measure_point(row, list(row.servers),
+                                   f'{row.workload},capacity={100 * SHARE:.0f}', LONG,
+                                   clock.left())])

@@ -140,6 +140,7 @@ def parse_peers(texts):
     found = {}
     for text in texts:
         name, equals, command = text.partition('=')
+        name = name.lower()     # as in targets.tsv
         if not equals or not name or name in found or '{port}' not in command or \
                 name.startswith(('limit-', 'rota', 'uring', 'epoll')):
             raise rounds.Failure(f'--peer {text}: wants a name of its own, =, and a command with '

@@ -2,12 +2,14 @@
 """Judges what bench/performance.py measured by bench/targets.tsv.
 
 A target counts as reached, or as not reached, only if the whole confidence interval lies on one
-side of it. Ratios and their intervals are rota-compare's own (docs/design/0019-rota-compare.md);
-repeated figures that it has not measured get the interval between order statistics that it uses as
-well. Counts (instructions, calls, bytes) have none: they are judged as they are.
+side of it. Ratios of costs and their intervals are rota-compare's own
+(docs/design/0019-rota-compare.md); repeated figures that it has not measured get the interval
+between order statistics that it uses as well. Counts (instructions, calls, bytes) have none: they
+are judged as they are. Latencies are compared here, by their lower quartiles.
 """
 import collections
 import math
+import random
 import statistics
 
 CONFIDENCE = 0.95
@@ -15,24 +17,38 @@ ROUNDS_MIN = 6      # with fewer there is no interval at 95 %
 BUSY_MIN = 0.95     # below it, a server in a closed loop works in smaller batches
 RATE_KEPT = 0.97    # a fixed rate that was not kept is another load
 
+# Of a round whose latencies are worth comparing: what the host took of the servers' processors, and
+# for how much of it server and client had work and no processor.
+UNDISTURBED = {'steal': 0.01, 'waiting': 0.02, 'load_waiting': 0.02}
+QUARTILE_ROUNDS_MIN = 13    # 0.75 ** 12 > 0.025: fewer give a quartile no interval at 95 %
+RESAMPLES = 2000
+
 REACHED, MISSED, OPEN, ABSENT = 'reached', '**not reached**', 'not decidable', 'not measured'
+# The way of measuring says nothing of that server.
+NO_VERDICT = 'no verdict'
+# In a closed loop where everybody is busy, and at a fixed rate.
+SATURATED, FIXED = 'saturated', 'fixed rate'
+BOTH = (SATURATED, FIXED)
 
 OURS = ('uring', 'epoll', 'rota')   # whose names begin so is rota, and a raw loop is no peer
 LIMIT = 'limit-'
 
 Target = collections.namedtuple('Target', 'row other relation number text')
-Verdict = collections.namedtuple('Verdict', 'target section row server measured said')
+# `line`: how the page calls it.
+Verdict = collections.namedtuple('Verdict', 'target line section row server measured said')
 
-# Which section and row, and which server of it, a target speaks of: by how its row's name begins.
-SUBJECTS = (('echo epoll ', 'echo-epoll', 'epoll'),
-            ('echo ', 'echo', 'uring'),
-            ('kv-large ', 'kv-large', 'uring'),
-            ('kv ', 'kv', 'uring'),
-            ('reactors ', 'reactors', 'uring'),
-            ('latency echo', 'latency-echo', 'uring'),
-            ('latency kv', 'latency-kv', 'uring'))
-# A target's row may end with the figure that is meant, instead of CPU time.
-FIGURES = {' p99': 'p99_ns', ' p99.9': 'p999_ns'}
+# Which section and row, and which server of it, a target speaks of, and which ways it is judged: by
+# how its row's name begins.
+Subject = collections.namedtuple('Subject', 'begins section server ways')
+SUBJECTS = (Subject('echo epoll ', 'echo-epoll', 'epoll', BOTH),
+            Subject('echo ', 'echo', 'uring', BOTH),
+            Subject('kv-large ', 'kv-large', 'uring', BOTH),
+            Subject('kv ', 'kv', 'uring', BOTH),
+            Subject('reactors ', 'reactors', 'uring', (FIXED,)),
+            Subject('latency echo', 'latency-echo', 'uring', (FIXED,)),
+            Subject('latency kv', 'latency-kv', 'uring', (FIXED,)))
+# A target's row may end with a percentile of latency that is meant, instead of CPU time.
+PERCENTILES = {' p99': 'p99', ' p99.9': 'p999'}
 
 
 def read_targets(path):
@@ -120,38 +136,108 @@ def is_kept(point, result):
         median_of(result, 'requests_per_s') >= RATE_KEPT * point['rate']
 
 
-def doubt(point, ours, other, relation):
-    """Why a ratio says nothing of its target, or ''."""
+def is_busy(result):
+    return median_of(result, 'busy') >= BUSY_MIN
+
+
+def trusted(point, ours, other, said):
+    """(verdict, why it is not `said`): what may be said of a ratio."""
     if min(len(ours['rounds']), len(other['rounds'])) < ROUNDS_MIN:
-        return 'too few rounds'
+        return OPEN, 'too few rounds'
     if point['rate'] is not None:
-        return '' if is_kept(point, ours) and is_kept(point, other) else 'the rate was not kept'
-    # The less busy one looks worse than it is, which may only be held against us.
-    if median_of(other, 'busy') < BUSY_MIN or \
-            relation == 'max' and median_of(ours, 'busy') < BUSY_MIN:
-        return 'one had time to spare'
-    return ''
+        kept = is_kept(point, ours) and is_kept(point, other)
+        return (said, '') if kept else (OPEN, 'the rate was not kept')
+    # Who has time to spare looks dearer than it is: of ours that cannot make a target look reached.
+    for one in (other, ours) if said != REACHED else (other,):
+        if not is_busy(one):
+            return NO_VERDICT, f'{one["variant"]} was {100 * median_of(one, "busy"):.0f} % busy'
+    return said, ''
+
+
+# ---- latencies ----
+#
+# What disturbs a round only adds to its latencies, often ten times as much as the server's own: on
+# a shared machine the median over rounds tells how often that happened. So rounds in which somebody
+# had to wait for a processor are left out, and of the others the lower quartile counts.
+
+def undisturbed(result, percentile):
+    """The percentile in every round; None where the round was disturbed."""
+    return [one['latency_ns'][percentile]
+            if all((one[name] or 0) <= most for name, most in UNDISTURBED.items()) else None
+            for one in result['rounds']]
+
+
+def quartile(values, least=QUARTILE_ROUNDS_MIN):
+    """The lower quartile of those that are not None; None if those are fewer than `least`."""
+    ordered = sorted(value for value in values if value is not None)
+    return ordered[(len(ordered) - 1) // 4] if len(ordered) >= least else None
+
+
+def quartile_ratio(mine, base, seed):
+    """(ratio, low, high) of the lower quartiles of two lists from the same rounds, or None. The
+    interval is the percentile bootstrap's: rounds are drawn, with what both have of them.
+    """
+    if quartile(mine) is None or quartile(base) is None:
+        return None
+    ratios, pairs, generator = [], list(zip(mine, base)), random.Random(seed)
+    for _ in range(RESAMPLES):
+        quartiles = [quartile(one, 1) for one in zip(*generator.choices(pairs, k=len(pairs)))]
+        if None not in quartiles:
+            ratios.append(quartiles[0] / quartiles[1])
+    cuts = statistics.quantiles(ratios, n=40)   # every 2.5 %
+    return quartile(mine) / quartile(base), cuts[0], cuts[-1]
+
+
+def latency_ratio(point, name, reference, percentile):
+    """(ratio, low, high) of `name` over `reference`, or None: there is too little."""
+    results = [result_of(point, one) for one in (name, reference)]
+    return quartile_ratio(*(undisturbed(one, percentile) for one in results), point['seed']) \
+        if all(results) else None
+
+
+def judge_latency(results, target):
+    section, row, ours, percentile, _ = subject_of(target.row)
+    points = results.get(section, {}).get('rows', {}).get(row, {}).get('points', [])
+
+    def verdict(measured, said):
+        return Verdict(target, target.row, section, row, ours, measured, said)
+
+    for point in points:
+        here = [one for one in point['results'] if result_of(point, one['variant'])]
+        latencies = {one['variant']: quartile(undisturbed(one, percentile)) for one in here}
+        peers = [name for name in latencies if is_peer(name)]
+        if ours not in latencies or not peers:
+            continue
+        best = min((name for name in peers if latencies[name]), key=latencies.get, default=None)
+        ratio = latency_ratio(point, ours, best, percentile)
+        if not ratio:
+            return verdict('too few undisturbed rounds', OPEN)
+        text = f'{ratio_text(ratio)} to {best}'
+        if not all(is_kept(point, result_of(point, name)) for name in (ours, best)):
+            return verdict(f'{text}; the rate was not kept', OPEN)
+        return verdict(text, said_of(ratio[1], ratio[2], target.relation, target.number))
+    return verdict(why_failed(points, (ours,)), ABSENT)
 
 
 # ---- ratios ----
 
 def subject_of(name):
-    """(section, its row, our server, which figure) of a target's row."""
-    figure_name = 'cpu_ns'
-    for ending, other in FIGURES.items():
+    """(section, its row, our server, which percentile or None, ways) of a target's row."""
+    percentile = None
+    for ending, other in PERCENTILES.items():
         if name.endswith(ending):
-            name, figure_name = name[:-len(ending)], other
-    for begins, section, server in SUBJECTS:
-        if name.startswith(begins):
-            return section, name, server, figure_name
-    return None
+            name, percentile = name[:-len(ending)], other
+    return next(((one.section, name, one.server, percentile, one.ways) for one in SUBJECTS
+                 if name.startswith(one.begins)), None)
 
 
-def best_peer(point, figure_name):
-    medians = {result['variant']: median_of(result, figure_name) for result in point['results']
-               if is_peer(result['variant']) and result_of(point, result['variant'])}
-    here = [name for name, median in medians.items() if median is not None]
-    return min(here, key=medians.get, default=None)
+def best_peer(point):
+    """The cheapest of those that a verdict may be of, or None."""
+    here = [result_of(point, one['variant']) for one in point['results']
+            if is_peer(one['variant'])]
+    medians = {one['variant']: median_of(one, 'cpu_ns') for one in here
+               if one and (point['rate'] is not None or is_busy(one))}
+    return min(medians, key=medians.get, default=None)
 
 
 def why_failed(points, names):
@@ -161,23 +247,32 @@ def why_failed(points, names):
                  if result['variant'] in names and result['failed'] is not None), '')
 
 
-def judge_ratio(results, target):
-    section, row, ours, figure_name = subject_of(target.row)
-    points = results.get(section, {}).get('rows', {}).get(row, {}).get('points', [])
+def judge_ratio(results, target, way):
+    """One line: a target, judged by what was measured that way."""
+    section, row, ours, _, ways = subject_of(target.row)
+    found = results.get(section, {}).get('rows', {}).get(row, {'points': []})
+    points = [point for point in found['points'] if (point['rate'] is None) == (way == SATURATED)]
+    line = f'{row}, {way}' if len(ways) > 1 else row
+
+    def verdict(measured, said):
+        return Verdict(target, line, section, row, ours, measured, said)
+
     for point in points:
         best = target.other == 'best peer'
-        other = best_peer(point, figure_name) if best else target.other
-        ratio = comparison_of(point, other, ours, figure_name)
+        other = best_peer(point) if best else target.other
+        ratio = comparison_of(point, other, ours, 'cpu_ns')
         if not ratio:
             continue
         if target.relation == 'max':
             ratio = 1 / ratio[0], 1 / ratio[2], 1 / ratio[1]
-        doubtful = doubt(point, result_of(point, ours), result_of(point, other), target.relation)
-        text = ratio_text(ratio) + (f' to {other}' if best else '') + \
-            (f'; {doubtful}' if doubtful else '')
-        said = OPEN if doubtful else said_of(ratio[1], ratio[2], target.relation, target.number)
-        return Verdict(target, section, row, ours, text, said)
-    return Verdict(target, section, row, ours, why_failed(points, (ours, target.other)), ABSENT)
+        said, why = trusted(point, result_of(point, ours), result_of(point, other),
+                            said_of(ratio[1], ratio[2], target.relation, target.number))
+        text = ratio_text(ratio) + (f' to {other}' if best else '') + (f'; {why}' if why else '')
+        return verdict(text, said)
+    if way == FIXED and target.other in found.get('apart', {}):
+        return verdict(f'it answers {100 * found["apart"][target.other]:.0f} % of what ours does',
+                       NO_VERDICT)
+    return verdict(why_failed(points, (ours, target.other)), ABSENT)
 
 
 # ---- counts ----
@@ -189,14 +284,14 @@ COUNTS = {'instructions': 'instructions', 'allocations': 'allocations',
 def judge_user_space(results, target):
     """Rows "instructions ROW", "allocations ROW", "calls per turn ROW" of callgrind's figures."""
     begins = next(begins for begins in COUNTS if target.row.startswith(begins + ' '))
-    row = target.row[len(begins) + 1:]
+    row, line = target.row[len(begins) + 1:], f'{target.row}: {target.other}'
     servers = results.get('user-space', {}).get('figures', {}).get(row, {})
     value = servers.get(target.other, {}).get(COUNTS[begins])
     base = servers.get('limit-uring', {}).get(COUNTS[begins]) if target.relation == 'over' else 0
     if value is None or base is None:
-        return Verdict(target, 'user-space', row, target.other, '', ABSENT)
+        return Verdict(target, line, 'user-space', row, target.other, '', ABSENT)
     value -= base
-    return Verdict(target, 'user-space', row, target.other, figure(value),
+    return Verdict(target, line, 'user-space', row, target.other, figure(value),
                    REACHED if value <= target.number else MISSED)
 
 
@@ -204,25 +299,32 @@ def judge_figure(results, target):
     """Rows "idle", "micro", "key ROW", "calls ROW": one figure, or several of which the median's
     interval counts.
     """
-    section, _, row = target.row.partition(' ')
+    (section, _, row), line = target.row.partition(' '), f'{target.row}: {target.other}'
     figures = results.get(section, {}).get('figures', {})
     figures = figures.get(row, {}) if row else figures
     seen = figures.get(target.other)
     base = figures.get('rota-kv') if target.relation == 'over' else 0
     if seen is None or base is None:
-        return Verdict(target, section, row, target.other, '', ABSENT)
+        return Verdict(target, line, section, row, target.other, '', ABSENT)
     if section == 'micro':
         best, low, high = interval(seen)
     else:
         low = high = best = (seen[0] if isinstance(seen, list) else seen) - base
-    return Verdict(target, section, row, target.other, figure(best),
+    return Verdict(target, line, section, row, target.other, figure(best),
                    said_of(low, high, target.relation, target.number))
 
 
-def judge(results, targets):
-    def one(target):
-        if target.row.startswith(tuple(begins + ' ' for begins in COUNTS)):
-            return judge_user_space(results, target)
-        return (judge_ratio if subject_of(target.row) else judge_figure)(results, target)
+def judge_target(results, target):
+    if target.row.startswith(tuple(begins + ' ' for begins in COUNTS)):
+        return [judge_user_space(results, target)]
+    if not subject_of(target.row):
+        return [judge_figure(results, target)]
+    *_, percentile, ways = subject_of(target.row)
+    if percentile:
+        return [judge_latency(results, target)]
+    return [judge_ratio(results, target, way) for way in ways]
 
-    return [one(target) for target in targets]
+
+def judge(results, targets):
+    """A line for each target, or for each way in which it is measured."""
+    return [verdict for target in targets for verdict in judge_target(results, target)]

@@ -29,6 +29,11 @@
 /* A thread that runs is charged at the scheduler's tick, every 4 ms or more often. */
 #define LOOK_STILL_MS 5
 #define STILL_NS (3 * ROTA_NS_PER_S)
+/*
+ * Rounds that may fail beyond as many as were kept: whoever is interrupted once, be it at first,
+ * goes on, and whoever never works is not waited for at every round.
+ */
+#define FAILED_SPARE 1
 
 /* ---- words of a command ---- */
 
@@ -429,6 +434,18 @@ static int wait_until_still(int pid)
 	return 0;
 }
 
+/* After a round that failed: server and client may be gone, or out of step. */
+static int start_anew(struct contestant *contestant, const struct comparison *comparison,
+		      const struct point *point)
+{
+	contestant->failed_rounds++;
+	if (contestant->failed_rounds > json_array_size(contestant->rounds) + FAILED_SPARE)
+		return 0;
+	contestant_end(contestant);
+	contestant->has_failed = false;
+	return contestant_start(contestant, comparison, point);
+}
+
 int contestant_round(struct contestant *contestant, const struct comparison *comparison,
 		     const struct point *point, json_t **figures)
 {
@@ -451,9 +468,11 @@ int contestant_round(struct contestant *contestant, const struct comparison *com
 	if (status == 0)
 		status = wait_until_still(round.server->process.pid);
 	if (status == -EPROTO)
-		return fail_with(contestant, round.why);
-	if (status == -EIO)
-		return fail(contestant, round.failed, round.failed_name, round.failed_status);
+		status = fail_with(contestant, round.why);
+	else if (status == -EIO)
+		status = fail(contestant, round.failed, round.failed_name, round.failed_status);
+	if (status == 0 && contestant->has_failed)
+		status = start_anew(contestant, comparison, point);
 	return status;
 }
 

@@ -3,8 +3,8 @@
  * One variant at one point: its server, the load client that speaks to that, and what they have
  * shown so far. Layer: bench/compare; a task of the one reactor.
  *
- * The one idea: a contestant that fails says why and is passed over from then on. The others go on,
- * and nothing is claimed of it.
+ * The one idea: a contestant whose round fails says why and is started anew; one that fails again
+ * and again, or does not start, is passed over from then on. The others go on.
  */
 #ifndef BENCH_COMPARE_CONTESTANT_H
 #define BENCH_COMPARE_CONTESTANT_H
@@ -21,9 +21,10 @@
 struct contestant {
 	/* read-only */
 	const struct variant *variant;
-	bool has_failed;
+	bool has_failed;            /* it is passed over */
 	bool did_not_start;         /* that is why: its server, which will not elsewhere either */
-	char why[CHILD_WHY_BYTES];  /* has_failed: a sentence */
+	unsigned failed_rounds;     /* also those after which it went on */
+	char why[CHILD_WHY_BYTES];  /* the last that failed: a sentence; empty: nothing did */
 	json_t *rounds;             /* an array of figures, one object per round kept */
 	struct histogram latencies; /* of all of them */
 	/* private */
@@ -51,8 +52,8 @@ ROTA_MUST_USE ROTA_SUSPENDS int contestant_start(struct contestant *contestant,
 ROTA_SUSPENDS void contestant_end(struct contestant *contestant);
 
 /*
- * Let it run a round alone, after a warm-up. `*figures`: the round's (owned), NULL if it failed.
- * Returns as contestant_start. Suspends.
+ * Let it run a round alone, after a warm-up. `*figures`: the round's (owned), NULL if it failed;
+ * then it has been started anew, or is passed over. Returns as contestant_start. Suspends.
  */
 ROTA_MUST_USE ROTA_SUSPENDS int contestant_round(struct contestant *contestant,
 						 const struct comparison *comparison,

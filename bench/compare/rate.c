@@ -71,26 +71,33 @@ static int find_capacity(const struct comparison *comparison, const struct point
 
 /* ---- what the client keeps ---- */
 
-static void take_lateness(const json_t *figures, void *arg)
-{
-	unsigned *late = arg;
+struct strained {
+	double rate;
+	unsigned count; /* of rounds in which it was too much */
+};
 
-	*late += strain_is_late(figures);
+static void take_strain(const json_t *figures, void *arg)
+{
+	struct strained *strained = arg;
+
+	strained->count += strain_is_late(figures) || !strain_is_kept(figures, strained->rate);
 }
 
-/* Whether the client was late itself in most rounds with the first server that works. */
+/* Whether with one of them most rounds were too much: the client was late, or the server. */
 static int is_too_much(const struct comparison *comparison, const struct point *point,
 		       struct contestant list[], unsigned count, bool *out)
 {
-	unsigned late = 0;
 	int status = 0;
 
-	for (unsigned i = 0; i < count; i++)
-		if (!list[i].has_failed) {
-			status = probe(comparison, point, &list[i], PROBES, take_lateness, &late);
-			break;
-		}
-	*out = late > PROBES / 2;
+	*out = false;
+	for (unsigned i = 0; status == 0 && !*out && i < count; i++) {
+		struct strained strained = { .rate = (double)point->settings[SETTING_RATE] };
+
+		if (list[i].has_failed)
+			continue;
+		status = probe(comparison, point, &list[i], PROBES, take_strain, &strained);
+		*out = strained.count > PROBES / 2;
+	}
 	return status;
 }
 
@@ -99,20 +106,22 @@ int rate_find(const struct comparison *comparison, struct point *point, struct c
 {
 	int64_t *settings = point->settings, asked = settings[SETTING_CAPACITY];
 	double capacity;
-	bool is_late = true;
+	bool is_too_high = true;
 	int status;
 
 	if (asked <= 0)
 		return 0;
 	settings[SETTING_RATE] = 0;
 	status = find_capacity(comparison, point, list, count, &capacity);
-	for (int64_t share = asked; status == 0 && is_late && share > 0; share -= STEP) {
+	for (int64_t share = asked; status == 0 && is_too_high && share > 0; share -= STEP) {
 		settings[SETTING_CAPACITY] = share;
 		settings[SETTING_RATE] = (int64_t)ceil(capacity * (double)share / 100);
-		status = is_too_much(comparison, point, list, count, &is_late);
+		status = is_too_much(comparison, point, list, count, &is_too_high);
 	}
-	/* Late at every rate: that comes from something else, and lowering the rate is no help. */
-	if (is_late) {
+	/*
+	 * Too much at every rate: that comes from something else, and lowering the rate is no help.
+	 */
+	if (is_too_high) {
 		settings[SETTING_CAPACITY] = asked;
 		settings[SETTING_RATE] = (int64_t)ceil(capacity * (double)asked / 100);
 	}

@@ -124,14 +124,25 @@ static double steal_of(json_t *const figures[], unsigned count)
 	return steal;
 }
 
+/* Whether somebody's round has failed who goes on: ratios are of rounds that both have. */
+static bool is_incomplete(const struct bout *bout, json_t *const figures[])
+{
+	for (unsigned i = 0; i < bout->count; i++)
+		if (!bout->list[i].has_failed && !figures[i])
+			return true;
+	return false;
+}
+
 /*
- * Keep a round, or drop it when the host has interrupted it: that says nothing about servers. As
- * many may be dropped as are kept.
+ * Keep a round, or drop it: one that failed for somebody, who says so; and when the host has
+ * interrupted it, for that says nothing about servers. As many may be dropped as are kept.
  */
 static int keep_round(struct bout *bout, json_t *const figures[])
 {
 	int status = 0;
 
+	if (is_incomplete(bout, figures))
+		return 0;
 	if (steal_of(figures, bout->count) > bout->comparison->steal_max &&
 	    bout->discarded <= bout->rounds) {
 		bout->discarded++;
@@ -162,6 +173,27 @@ static int run_round(struct bout *bout)
 	return status;
 }
 
+/* How many are to be made at least. */
+static unsigned rounds_wanted(const struct bout *bout)
+{
+	unsigned rounds = bout->comparison->rounds;
+
+	return rounds ? rounds : ROUNDS_MIN;
+}
+
+/*
+ * Who was passed over in the middle counts as far as it came, if that is enough for a call: its
+ * rounds are the first of the others'.
+ */
+static void forgive_who_has_enough(struct bout *bout)
+{
+	size_t enough = rota_min_size(rounds_wanted(bout), ROUNDS_MIN);
+
+	for (unsigned i = 0; i < bout->count; i++)
+		if (json_array_size(bout->list[i].rounds) >= enough)
+			bout->list[i].has_failed = false;
+}
+
 static void show_progress(const struct bout *bout)
 {
 	rota_ns left = bout->ends - rota_now();
@@ -183,9 +215,8 @@ static void clear_progress(const struct bout *bout)
 static bool block_is_over(const struct bout *bout, unsigned block, rota_ns began)
 {
 	unsigned blocks = bout->comparison->blocks, rounds = bout->comparison->rounds;
-	unsigned least = rounds ? rounds : ROUNDS_MIN;
 	/* What is to have been done when this block ends. */
-	unsigned due = (least * (block + 1) + blocks - 1) / blocks;
+	unsigned due = (rounds_wanted(bout) * (block + 1) + blocks - 1) / blocks;
 
 	if (bout->rounds < due)
 		return false;
@@ -222,6 +253,7 @@ static int run_point(struct bout *bout, json_t *result)
 		status = run_block(bout, block, began);
 	clear_progress(bout);
 	note_absent(bout);
+	forgive_who_has_enough(bout);
 	if (status == 0) {
 		described = summary_of_point(bout->comparison, &bout->point, bout->list,
 					     bout->count, bout->discarded);

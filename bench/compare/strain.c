@@ -84,6 +84,13 @@ bool strain_is_late(const json_t *round)
 	       is_part_of(lateness_ns, latency_ns);
 }
 
+bool strain_is_kept(const json_t *round, double rate)
+{
+	double per_s;
+
+	return result_number(round, "requests_per_s", &per_s) && per_s >= KEPT_ENOUGH * rate;
+}
+
 static void take_in(struct strain *strain)
 {
 	const json_t *of_variant;
@@ -211,8 +218,8 @@ static int note_share(const struct strain *strain, json_t *notes)
 	if (phrase_begin(&phrase) < 0)
 		return -ENOMEM;
 	fprintf(phrase.to,
-		"At %.0f %% of capacity, which was asked for, the client was late itself; %.0f %% "
-		"is the most that it kept.",
+		"At %.0f %% of capacity, which was asked for, the client was late itself or the "
+		"rate was not kept; %.0f %% is the most that was.",
 		asked, taken);
 	return phrase_end(&phrase, notes);
 }

@@ -28,4 +28,7 @@ ROTA_MUST_USE int strain_judge(json_t *point, json_t *notes);
  */
 bool strain_is_late(const json_t *round);
 
+/* Whether a round kept the rate that was asked for. */
+bool strain_is_kept(const json_t *round, double rate);
+
 #endif /* BENCH_COMPARE_STRAIN_H */

@@ -158,7 +158,8 @@ static int compare_figure(const struct comparison *comparison, const json_t *res
 {
 	const json_t *mine = json_object_get(result, "rounds");
 	const json_t *base = json_object_get(reference, "rounds");
-	unsigned count = (unsigned)json_array_size(mine);
+	/* Who was passed over in the middle has the first rounds only. */
+	unsigned count = (unsigned)rota_min_size(json_array_size(mine), json_array_size(base));
 	struct stats_interval ratio;
 	const char *call;
 	double p = 1;
@@ -287,6 +288,27 @@ static double worst_of(const json_t *results, const char *figure)
 	return worst;
 }
 
+/* Of those that are compared all the same: which of their rounds failed. */
+static int note_failed_rounds(const json_t *results, json_t *notes)
+{
+	const json_t *result;
+	int status = 0;
+	size_t i;
+
+	json_array_foreach (results, i, result) {
+		const char *why = json_string_value(json_object_get(result, "last_failure"));
+		json_int_t failed = json_integer_value(json_object_get(result, "failed_rounds"));
+		size_t kept = json_array_size(json_object_get(result, "rounds"));
+
+		if (status < 0 || !why || !json_is_null(json_object_get(result, "failed")))
+			continue;
+		status = note(notes, "%s: %d round%s failed, %d count%s; %s.",
+			      json_string_value(json_object_get(result, "variant")), (int)failed,
+			      failed == 1 ? "" : "s", (int)kept, kept == 1 ? "s" : "", why);
+	}
+	return status;
+}
+
 /* What words.c takes from the figures alone is not said here. */
 static int add_notes(const struct comparison *comparison, json_t *point)
 {
@@ -321,6 +343,8 @@ static int add_notes(const struct comparison *comparison, json_t *point)
 			      "%d round%s dropped because the host took away more than %.0f %%.",
 			      (int)discarded, discarded == 1 ? " was" : "s were",
 			      comparison->steal_max * 100);
+	if (status == 0)
+		status = note_failed_rounds(results, notes);
 	return status;
 }
 
@@ -374,11 +398,12 @@ static json_t *results_json(const struct contestant list[], unsigned count)
 	for (unsigned i = 0; results && i < count; i++)
 		if (json_array_append_new(
 			    results,
-			    json_pack("{s:s, s:o, s:O, s:o}", "variant", list[i].variant->name,
-				      "failed",
+			    json_pack("{s:s, s:o, s:i, s:s*, s:O, s:o}", "variant",
+				      list[i].variant->name, "failed",
 				      list[i].has_failed ? json_string(list[i].why) : json_null(),
-				      "rounds", list[i].rounds, "histogram",
-				      latencies_json(&list[i].latencies)))) {
+				      "failed_rounds", (int)list[i].failed_rounds, "last_failure",
+				      *list[i].why ? list[i].why : NULL, "rounds", list[i].rounds,
+				      "histogram", latencies_json(&list[i].latencies)))) {
 			json_decref(results);
 			return NULL;
 		}

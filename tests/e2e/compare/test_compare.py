@@ -210,54 +210,116 @@ class OtherServers(unittest.TestCase):
         self.assertNotIn("\nchatter", table)
 
 
-class AClientThatCannotKeepUp(unittest.TestCase):
-    """A load client that answers 100 a second, and says it is late above a rate."""
-    SCRIPT = """#!/usr/bin/env python3
+# A load client that answers 100 a second. LATE, SLOW, FAILS: expressions of what goes wrong; of
+# `rate`, of `rounds`, how many were asked for with the server that is under suspicion, this one
+# included, and 0 with another.
+CLIENT = """#!/usr/bin/env python3
 import json, socket, sys
 rate = float(sys.argv[sys.argv.index("--rate") + 1]) if "--rate" in sys.argv else 0
 connection = socket.create_connection(sys.argv[-1].split(":"))
+with open("FOLDER/port") as file:
+    is_suspect = file.read().strip() in ("any", sys.argv[-1].split(":")[1])
 print("ready", flush=True)
-for _ in sys.stdin:
+for line in sys.stdin:
     for _ in range(50):
         connection.sendall(bytes(64))
         assert len(connection.recv(64, socket.MSG_WAITALL)) == 64
-    late = 50000 if rate > MOST else 500
+    rounds = 0
+    if is_suspect and float(line.split()[1]) > 0.02:     # no warm-up
+        with open("FOLDER/rounds", "a+") as file:
+            file.write(".")
+            rounds = file.tell()
+    late = 50000 if LATE else 500
+    errors = 1 if FAILS else 0
     print(json.dumps({
-        "seconds": 0.5, "requests": 50, "errors": 0, "error": None, "cpu_ns": 1000,
+        "seconds": 0.5, "requests": 20 if SLOW else 50, "errors": errors, "error": "it broke",
+        "cpu_ns": 1000,
         "polling_ns": 0, "queued": 0, "bytes_sent": 3200, "bytes_received": 3200,
         "latency_ns": dict.fromkeys(("p50", "p90", "p99", "p999", "max"), 90000) | {"count": 50},
         "lateness_ns": dict.fromkeys(("p50", "p90", "p99", "p999", "max"), late) | {"count": 50}
                        if rate else None, "histogram": [[90000, 50]]}), flush=True)
 """
 
-    def point(self, most):
-        with tempfile.TemporaryDirectory() as folder:
-            with open(f"{folder}/load", "w", encoding="ascii") as file:
-                file.write(self.SCRIPT.replace("MOST", str(most)))
-            os.chmod(f"{folder}/load", 0o755)
-            result, _ = measure("--workload", "echo:connections=1,capacity=70", "--rounds", "1",
-                                "--blocks", "1", "--engines", "epoll", "--load",
-                                f"{folder}/load")
-        point, = result["points"]
+
+def measure_with_client(*arguments, suspect="any", late="False", slow="False", fails="False"):
+    """A point measured by that client: epoll, and another server, if that is the suspect."""
+    with tempfile.TemporaryDirectory() as folder:
+        client = f"{folder}/load"
+        with open(client, "w", encoding="ascii") as file:
+            file.write(CLIENT.replace("FOLDER", folder).replace("LATE", late)
+                       .replace("SLOW", slow).replace("FAILS", fails))
+        os.chmod(client, 0o755)
+        with open(f"{folder}/port", "w", encoding="ascii") as file:
+            file.write("any" if suspect == "any" else "none yet")
+        if suspect == "other":
+            server = f"exec {BUILT}/bench/echo-protocol --reactors 1 --port {{port}}"
+            arguments += ("--server",
+                          f"other=echo:sh -c 'echo {{port}} >{folder}/port; {server}'")
+        result, _ = measure(*arguments, "--engines", "epoll", "--load", client)
+    point, = result["points"]
+    return point
+
+
+class ARateThatIsTooHigh(unittest.TestCase):
+    def point(self, **what):
+        point = measure_with_client("--workload", "echo:connections=1,capacity=70", "--rounds",
+                                    "1", "--blocks", "1", **what)
         self.assertIsNone(outcome(point, "epoll")["failed"])
         return point
 
-    def test_a_rate_that_is_too_high_is_lowered_and_that_is_said(self):
-        point = self.point(55)
-        self.assertEqual((point["capacity_asked"], point["capacity"], point["rate"]), (70, 50, 50))
-        self.assertIn("at 50 % of capacity", point["title"])
-        self.assertIn("At 70 % of capacity, which was asked for, the client was late itself; 50 % "
-                      "is the most that it kept.", point["notes"])
-        self.assertEqual(point["load"]["client"], "ahead")
+    def test_it_is_lowered_and_that_is_said(self):
+        for what in ({"late": "rate > 55"}, {"slow": "rate > 55"},
+                     {"suspect": "other", "late": "is_suspect and rate > 55"}):
+            point = self.point(**what)
+            self.assertEqual((point["capacity_asked"], point["capacity"], point["rate"]),
+                             (70, 50, 50), what)
+            self.assertIn("at 50 % of capacity", point["title"])
+            self.assertIn("At 70 % of capacity, which was asked for, the client was late itself "
+                          "or the rate was not kept; 50 % is the most that was.", point["notes"])
+            self.assertEqual(point["load"]["client"], "ahead")
 
     def test_a_client_that_is_always_late_keeps_the_rate_and_says_it_was_late(self):
-        point = self.point(0)
+        point = self.point(late="True")
         self.assertEqual((point["capacity_asked"], point["capacity"], point["rate"]),
                          (None, 70, 70))
         self.assertEqual(point["load"]["client"], "late")
         self.assertTrue(any(note.startswith("The client itself was late (p99 by 50 us, at most by "
                                             "50 us, with epoll): latencies from p50 on")
                             for note in point["notes"]), point["notes"])
+
+
+class RoundsThatFail(unittest.TestCase):
+    def point(self, fails, *arguments):
+        return measure_with_client("--workload", "echo:connections=1", *arguments,
+                                   suspect="other", fails=fails)
+
+    def test_who_fails_in_one_is_started_anew_and_has_as_many_as_the_others(self):
+        for number in (1, 4):
+            point = self.point(f"rounds == {number}", "--rounds", "6", "--blocks", "2")
+            self.assertEqual([(len(one["rounds"]), one["failed"], one["failed_rounds"])
+                              for one in point["results"]], [(6, None, 0), (6, None, 1)])
+            self.assertIn("other: 1 round failed, 6 count; 1 of 51 requests failed: it broke.",
+                          point["notes"])
+            self.assertEqual(len([one for one in point["comparisons"]
+                                  if one["figure"] == "cpu_ns"]), 1)
+
+    def test_who_fails_from_a_round_on_counts_as_far_as_it_came(self):
+        point = self.point("rounds > 6", "--rounds", "8", "--blocks", "1")
+        self.assertEqual([(len(one["rounds"]), one["failed"], one["failed_rounds"])
+                          for one in point["results"]], [(8, None, 0), (6, None, 8)])
+        self.assertIn("other: 8 rounds failed, 6 count; 1 of 51 requests failed: it broke.",
+                      point["notes"])
+        ratio = next(one for one in point["comparisons"] if one["figure"] == "cpu_ns")
+        # six rounds of the eight: their own ratios
+        ratios = sorted(mine["cpu_ns"] / base["cpu_ns"] for mine, base in
+                        zip(outcome(point, "other")["rounds"], outcome(point, "epoll")["rounds"]))
+        self.assertAlmostEqual(ratio["ratio"], (ratios[2] + ratios[3]) / 2)
+
+    def test_who_has_fewer_than_six_is_lost_and_the_others_go_on(self):
+        point = self.point("rounds > 5", "--rounds", "8", "--blocks", "1")
+        self.assertEqual([len(one["rounds"]) for one in point["results"]], [8, 5])
+        self.assertEqual(outcome(point, "other")["failed"], "1 of 51 requests failed: it broke")
+        self.assertFalse(point["comparisons"])
 
 
 class OtherClients(unittest.TestCase):
