@@ -343,7 +343,7 @@ SECTIONS = {
                           measure_user_space),
     'calls': Section(35, 'system calls per request, by the kernel', measure_calls),
     'idle': Section(150, 'memory of an idle connection', measure_idle),
-    'key': Section(80, 'memory per key', measure_key),
+    'key': Section(130, 'memory per key', measure_key),
     'micro': Section(170, 'micro-benchmarks', measure_micro),
     'primitives': Section(110, "primitives beside others'", measure_primitives),
     'profiles': Section(90, 'where the time is in what is not reached', measure_profiles),
