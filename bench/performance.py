@@ -355,7 +355,7 @@ SECTIONS = {
                           measure_user_space),
     'calls': Section(35, 'system calls per request, by the kernel', measure_calls),
     'idle': Section(170, 'memory of an idle connection', measure_idle),
-    'key': Section(110, 'memory per key', measure_key),
+    'key': Section(150, 'memory per key', measure_key),
     'micro': Section(170, 'micro-benchmarks', measure_micro),
     'primitives': Section(110, "primitives beside others'", measure_primitives),
     'profiles': Section(90, 'where the time is in what is not reached', measure_profiles),

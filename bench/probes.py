@@ -29,7 +29,8 @@ SOURCES = 16                # loopback addresses that idle connections come from
 IP_BIND_ADDRESS_NO_PORT = 24
 KEY_BYTES, VALUE_BYTES = 16, 32
 KEYS_FIRST, KEYS_LAST, KEYS_STEP = 700_000, 1_400_000, 100_000
-KEYS_BEFORE = 100_000
+KEYS_PAUSE = 2              # seconds after writing keys: allocators give back what tables outgrew
+WARM_ROUNDS = 300           # of FILL_BATCH requests, so that shared buffers have been touched
 FILL_BATCH = 1000
 
 
@@ -310,21 +311,23 @@ def allocated_bytes(port):
 
 def memory_per_key(words, fill_up):
     """Bytes per key over key and value: (resident, allocated or None), means over 0.7 to 1.4
-    million keys, so that no doubling of a table favours anybody. Counted from KEYS_BEFORE keys on,
-    because by then the buffers that all clients share have been touched.
+    million keys, so that no doubling of a table favours anybody. Counted from a server on that
+    holds a batch of keys but has written it so often that the buffers all clients share have been
+    touched: what a server sets aside for its first keys counts, too.
     """
     says = fill_up is not fill_memcached
     resident, allocated = [], []
     with running(words) as (process, port):
-        fill_up(port, 0, KEYS_BEFORE)
-        time.sleep(0.3)
+        for _ in range(WARM_ROUNDS):
+            fill_up(port, 0, FILL_BATCH)
+        time.sleep(KEYS_PAUSE)
         before = resident_bytes(process.pid), allocated_bytes(port) if says else None
-        last = KEYS_BEFORE
+        last = FILL_BATCH
         for keys in range(KEYS_FIRST, KEYS_LAST + 1, KEYS_STEP):
             fill_up(port, last, keys)
             last = keys
-            time.sleep(0.3)
-            added = keys - KEYS_BEFORE
+            time.sleep(KEYS_PAUSE)
+            added = keys - FILL_BATCH
             resident.append((resident_bytes(process.pid) - before[0]) / added)
             if before[1] is not None:
                 allocated.append((allocated_bytes(port) - before[1]) / added)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <rota/base.h>
 #include <rota/memory.h>
 
 #include "apps/kv/kv.h"
@@ -17,6 +18,18 @@ static size_t good_bytes(size_t bytes)
 {
 	return nallocx(bytes, 0);
 }
+
+/*
+ * jemalloc reads this before main(), and MALLOC_CONF after it (docs/design/0026).
+ *
+ * slab_sizes: 8 pages instead of one for sizes that entries have, because a slab costs 128 bytes
+ * beside its pages. dirty_decay_ms: what tables outgrew is given back after a second, not after
+ * ten; at once would let every large value fault its pages in anew. background_thread: also when
+ * the server has nothing to do.
+ */
+extern ROTA_API const char *malloc_conf;
+const char *malloc_conf = "slab_sizes:64-64:8|128-128:8|256-256:8,"
+			  "dirty_decay_ms:1000,background_thread:true";
 
 /* malloc is jemalloc's then, so only the fourth function is new. */
 static const struct rota_allocator jemalloc = {

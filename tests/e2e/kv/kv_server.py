@@ -86,6 +86,10 @@ class Server:
         self.clients.append(client)
         return client
 
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
     def stop(self, signal_number=signal.SIGTERM):
         for client in self.clients:
             client.close()

@@ -594,6 +594,35 @@ class Lives(unittest.TestCase):
             self.assertNotEqual(run.returncode, 0)
             self.assertIn(f"{file.name}:3: ", run.stderr)
 
+    def test_allocator_takes_every_setting_of_the_program(self):
+        run = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True,
+                             env={**os.environ, "MALLOC_CONF": "confirm_conf:true"},
+                             timeout=HANG_SECONDS)
+        if "jemalloc" not in run.stderr:
+            self.skipTest("no jemalloc in this variant")
+        self.assertNotIn("Invalid", run.stderr)
+        for setting in ("slab_sizes", "dirty_decay_ms", "background_thread"):
+            self.assertIn(f"Set conf value: {setting}:", run.stderr)
+
+    def test_memory_of_flushed_keys_is_given_back_by_an_idle_server(self):
+        with start() as server:
+            client = server.client()
+            if b"mem_allocator:jemalloc" not in client("INFO", "memory"):
+                self.skipTest("the allocator gives back when it likes")
+            empty = server.resident_bytes()
+            for first in range(0, 50000, 1000):
+                client.send(b"".join(client.encode("SET", n, b"x" * 500)
+                                     for n in range(first, first + 1000)))
+                for _ in range(1000):
+                    client.reply()
+            full = server.resident_bytes()
+            self.assertGreater(full - empty, 50000 * 500)
+            client("FLUSHALL")
+            deadline = time.monotonic() + HANG_SECONDS
+            while server.resident_bytes() - empty > (full - empty) / 2:
+                self.assertLess(time.monotonic(), deadline, "it is kept")
+                time.sleep(0.1)
+
     def test_unix_socket_serves_with_its_mode(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "s")
