@@ -76,7 +76,7 @@ class Gdb(unittest.TestCase):
                                          r".*stuck.c:\d+.*#\d+ .*context_entry ", re.DOTALL))
         self.assertNotIn("run_once", own)
         # What was lent to the task is the thread's again.
-        self.assertIn("rota_reactor_run_once", stack[len(own):])
+        self.assertIn("rota__reactor_turn", stack[len(own):])
 
     def expect_generators(self, target):
         """The innermost generator's stack, its driver's, who is also one, and the task's."""
