@@ -161,7 +161,7 @@ static inline bool has_room(const struct rota_conn *conn)
 {
 	size_t input = rota__conn_input_bytes(conn);
 
-	return ROTA_LIKELY(input < conn->limits->input_high_bytes) || input < conn->need_bytes ||
+	return ROTA_LIKELY(input <= conn->limits->input_high_bytes) || input < conn->need_bytes ||
 	       !input;
 }
 
@@ -358,7 +358,7 @@ static void receive_completed(struct rota_op *op, const struct rota_completion *
 
 	if (ROTA_UNLIKELY(completion->result <= 0 || !(completion->flags & ROTA_COMPLETION_MORE) ||
 			  conn->is_stream || !rota__conn_is_at_rest(conn) ||
-			  (uint32_t)completion->result >= conn->limits->input_high_bytes ||
+			  (uint32_t)completion->result > conn->limits->input_high_bytes ||
 			  net->buffers_held >= net->held_idle_max)) {
 		receive_any(conn, completion);
 		return;
