@@ -68,15 +68,16 @@ ABOUT = {
                      'Open loop: single requests on 64 connections, due one by one at a fixed '
                      'rate, and counted from when they were due. All servers get the same rate, '
                      '70 % of what the slowest manages in a closed loop, or less if that is not '
-                     'kept, or only by a client that is late: who chooses a server has a load, not '
-                     'a percentage. So a faster server has more room, and that is part of the '
-                     'result. What disturbs a round only adds to its latencies, often ten times as '
-                     'much as the server does, so a median over rounds says how often that '
-                     'happened. Therefore rounds are left out in which the host took more than 1 % '
-                     'of the processor, or in which server or client were kept waiting for it for '
-                     'more than 2 % of the time; of the others the lower quartile is compared '
-                     '("p99 µs", "p99.9 µs"), by the ratio of the quartiles with its interval '
-                     '(percentile bootstrap over rounds). Medians are over all rounds.'),
+                     'kept, or only by a client that is late (below 50 % nothing is said): who '
+                     'chooses a server has a load, not a percentage. So a faster server has more '
+                     'room, and that is part of the result. What disturbs a round only adds to '
+                     'its latencies, often ten times as much as the server does, so a median over '
+                     'rounds says how often that happened. Therefore rounds are left out in which '
+                     'the host took more than 1 % of the processor, or in which server or client '
+                     'were kept waiting for it for more than 2 % of the time; of the others the '
+                     'lower quartile is compared ("p99 µs", "p99.9 µs"), by the ratio of the '
+                     'quartiles with its interval (percentile bootstrap over rounds). Medians are '
+                     'over all rounds.'),
     'latency-kv': ('Latency of key-value requests at 70 % of capacity',
                    'As above, SET:GET 1:10, 10 000 keys.'),
     'user-space': ('In user space, per request',

@@ -15,6 +15,7 @@ import statistics
 CONFIDENCE = 0.95
 ROUNDS_MIN = 6      # with fewer there is no interval at 95 %
 BUSY_MIN = 0.95     # below it, a server in a closed loop works in smaller batches
+CAPACITY_MIN = 50   # per cent: latencies at a rate that was lowered further are of idle servers
 RATE_KEPT = 0.97    # a fixed rate that was not kept is another load
 
 # Of a round whose latencies are worth comparing: what the host took of the servers' processors, and
@@ -213,6 +214,10 @@ def judge_latency(results, target):
         if not ratio:
             return verdict('too few undisturbed rounds', OPEN)
         text = f'{ratio_text(ratio)} to {best}'
+        if point.get('capacity_asked'):
+            text += f', at {point["capacity"]} % of capacity'
+            if point['capacity'] < CAPACITY_MIN:
+                return verdict(text, OPEN)
         if not all(is_kept(point, result_of(point, name)) for name in (ours, best)):
             return verdict(f'{text}; the rate was not kept', OPEN)
         return verdict(text, said_of(ratio[1], ratio[2], target.relation, target.number))

@@ -369,7 +369,10 @@ static int start_work(struct contestant *contestant, const struct comparison *co
 
 int contestant_init(struct contestant *contestant, const struct variant *variant)
 {
-	*contestant = (struct contestant){ .variant = variant, .rounds = json_array() };
+	/* In place: a histogram is larger than a task's stack. */
+	memset(contestant, 0, sizeof(*contestant));
+	contestant->variant = variant;
+	contestant->rounds = json_array();
 	histogram_reset(&contestant->latencies);
 	return contestant->rounds ? 0 : -ENOMEM;
 }

@@ -244,6 +244,11 @@ class Latencies(unittest.TestCase):
             self.assertRegex(verdict.measured, r'^0\.80 \[0\.80, 0\.80\] to libuv$')
         with_latencies(self.point, 'uring', [value * 12 // 10 for value in calm] * 2)
         self.assertEqual(self.verdict().said, verdicts.MISSED)
+        for share, said in ((50, verdicts.MISSED), (40, verdicts.OPEN)):
+            self.point.update(capacity_asked=70, capacity=share)
+            self.assertEqual(self.verdict().said, said)
+            self.assertIn(f'to libuv, at {share} % of capacity', self.verdict().measured)
+        self.point['capacity_asked'] = None
         self.point['rate'] = 10 ** 9
         verdict = self.verdict()
         self.assertEqual(verdict.said, verdicts.OPEN)
