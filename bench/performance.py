@@ -107,7 +107,8 @@ def reactor_rows(peers, notes):
     # With four cores, rota-compare gives each side two of its own.
     shared = ('--server-cpus', cpus, '--load-cpus', cpus) if cpus.count(',') < 3 else ()
     return [rounds.Row(f'reactors P={depth}', key_load('kv', depth, reactors=2),
-                       {'uring': None, **servers.ONE_THREAD, **several}, shared)
+                       {'uring': None, **servers.ONE_THREAD, **servers.LIMITS_OF_TWO, **several},
+                       shared)
             for depth in KEY_DEPTHS]
 
 

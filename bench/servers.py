@@ -30,6 +30,11 @@ LIMIT_URING = {'limit-uring': f'echo:{BUILD}/bench/limit-uring --port {{port}}'}
 LIMIT_EPOLL = {'limit-epoll': f'echo:{BUILD}/bench/limit-epoll --port {{port}}'}
 LIMIT_KEYS = {'limit-uring': f'resp:{BUILD}/bench/limit-uring --mode resp --port {{port}}'}
 TASKS = {'rota task, uring': f'echo:{BUILD}/apps/rota-echo --backend uring {ONE}'}
+# What one and two loops cost that share nothing and do nothing.
+LIMITS_OF_TWO = {
+    'limit-uring x1': f'resp:{BUILD}/bench/limit-uring --mode resp --port {{port}}',
+    'limit-uring x2': f'resp:{BUILD}/bench/limit-uring --mode resp --threads 2 --port {{port}}',
+}
 KV = f'{BUILD}/apps/rota-kv --maxclients 19000'
 ONE_THREAD = {'rota x1': f'resp:{KV} --backend uring {ONE}'}
 
