@@ -333,6 +333,7 @@ static ROTA_NOINLINE void receive_any(struct rota_conn *conn,
 		if (conn->state == CONN_OPEN)
 			conn->active_at = conn->reactor->now;
 		net->stats.received_bytes += (uint32_t)completion->result;
+		/* What that would come to anyway, a shorter way. */
 		if (rota__conn_is_at_rest(conn) && net->buffers_held < net->held_idle_max)
 			rota__conn_hold(conn, completion);
 		else

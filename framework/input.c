@@ -273,8 +273,9 @@ static bool is_served_soon(const struct rota_conn *conn, uint32_t bytes)
 }
 
 /*
- * A buffer to which nobody comes soon is kept from others. In task style nobody knows: there a line
- * has to be worth its buffers, and leaves half of what may be held so to those that have none.
+ * A buffer to which nobody comes soon is kept from others, so a connection has one of that kind,
+ * and all together half of the buffers. In task style nobody knows how soon: there a line has to be
+ * worth its buffers, and leaves half of what may be held so to those that have none.
  */
 static bool may_hold(const struct rota_conn *conn, uint32_t bytes)
 {
@@ -284,10 +285,10 @@ static bool may_hold(const struct rota_conn *conn, uint32_t bytes)
 
 	if (is_served_soon(conn, bytes))
 		return net->buffers_held < net->held_max;
-	if (!conn->is_stream)
-		return false;
 	if (!conn->in_data && !conn->spill.bytes)
 		return net->buffers_held < net->held_idle_max;
+	if (!conn->is_stream)
+		return false;
 	return net->buffers_held < net->held_idle_max / 2 &&
 	       lined / (last->line_count + 2u) >= net->buffer_bytes / HELD_PART_MIN;
 }

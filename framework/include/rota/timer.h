@@ -41,9 +41,10 @@ static inline void rota_timer_init(struct rota_timer *timer, void (*fire)(struct
 }
 
 /*
- * Fire at `deadline`; at once (in this or the next turn) when that is past, never when it is
- * ROTA_NEVER. Moves a timer that is armed already. O(1), never suspends, cannot fail. Lends `timer`
- * until it has fired or was disarmed.
+ * Fire at `deadline`, never before it and up to 65.6 us after it (one step of the wheel's time,
+ * also for a deadline that is just now); at once (in this or the next turn) when that is past,
+ * never when it is ROTA_NEVER. Moves a timer that is armed already. O(1), never suspends, cannot
+ * fail. Lends `timer` until it has fired or was disarmed.
  */
 ROTA_API void rota_timer_arm(struct rota_timer *timer, rota_ns deadline);
 
