@@ -62,9 +62,9 @@ ABOUT = {
                  'slower of the two answered in it, which is what is judged. With fewer than four '
                  'cores, servers and clients share them all. This shows what a second '
                  'reactor costs for the same work: locks, cache lines that move between cores, and '
-                 'smaller batches, for each reactor has half of the connections. Raw loops, one (x1) '
-                 'and two (x2), share nothing and do nothing: what two of them cost more than one '
-                 'is what this machine takes. It does not show how throughput grows with '
+                 'smaller batches, for each reactor has half of the connections. Raw loops, one '
+                 '(x1) and two (x2), share nothing and do nothing: what two of them cost more than '
+                 'one is what this machine takes. It does not show how throughput grows with '
                  'cores.'),
     'latency-echo': ('Latency of echo at 70 % of capacity',
                      'Open loop: single requests on 64 connections, due one by one at a fixed '
