@@ -336,11 +336,11 @@ struct rota_backend_ops {
 
 	/*
 	 * The only call that may block. Start everything submitted so far, then collect up to
-	 * `out_max` completions into `out`. `deadline`: wait for the first completion until then; a
-	 * time already past (0) means do not wait. Returns as well, possibly with 0, after wake().
-	 * Spurious returns of 0 are allowed. Enters the kernel only if there is something to
-	 * submit, to reap or to wait for. Returns the count, or negative errno when the engine
-	 * itself is broken.
+	 * `out_max` completions into `out`. `deadline`: wait for the first completion until then
+	 * (that of a patient operation is none); a time already past (0) means do not wait. Returns
+	 * as well, possibly with 0, after wake(). Spurious returns of 0 are allowed. Enters the
+	 * kernel only if there is something to submit, to reap or to wait for. Returns the count,
+	 * or negative errno when the engine itself is broken.
 	 */
 	int (*poll)(struct rota_backend *self, struct rota_completion *out, unsigned out_max,
 		    rota_ns deadline);
