@@ -184,6 +184,7 @@ int uring__enter(struct uring_engine *engine, bool collect, unsigned wait_count,
 	unsigned flags = collect ? IORING_ENTER_GETEVENTS : 0;
 	unsigned wait_flags = 0;
 
+	engine->submitted = to_submit;
 	if (collect)
 		uring__buffers_stock(&engine->buffers);
 	if (wait_count && (deadline != ROTA_NEVER || engine->options.min_wait_us)) {

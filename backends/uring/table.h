@@ -78,14 +78,20 @@ static inline void uring__retire(struct uring_engine *engine, struct uring_entry
 }
 
 /*
- * Of a patient send: have it end inside the enter that submits it, with a CQE only if not all was
- * sent; see send.c. Otherwise it is an ordinary one.
+ * With so many requests an enter is worth while for what comes beside a send's CQE, and the CQE
+ * costs less than its silence: 2 % at saturation (docs/design/0004-engines.md). A guess.
+ */
+#define URING_SILENT_MAX 8u
+
+/*
+ * Of a patient send, when there are few: have it end inside the enter that submits it, with a CQE
+ * only if not all was sent; see send.c. Otherwise it is an ordinary one.
  */
 static inline void uring__try_silent(struct uring_engine *engine, struct io_uring_sqe *sqe,
 				     struct rota_op *op)
 {
-	if (ROTA_UNLIKELY(!engine->skips_sends || sqe->len != op->send.bytes ||
-			  op->flags_ & (URING_OP_ZERO_COPY | URING_OP_WAITS))) {
+	if (!engine->skips_sends || engine->submitted > URING_SILENT_MAX ||
+	    sqe->len != op->send.bytes || op->flags_ & (URING_OP_ZERO_COPY | URING_OP_WAITS)) {
 		op->flags_ &= (uint16_t)~ROTA_OP_PATIENT;
 		return;
 	}

@@ -216,6 +216,7 @@ struct uring_engine {
 	uint32_t enter_flags;  /* of every io_uring_enter */
 	uint32_t wait_count;   /* completions to wait for: 1, or many with min_wait_us */
 	uint32_t cancels_sent; /* cancel requests whose operation has not ended yet */
+	uint32_t submitted;    /* SQEs that the last enter took */
 	bool ring_open;
 	bool wake_unarmed;   /* the poll on wake_fd has no SQE yet */
 	bool backlogged;     /* `unsent`, `cancels` or wake_unarmed wants attention */

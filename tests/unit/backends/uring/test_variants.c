@@ -399,6 +399,34 @@ static void test_send_skip_sleeps_in_the_enter_that_sends(void **state)
 	rota_backend_destroy(backend);
 }
 
+/* After an enter with many requests the sends have completions of their own. */
+static void test_send_skip_speaks_among_many(void **state)
+{
+	enum { COUNT = 12 };
+	struct rota_backend *backend = engine_with("send-skip=on", URING_SEND_SKIP);
+	struct t_op sends[COUNT];
+	int sockets[2];
+
+	(void)state;
+	t_pair(sockets);
+	for (int i = 0; i < COUNT; i++) {
+		sends[i] = patient_send("x", 1);
+		sends[i].op.fd = sockets[0];
+	}
+	for (unsigned round = 1; round <= 2; round++) {
+		for (int i = 0; i < COUNT; i++) {
+			sends[i].op.flags_ = ROTA_OP_PATIENT;
+			t_submit(backend, &sends[i]);
+		}
+		for (int i = 0; i < COUNT; i++) {
+			t_run(backend, sends[i].terminals == round);
+			assert_int_equal(sends[i].flags, round == 1 ? ROTA_COMPLETION_LATE : 0);
+		}
+	}
+	close_both(sockets);
+	rota_backend_destroy(backend);
+}
+
 /* All of it, a part, none, and to nobody: what the owner is told is what happened. */
 static void test_send_skip_tells_short_and_failed_sends(void **state)
 {
@@ -520,6 +548,7 @@ int main(void)
 		cmocka_unit_test(test_direct_send_whose_slot_went_away_is_sent),
 		cmocka_unit_test(test_direct_closed_connection_ends_at_once),
 		cmocka_unit_test(test_send_skip_sleeps_in_the_enter_that_sends),
+		cmocka_unit_test(test_send_skip_speaks_among_many),
 		cmocka_unit_test(test_send_skip_tells_short_and_failed_sends),
 		cmocka_unit_test(test_send_skip_overflow_is_not_taken_for_success),
 		cmocka_unit_test(test_busy_poll_gives_up_and_sleeps),
