@@ -181,9 +181,9 @@ enum stats_call stats_call(const struct stats_interval *ratio, double margin)
 		return STATS_UNDECIDED;
 	if (ratio->low >= 1 - margin && ratio->high <= 1 + margin)
 		return STATS_EQUAL;
-	if (ratio->high < 1)
+	if (ratio->high < 1 && ratio->median < 1 - margin)
 		return STATS_LESS;
-	if (ratio->low > 1)
+	if (ratio->low > 1 && ratio->median > 1 + margin)
 		return STATS_MORE;
 	return STATS_UNDECIDED;
 }

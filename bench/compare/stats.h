@@ -62,8 +62,8 @@ const char *stats_call_name(enum stats_call call);
 /*
  * What an interval of ratios to the reference says. Equal: all of it is within `margin` of 1 (0.03:
  * 0.97 to 1.03), also when it excludes 1, because so little is of no use to anybody and may come
- * from where a process happens to lie in memory. Less, more: it is wider than that, and excludes 1.
- * Everything else is undecided.
+ * from where a process happens to lie in memory. Less, more: it excludes 1, and the median is not
+ * within the margin either. Everything else is undecided.
  */
 enum stats_call stats_call(const struct stats_interval *ratio, double margin);
 

@@ -150,18 +150,20 @@ static void test_same_seed_gives_the_same_interval(void **state)
 static void test_call_follows_interval_and_margin(void **state)
 {
 	static const struct {
-		double low, high;
+		double low, median, high;
 		enum stats_call call;
 	} table[] = {
-		{ 0.86, 0.91, STATS_LESS },      { 1.05, 1.20, STATS_MORE },
-		{ 0.98, 1.02, STATS_EQUAL },     { 0.975, 0.99, STATS_EQUAL },
-		{ 0.90, 0.999, STATS_LESS },     { 0.90, 1.0, STATS_UNDECIDED },
-		{ 0.99, 1.04, STATS_UNDECIDED }, { 1.001, 1.04, STATS_MORE },
+		{ 0.86, 0.88, 0.91, STATS_LESS },       { 1.05, 1.10, 1.20, STATS_MORE },
+		{ 0.98, 1.00, 1.02, STATS_EQUAL },      { 0.975, 0.98, 0.99, STATS_EQUAL },
+		{ 0.90, 0.96, 0.999, STATS_LESS },      { 0.90, 0.96, 1.0, STATS_UNDECIDED },
+		{ 0.99, 1.02, 1.04, STATS_UNDECIDED },  { 1.001, 1.035, 1.04, STATS_MORE },
+		{ 1.001, 1.02, 1.04, STATS_UNDECIDED }, { 0.90, 0.98, 0.999, STATS_UNDECIDED },
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < ROTA_ARRAY_COUNT(table); i++) {
 		const struct stats_interval ratio = { .low = table[i].low,
+						      .median = table[i].median,
 						      .high = table[i].high,
 						      .is_valid = true };
 
