@@ -84,6 +84,7 @@ static inline void finish(struct rota__epoll *engine, struct rota_op *op, int32_
 	op->state_ = 0;
 	op->flags_ = 0;
 	engine->lent--;
+	engine->late_count += (flags & ROTA_COMPLETION_LATE) != 0;
 	emit(engine, op, result, flags);
 }
 
@@ -251,7 +252,6 @@ static inline void start_send(struct rota__epoll *engine, struct rota_op *op)
 	}
 	is_late = op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND &&
 		  (size_t)result == op->send.bytes;
-	engine->late_count += is_late && engine->out_count < engine->out_max;
 	finish(engine, op, result, is_late ? ROTA_COMPLETION_LATE : 0);
 }
 

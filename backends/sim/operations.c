@@ -93,6 +93,7 @@ void sim__op_cancel(struct rota_backend *self, struct rota_op *op)
 	ROTA_ASSERT(op->index_ == instance->index);
 	sim__event(instance->world, "cancel", op->generation_, op->state_);
 	op->flags_ |= SIM_OP_CANCELLED;
+	op->flags_ &= (uint16_t)~ROTA_OP_PATIENT;
 	if (op->state_ == SIM_OP_WAITING)
 		make_runnable(instance, op);
 }
@@ -122,7 +123,7 @@ static bool is_late(const struct sim_instance *instance, const struct rota_compl
 	const struct rota_op *op = completion->op;
 
 	return op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND && completion->result > 0 &&
-	       (size_t)completion->result == op->send.bytes && !(op->flags_ & SIM_OP_CANCELLED) &&
+	       (size_t)completion->result == op->send.bytes &&
 	       (int32_t)(op->generation_ - instance->polled_serial) > 0 &&
 	       sim__draw(instance->world, SIM_DECIDE_PATIENCE, 2);
 }

@@ -292,6 +292,7 @@ void uring__cancel(struct rota_backend *backend, struct rota_op *op)
 	if (op->state_ != URING_OP_SENT || (op->flags_ & URING_OP_CANCEL_QUEUED))
 		return;
 	op->flags_ |= URING_OP_CANCELLED;
+	op->flags_ &= (uint16_t)~ROTA_OP_PATIENT;
 	/* The kernel would not find it: it ends when it is submitted, or is only waited for. */
 	if (op->flags_ & (URING_OP_SILENT | URING_OP_TAKEN))
 		return;

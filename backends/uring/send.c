@@ -92,12 +92,10 @@ bool uring__send_goes_on(struct rota_op *op, int32_t result)
 bool uring__has_awaited_silent(const struct uring_engine *engine)
 {
 	for (const struct rota_link *link = engine->silent.next; link != &engine->silent;
-	     link = link->next) {
-		const struct rota_op *op = ROTA_CONTAINER_OF(link, const struct rota_op, link_);
-
-		if (!(op->flags_ & ROTA_OP_PATIENT) || op->flags_ & URING_OP_CANCELLED)
+	     link = link->next)
+		if (!(ROTA_CONTAINER_OF(link, const struct rota_op, link_)->flags_ &
+		      ROTA_OP_PATIENT))
 			return true;
-	}
 	return false;
 }
 
