@@ -32,8 +32,8 @@ LIMIT_KEYS = {'limit-uring': f'resp:{BUILD}/bench/limit-uring --mode resp --port
 TASKS = {'rota task, uring': f'echo:{BUILD}/apps/rota-echo --backend uring {ONE}'}
 # What one and two loops cost that share nothing and do nothing.
 LIMITS_OF_TWO = {
-    'limit-uring x1': f'resp:{BUILD}/bench/limit-uring --mode resp --port {{port}}',
-    'limit-uring x2': f'resp:{BUILD}/bench/limit-uring --mode resp --threads 2 --port {{port}}',
+    'limit-uring x1': LIMIT_KEYS['limit-uring'],
+    'limit-uring x2': LIMIT_KEYS['limit-uring'] + ' --threads 2',
 }
 KV = f'{BUILD}/apps/rota-kv --maxclients 19000'
 ONE_THREAD = {'rota x1': f'resp:{KV} --backend uring {ONE}'}

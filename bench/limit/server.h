@@ -29,8 +29,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define VALUE_BYTES_MAX (1u << 20)   /* longest constant a GET answers */
-#define BULK_BYTES_MAX (1u << 29)    /* as Redis: longer is malformed */
+#define VALUE_BYTES_MAX (1u << 20) /* longest constant a GET answers */
+#define BULK_BYTES_MAX (1u << 29)  /* as Redis: longer is malformed */
+#define THREADS_MAX 64u
 #define OUTPUT_BYTES_MAX (64u << 20) /* a peer that reads nothing is cut off here */
 
 struct options {
@@ -82,7 +83,7 @@ static inline void parse_options(int argc, char **argv, struct options *options)
 			options->buffer_bytes = value;
 		else if (name == 'c' && value)
 			options->connections_max = value;
-		else if (name == 't' && value && value <= 64)
+		else if (name == 't' && value && value <= THREADS_MAX)
 			options->threads = value;
 		else {
 			fprintf(stderr,

@@ -445,7 +445,7 @@ static void *listen_and_serve(void *arg)
 
 int main(int argc, char **argv)
 {
-	pthread_t threads[64] = { 0 };
+	pthread_t threads[THREADS_MAX] = { 0 };
 	int status;
 
 	parse_options(argc, argv, &options);

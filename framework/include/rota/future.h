@@ -142,8 +142,7 @@ ROTA_API void rota_timeout_start(struct rota_timeout *timeout, rota_ns deadline)
 
 /*
  * Sleep until `deadline`, as precisely as rota_timer_arm. Returns 0, or -ECANCELED / -ETIMEDOUT
- * when a scope was cancelled.
- * Suspends.
+ * when a scope was cancelled. Suspends.
  */
 ROTA_API ROTA_SUSPENDS int rota_sleep_until(rota_ns deadline);
 
