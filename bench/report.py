@@ -24,12 +24,13 @@ own, however many came together.
 
 Servers are compared by `rota-compare` ([0019](design/0019-rota-compare.md)): one serves at a time,
 on a processor of its own, the load client on another; every round measures all of them, in random
-order, and they are started anew several times. The main figure is the server's CPU time per
-request, all threads, kernel included: the median of the rounds with its 95 % interval, and between
-which values 80 % of the rounds lie. A ratio is the median of the rounds' own ratios, with its
-interval. *Reached* and *not reached* are said only when the whole interval lies on that side of the
-target; otherwise the line is *not decidable* by these rounds. Of many lines at 95 %, some are
-called wrongly.
+order, and they are started anew twelve times, six if that takes long: two processes of one program
+may differ in all of their rounds, so a start counts as one value, the median of its rounds. The
+main figure is the server's CPU time per request, all threads, kernel included: the median with its
+95 % interval, and between which values 80 % of the rounds lie. A ratio is the median of the rounds'
+own ratios, start by start, with its interval. *Reached* and *not reached* are said only when the
+whole interval lies on that side of the target; otherwise the line is *not decidable* by these
+rounds. Of many lines at 95 %, some are called wrongly.
 
 Costs are measured both ways, and each has a line of its own in the table above. *Saturated*: in a
 closed loop, where a server that is always busy takes as many requests per turn as there are. One
@@ -50,12 +51,11 @@ ABOUT = {
              'task" is a task per connection (apps/echo).'),
     'echo-epoll': ('Echo on epoll', 'The epoll engine and a raw epoll loop alone.'),
     'echo-slow': ('Echo, peers that cannot keep up',
-                  'In a row of their own, and only in a closed loop. Servers are started '
-                  'once.'),
+                  'In a row of their own, and only in a closed loop.'),
     'kv': ('SET:GET 1:10, 64-byte values, 10 000 keys', 'One thread, 64 connections.'),
     'kv-large': ('SET:GET 1:10, 64-byte values, 1 000 000 keys',
                  'One thread, 64 connections; the keys do not fit the caches, but the raw loop '
-                 'looks none up. Servers are started once for each way.'),
+                 'looks none up.'),
     'reactors': ('Two reactors on two cores',
                  'Ours with two reactors, beside itself with one (x1) and beside others with two '
                  'threads: all in a closed loop for a moment, then each pair at 70 % of what the '
@@ -78,7 +78,7 @@ ABOUT = {
                      'the host took more than 1 % of the processor, or in which server or client '
                      'were kept waiting for it for more than 2 % of the time; of the others the '
                      'lower quartile is compared ("p99 µs", "p99.9 µs"), by the ratio of the '
-                     'quartiles with its interval (percentile bootstrap over rounds). Medians are '
+                     'quartiles with its interval (percentile bootstrap over starts). Medians are '
                      'over all rounds.'),
     'latency-kv': ('Latency of key-value requests at 70 % of capacity',
                    'As above, SET:GET 1:10, 10 000 keys.'),
@@ -182,8 +182,9 @@ def measured_results(point):
 def point_head(point):
     how = f'fixed rate of {point["rate"]}/s' if point['rate'] is not None else 'closed loop'
     here = measured_results(point)
-    count = max((len(one['rounds']) for one in here), default=0)
-    text = f'`{point["settings"]}`, {how}: {count} rounds of {point["round_seconds"]} s'
+    starts = max((verdicts.starts_of(one) for one in here), key=len, default=[])
+    text = f'`{point["settings"]}`, {how}: {len(starts)} rounds of {point["round_seconds"]} s ' + \
+        f'in {len(set(starts))} starts'
     return f'{text}, seed {point["seed"]}.\n\n'
 
 

@@ -119,7 +119,7 @@ def measure_point(row, names, workload, how, seconds):
         raise Failure(f'{row.name}: {point["skipped"]}')
     made = result['made']
     return {**point, 'settings': workload, 'round_seconds': made['round_seconds'],
-            'seed': made['seed'], 'blocks': made['blocks'],
+            'seed': made['seed'],
             'left_out': {one['name']: one['why'] for one in result['left_out']}}
 
 
@@ -134,17 +134,16 @@ def depth_of(row):
     return int(settings.get('depth', 1))
 
 
-def closed_point(row, names, seconds, blocks=3):
-    return measure_point(row, names, row.workload, [*SHORT, '--blocks', str(blocks)], seconds)
+def closed_point(row, names, seconds):
+    return measure_point(row, names, row.workload, SHORT, seconds)
 
 
-def fixed_point(row, names, capacity, seconds, blocks=3):
+def fixed_point(row, names, capacity, seconds):
     """At SHARE of the lowest of these servers' capacities; what a client pipelines is due together.
     """
     rate, depth = SHARE * min(capacity[name] for name in names), depth_of(row)
     burst = f',burst={depth}' if depth > 1 else ''
-    return measure_point(row, names, f'{row.workload},rate={rate:.0f}{burst}',
-                         [*SHORT, '--blocks', str(blocks)], seconds)
+    return measure_point(row, names, f'{row.workload},rate={rate:.0f}{burst}', SHORT, seconds)
 
 
 def capacity_of(point):
@@ -165,25 +164,25 @@ def measured(points, apart=()):
 
 def measure_closed(row, clock):
     """Only in a closed loop: servers that are slow to start and cannot keep up."""
-    return measured([closed_point(row, list(row.servers), clock.left(), blocks=1)])
+    return measured([closed_point(row, list(row.servers), clock.left())])
 
 
-def measure_cost(row, clock, blocks=3):
+def measure_cost(row, clock):
     """Both ways: all in a closed loop, then those that are not far behind us at a fixed rate."""
-    points = [closed_point(row, list(row.servers), clock.left() / 2, blocks)]
+    points = [closed_point(row, list(row.servers), clock.left() / 2)]
     capacity = capacity_of(points[0])
     if row.reference not in capacity:
         return measured(points)
     of_ours = {name: one / capacity[row.reference] for name, one in capacity.items()}
     near = [name for name in capacity if of_ours[name] >= FAR_BEHIND]
-    points.append(fixed_point(row, near, capacity, clock.left(), blocks))
+    points.append(fixed_point(row, near, capacity, clock.left()))
     return measured(points, ((name, of_ours[name]) for name in capacity if name not in near))
 
 
 def measure_pairs(row, clock):
     """Ours beside each of the others alone, at a rate that the slower of the two can keep."""
     groups = len(row.servers)
-    points = [closed_point(row, list(row.servers), clock.left() / groups, blocks=1)]
+    points = [closed_point(row, list(row.servers), clock.left() / groups)]
     capacity = capacity_of(points[0])
     others = [name for name in capacity if name != row.reference]
     for number, name in enumerate(others if row.reference in capacity else []):

@@ -13,7 +13,7 @@ import random
 import statistics
 
 CONFIDENCE = 0.95
-ROUNDS_MIN = 6      # with fewer there is no interval at 95 %
+STARTS_MIN = 6      # with fewer there is no interval at 95 %
 BUSY_MIN = 0.95     # below it, a server in a closed loop works in smaller batches
 CAPACITY_MIN = 50   # per cent: latencies at a rate that was lowered further are of idle servers
 RATE_KEPT = 0.97    # a fixed rate that was not kept is another load
@@ -22,6 +22,10 @@ RATE_KEPT = 0.97    # a fixed rate that was not kept is another load
 # for how much of it server and client had work and no processor.
 UNDISTURBED = {'steal': 0.01, 'waiting': 0.02, 'load_waiting': 0.02}
 QUARTILE_ROUNDS_MIN = 13    # 0.75 ** 12 > 0.025: fewer give a quartile no interval at 95 %
+# Drawing anew from so few starts shows too little spread; with 12 of them, 1 % off each end is what
+# 2.5 % would be of many (Hesterberg: What Teachers Should Know About the Bootstrap, 2015, the
+# expanded percentile interval).
+QUARTILE_STARTS_MIN = 12
 RESAMPLES = 2000
 
 REACHED, MISSED, OPEN, ABSENT = 'reached', '**not reached**', 'not decidable', 'not measured'
@@ -119,6 +123,13 @@ def result_of(point, name):
                 None)
 
 
+def starts_of(result):
+    """Of which start of its server each round is. Rounds of one process do not count by themselves:
+    it may lie in memory in a way that makes it slower for all of its life.
+    """
+    return [one['start'] for one in result['rounds']]
+
+
 def median_of(result, name):
     """A figure's median over the rounds, or None: not all rounds have it."""
     one = result['figures'].get(name)
@@ -143,8 +154,8 @@ def is_busy(result):
 
 def trusted(point, ours, other, said):
     """(verdict, why it is not `said`): what may be said of a ratio."""
-    if min(len(ours['rounds']), len(other['rounds'])) < ROUNDS_MIN:
-        return OPEN, 'too few rounds'
+    if min(len(set(starts_of(ours))), len(set(starts_of(other)))) < STARTS_MIN:
+        return OPEN, 'too few starts'
     if point['rate'] is not None:
         kept = is_kept(point, ours) and is_kept(point, other)
         return (said, '') if kept else (OPEN, 'the rate was not kept')
@@ -174,26 +185,34 @@ def quartile(values, least=QUARTILE_ROUNDS_MIN):
     return ordered[(len(ordered) - 1) // 4] if len(ordered) >= least else None
 
 
-def quartile_ratio(mine, base, seed):
+def quartile_ratio(mine, base, starts, seed):
     """(ratio, low, high) of the lower quartiles of two lists from the same rounds, or None. The
-    interval is the percentile bootstrap's: rounds are drawn, with what both have of them.
+    interval is the percentile bootstrap's: starts are drawn, with what both have of their rounds.
     """
-    if quartile(mine) is None or quartile(base) is None:
+    if quartile(mine) is None or quartile(base) is None or \
+            len(set(starts)) < QUARTILE_STARTS_MIN:
         return None
-    ratios, pairs, generator = [], list(zip(mine, base)), random.Random(seed)
+    pairs = collections.defaultdict(list)
+    for start, pair in zip(starts, zip(mine, base)):
+        pairs[start].append(pair)
+    ratios, starts, generator = [], list(pairs), random.Random(seed)
     for _ in range(RESAMPLES):
-        quartiles = [quartile(one, 1) for one in zip(*generator.choices(pairs, k=len(pairs)))]
+        drawn = [pair for start in generator.choices(starts, k=len(starts))
+                 for pair in pairs[start]]
+        quartiles = [quartile(one, 1) for one in zip(*drawn)]
         if None not in quartiles:
             ratios.append(quartiles[0] / quartiles[1])
-    cuts = statistics.quantiles(ratios, n=40)   # every 2.5 %
+    cuts = statistics.quantiles(ratios, n=100)
     return quartile(mine) / quartile(base), cuts[0], cuts[-1]
 
 
 def latency_ratio(point, name, reference, percentile):
     """(ratio, low, high) of `name` over `reference`, or None: there is too little."""
     results = [result_of(point, one) for one in (name, reference)]
-    return quartile_ratio(*(undisturbed(one, percentile) for one in results), point['seed']) \
-        if all(results) else None
+    if not all(results):
+        return None
+    return quartile_ratio(*(undisturbed(one, percentile) for one in results),
+                          starts_of(results[1]), point['seed'])
 
 
 def judge_latency(results, target):
@@ -212,7 +231,7 @@ def judge_latency(results, target):
         best = min((name for name in peers if latencies[name]), key=latencies.get, default=None)
         ratio = latency_ratio(point, ours, best, percentile)
         if not ratio:
-            return verdict('too few undisturbed rounds', OPEN)
+            return verdict('too few starts or undisturbed rounds', OPEN)
         text = f'{ratio_text(ratio)} to {best}'
         if point.get('capacity_asked'):
             text += f', at {point["capacity"]} % of capacity'

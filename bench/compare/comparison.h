@@ -28,7 +28,7 @@ struct comparison {
 	double seconds;  /* for all of it, about */
 	unsigned rounds; /* at each point; 0: as many as there is time for */
 	double round_seconds, warmup_seconds;
-	unsigned blocks; /* how often each server is started anew at each point */
+	unsigned starts; /* how often each server is started anew at each point */
 	double confidence, margin;
 	double steal_max; /* a round with more is made again */
 	uint64_t seed;

@@ -497,12 +497,14 @@ static int add_latencies(struct histogram *histogram, const json_t *list)
 	return 0;
 }
 
-int contestant_keep(struct contestant *contestant, json_t *figures)
+int contestant_keep(struct contestant *contestant, json_t *figures, unsigned start)
 {
 	int status = add_latencies(&contestant->latencies, json_object_get(figures, "histogram"));
 
 	if (status < 0)
 		return fail_with(contestant, "the load client's histogram makes no sense");
 	json_object_del(figures, "histogram");
+	if (json_object_set_new(figures, "start", json_integer(start)))
+		return -ENOMEM;
 	return json_array_append(contestant->rounds, figures) ? -ENOMEM : 0;
 }

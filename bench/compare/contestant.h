@@ -59,7 +59,7 @@ ROTA_MUST_USE ROTA_SUSPENDS int contestant_round(struct contestant *contestant,
 						 const struct comparison *comparison,
 						 const struct point *point, json_t **figures);
 
-/* Keep a round's figures: takes them. Returns 0 or -ENOMEM. */
-ROTA_MUST_USE int contestant_keep(struct contestant *contestant, json_t *figures);
+/* Keep a round's figures, of the given start: takes them. Returns 0 or -ENOMEM. */
+ROTA_MUST_USE int contestant_keep(struct contestant *contestant, json_t *figures, unsigned start);
 
 #endif /* BENCH_COMPARE_CONTESTANT_H */

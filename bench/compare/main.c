@@ -107,7 +107,7 @@ static json_t *begin_result(const struct comparison *comparison, int argc, char 
 		    json_pack("{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:f, s:s, s:s, s:s}", "date",
 			      date, "command", command, "version", ROTA_VERSION, "seed",
 			      (json_int_t)comparison->seed, "round_seconds",
-			      comparison->round_seconds, "blocks", (int)comparison->blocks,
+			      comparison->round_seconds, "starts", (int)comparison->starts,
 			      "rounds", (int)comparison->rounds, "confidence",
 			      comparison->confidence, "server_cpus", comparison->server_cpus.text,
 			      "load_cpus", comparison->load_cpus.text, "load_engine",

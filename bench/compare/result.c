@@ -11,6 +11,7 @@
 #include "bench/compare/result.h"
 
 #define ROUNDS_MAX 1000 /* more change no median anybody would see */
+#define STARTS_MAX 1e6
 
 const char *result_text(const json_t *object, const char *key)
 {
@@ -116,6 +117,25 @@ bool rounds_median(const json_t *of_variant, const char *key, double *out)
 	qsort(values, count, sizeof(*values), compare_doubles);
 	*out = count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 	return true;
+}
+
+unsigned round_start(const json_t *rounds, size_t index)
+{
+	double start;
+
+	if (!result_number(json_array_get(rounds, index), "start", &start) || start < 0 ||
+	    start > STARTS_MAX)
+		return (unsigned)index;
+	return (unsigned)start;
+}
+
+size_t rounds_starts(const json_t *rounds)
+{
+	size_t starts = 0;
+
+	for (size_t i = 0; i < json_array_size(rounds); i++)
+		starts += i == 0 || round_start(rounds, i) != round_start(rounds, i - 1);
+	return starts;
 }
 
 /* Where the load begins, at its ", ": a number follows, or "depth". NULL: there is none. */

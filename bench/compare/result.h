@@ -48,6 +48,15 @@ const json_t *point_comparison(const json_t *point, const char *variant, const c
 /* The median over a result's rounds of what they call `key`. */
 bool rounds_median(const json_t *of_variant, const char *key, double *out);
 
+/*
+ * Of which start of its server the round at `index` is; one that does not say so has a start of its
+ * own.
+ */
+unsigned round_start(const json_t *rounds, size_t index);
+
+/* How many starts these rounds are of. */
+size_t rounds_starts(const json_t *rounds);
+
 #define FAMILY_BYTES 128
 
 /*

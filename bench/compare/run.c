@@ -12,14 +12,15 @@
 #include "bench/compare/contestant.h"
 #include "bench/compare/family.h"
 #include "bench/compare/rate.h"
+#include "bench/compare/result.h"
 #include "bench/compare/run.h"
 #include "bench/compare/stats.h"
 #include "bench/compare/summary.h"
 #include "bench/compare/table.h"
 #include "bench/compare/words.h"
 
-/* Fewer allow no call at 95 %. */
-#define ROUNDS_MIN 6
+/* Starts; fewer allow no call at 95 %. */
+#define STARTS_MIN 6
 /* More make no interval narrower that matters, and keep memory bounded. */
 #define ROUNDS_MAX 2000
 
@@ -35,6 +36,7 @@ struct bout {
 	struct point point;      /* the plan's, with the rate that was found */
 	struct contestant *list; /* owned */
 	unsigned count;
+	unsigned start;  /* under way: 0, … */
 	unsigned rounds; /* kept */
 	unsigned discarded;
 	rota_ns ends; /* when its time is over */
@@ -151,7 +153,7 @@ static int keep_round(struct bout *bout, json_t *const figures[])
 	bout->rounds++;
 	for (unsigned i = 0; status == 0 && i < bout->count; i++)
 		if (figures[i])
-			status = contestant_keep(&bout->list[i], figures[i]);
+			status = contestant_keep(&bout->list[i], figures[i], bout->start);
 	return status;
 }
 
@@ -173,12 +175,12 @@ static int run_round(struct bout *bout)
 	return status;
 }
 
-/* How many are to be made at least. */
-static unsigned rounds_wanted(const struct bout *bout)
+/* How many starts are to be made: each has a round at least. */
+static unsigned starts_wanted(const struct comparison *comparison)
 {
-	unsigned rounds = bout->comparison->rounds;
+	unsigned rounds = comparison->rounds, starts = comparison->starts;
 
-	return rounds ? rounds : ROUNDS_MIN;
+	return rounds && rounds < starts ? rounds : starts;
 }
 
 /*
@@ -187,10 +189,10 @@ static unsigned rounds_wanted(const struct bout *bout)
  */
 static void forgive_who_has_enough(struct bout *bout)
 {
-	size_t enough = rota_min_size(rounds_wanted(bout), ROUNDS_MIN);
+	size_t enough = rota_min_size(starts_wanted(bout->comparison), STARTS_MIN);
 
 	for (unsigned i = 0; i < bout->count; i++)
-		if (json_array_size(bout->list[i].rounds) >= enough)
+		if (rounds_starts(bout->list[i].rounds) >= enough)
 			bout->list[i].has_failed = false;
 }
 
@@ -211,26 +213,28 @@ static void clear_progress(const struct bout *bout)
 		fputs("\r\033[K", stderr);
 }
 
-/* Whether block `block` has had its share of rounds, or of time. */
-static bool block_is_over(const struct bout *bout, unsigned block, rota_ns began)
+/* Whether the rounds after `began` were the share of this start: of rounds, or of time. */
+static bool start_is_over(const struct bout *bout, rota_ns began)
 {
-	unsigned blocks = bout->comparison->blocks, rounds = bout->comparison->rounds;
-	/* What is to have been done when this block ends. */
-	unsigned due = (rounds_wanted(bout) * (block + 1) + blocks - 1) / blocks;
+	unsigned starts = starts_wanted(bout->comparison), rounds = bout->comparison->rounds;
+	unsigned done = bout->start + 1; /* when it is over */
 
-	if (bout->rounds < due)
-		return false;
-	return rounds || bout->rounds >= ROUNDS_MAX ||
-	       rota_now() - began >= (bout->ends - began) * (block + 1) / blocks;
+	if (rounds)
+		return bout->rounds >= (rounds * done + starts - 1) / starts;
+	return bout->rounds >= ROUNDS_MAX ||
+	       rota_now() - began >= (bout->ends - began) * done / starts;
 }
 
-static int run_block(struct bout *bout, unsigned block, rota_ns began)
+/* Start everybody, and let them run rounds: one at least. */
+static int run_start(struct bout *bout, rota_ns began)
 {
+	unsigned rounds_before = bout->rounds;
 	int status = 0;
 
 	for (unsigned i = 0; status == 0 && i < bout->count; i++)
 		status = contestant_start(&bout->list[i], bout->comparison, &bout->point);
-	while (status == 0 && still_in(bout) && !block_is_over(bout, block, began)) {
+	while (status == 0 && still_in(bout) &&
+	       (bout->rounds == rounds_before || !start_is_over(bout, began))) {
 		show_progress(bout);
 		status = run_round(bout);
 	}
@@ -239,18 +243,34 @@ static int run_block(struct bout *bout, unsigned block, rota_ns began)
 	return status;
 }
 
+/* Servers that are slow to start may be started less often than asked for, to end in time. */
+static int run_starts(struct bout *bout)
+{
+	unsigned starts = starts_wanted(bout->comparison);
+	rota_ns began = rota_now();
+	int status = 0;
+
+	for (bout->start = 0; status == 0 && bout->start < starts; bout->start++) {
+		bool is_late = !bout->comparison->rounds && rota_now() >= bout->ends;
+
+		if (is_late && bout->start >= STARTS_MIN)
+			break;
+		status = run_start(bout, began);
+	}
+	return status;
+}
+
 /* ---- points ---- */
 
 static int run_point(struct bout *bout, json_t *result)
 {
-	rota_ns began = rota_now();
 	json_t *described = NULL;
 	int status = bout_init(bout);
 
 	if (status == 0)
 		status = rate_find(bout->comparison, &bout->point, bout->list, bout->count);
-	for (unsigned block = 0; status == 0 && block < bout->comparison->blocks; block++)
-		status = run_block(bout, block, began);
+	if (status == 0)
+		status = run_starts(bout);
 	clear_progress(bout);
 	note_absent(bout);
 	forgive_who_has_enough(bout);

@@ -45,7 +45,7 @@ void stats_random_order(struct stats_random *random, unsigned order[], unsigned 
 	}
 }
 
-/* ---- intervals ---- */
+/* ---- what belongs together ---- */
 
 static int compare_doubles(const void *left, const void *right)
 {
@@ -59,6 +59,30 @@ static double median_of(const double sorted[], unsigned count)
 {
 	return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
 }
+
+/* Sorts them. */
+static double median_of_group(double values[], unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!isfinite(values[i]))
+			return NAN;
+	qsort(values, count, sizeof(*values), compare_doubles);
+	return median_of(values, count);
+}
+
+unsigned stats_group(double values[], const unsigned groups[], unsigned count)
+{
+	unsigned found = 0, first = 0;
+
+	for (unsigned i = 1; i <= count; i++)
+		if (i == count || groups[i] != groups[first]) {
+			values[found++] = median_of_group(values + first, i - first);
+			first = i;
+		}
+	return found;
+}
+
+/* ---- intervals ---- */
 
 /*
  * How many of the smallest and of the largest values lie outside of the interval that the median is

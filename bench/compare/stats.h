@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What may be said of rounds: medians, their intervals, and whether two variants differ. Layer:
- * bench/compare. Any thread, no state but what the caller passes.
+ * What may be said of what was measured: medians, their intervals, and whether two variants differ.
+ * Layer: bench/compare. Any thread, no state but what the caller passes.
  *
- * The one idea: every claim is about a median, and no interval is narrower than what the rounds
+ * The one idea: every claim is about a median, and no interval is narrower than what the values
  * allow whatever their distribution is. The percentile bootstrap gives it, and where that is
  * narrower than the interval between order statistics, which holds for every distribution, it is
- * widened to that one.
+ * widened to that one. The values must not depend on each other: rounds of one process do, so they
+ * count as one (stats_group).
  */
 #ifndef BENCH_COMPARE_STATS_H
 #define BENCH_COMPARE_STATS_H
@@ -31,6 +32,15 @@ uint32_t stats_random_below(struct stats_random *random, uint32_t count);
 /* Put 0 … count - 1 into `order` in any order (Fisher and Yates). */
 void stats_random_order(struct stats_random *random, unsigned order[], unsigned count);
 
+/* ---- what belongs together ---- */
+
+/*
+ * Put the medians of groups in the place of `values`: those with the same number in `groups`, which
+ * stand side by side. A group with a value that is not finite becomes NAN. Returns how many groups
+ * there are.
+ */
+unsigned stats_group(double values[], const unsigned groups[], unsigned count);
+
 /* ---- intervals ---- */
 
 struct stats_interval {
@@ -38,7 +48,7 @@ struct stats_interval {
 	double low;
 	double high;
 	/*
-	 * The interval has the confidence asked for. Too few rounds give none (5 at 95 %): then
+	 * The interval has the confidence asked for. Too few values give none (5 at 95 %): then
 	 * `low` and `high` are the smallest and the largest.
 	 */
 	bool is_valid;
@@ -71,10 +81,10 @@ enum stats_call stats_call(const struct stats_interval *ratio, double margin);
 
 /*
  * How likely ratios of two that are the same in truth lie as far to one side of 1 as `ratios` do,
- * or further, `*p`. Exact up to 64 of them. In a round the two take turns in random order; so if
- * they are the same, a ratio is as likely as its reciprocal, which is all that Wilcoxon's
- * signed-rank test of the logarithms asks for. Returns 0, -EINVAL (none, or not all are finite and
- * 0 or above), -ENOMEM.
+ * or further, `*p`. Exact up to 64 of them. Both are started in the same way and take turns in
+ * random order; so if they are the same, a ratio is as likely as its reciprocal, which is all that
+ * Wilcoxon's signed-rank test of the logarithms asks for. Returns 0, -EINVAL (none, or not all are
+ * finite and 0 or above), -ENOMEM.
  */
 ROTA_MUST_USE int stats_chance(const double ratios[], unsigned count, double *p);
 

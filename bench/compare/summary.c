@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/compare/result.h"
 #include "bench/compare/stats.h"
 #include "bench/compare/strain.h"
 #include "bench/compare/summary.h"
@@ -68,6 +69,24 @@ static double figure_of(const json_t *round, unsigned figure)
 
 /* ---- intervals ---- */
 
+/*
+ * Of each round, and then of each start: rounds of one process are not independent of each other.
+ */
+struct values {
+	double *list;
+	unsigned *starts; /* of which each is */
+};
+
+/*
+ * Put the medians of starts in the place of the first `count` rounds' values; how many there are.
+ */
+static unsigned group_by_start(struct values *values, const json_t *rounds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		values->starts[i] = round_start(rounds, i);
+	return stats_group(values->list, values->starts, count);
+}
+
 static json_t *interval_json(const struct stats_interval *interval)
 {
 	return json_pack("{s:f, s:f, s:f}", "median", interval->median, "low", interval->low,
@@ -76,15 +95,17 @@ static json_t *interval_json(const struct stats_interval *interval)
 
 /* null where not every round has it. */
 static json_t *summarize_figure(const struct comparison *comparison, const json_t *rounds,
-				unsigned figure, double values[])
+				unsigned figure, struct values *values)
 {
-	unsigned count = (unsigned)json_array_size(rounds);
 	struct stats_interval interval;
+	unsigned count;
 	int status;
 
-	for (unsigned i = 0; i < count; i++)
-		values[i] = figure_of(json_array_get(rounds, i), figure);
-	status = stats_interval(values, count, comparison->confidence, comparison->seed, &interval);
+	for (unsigned i = 0; i < json_array_size(rounds); i++)
+		values->list[i] = figure_of(json_array_get(rounds, i), figure);
+	count = group_by_start(values, rounds, (unsigned)json_array_size(rounds));
+	status = stats_interval(values->list, count, comparison->confidence, comparison->seed,
+				&interval);
 	if (status == -ENOMEM)
 		return NULL;
 	return status < 0 ? json_null() : interval_json(&interval);
@@ -132,7 +153,8 @@ static int add_split(const json_t *rounds, json_t *out)
 	       json_object_set_new(out, "cpu_system_ns", share_of(cpu, 1 - share));
 }
 
-static int summarize_result(const struct comparison *comparison, json_t *result, double values[])
+static int summarize_result(const struct comparison *comparison, json_t *result,
+			    struct values *values)
 {
 	const json_t *rounds = json_object_get(result, "rounds");
 	json_t *out = json_object();
@@ -154,7 +176,8 @@ static int summarize_result(const struct comparison *comparison, json_t *result,
 
 /* Add how `result` compares to `reference` in one figure; nothing where one of them is unknown. */
 static int compare_figure(const struct comparison *comparison, const json_t *result,
-			  const json_t *reference, unsigned figure, double values[], json_t *out)
+			  const json_t *reference, unsigned figure, struct values *values,
+			  json_t *out)
 {
 	const json_t *mine = json_object_get(result, "rounds");
 	const json_t *base = json_object_get(reference, "rounds");
@@ -166,11 +189,13 @@ static int compare_figure(const struct comparison *comparison, const json_t *res
 	int status;
 
 	for (unsigned i = 0; i < count; i++)
-		values[i] = figure_of(json_array_get(mine, i), figure) /
-			    figure_of(json_array_get(base, i), figure);
-	status = stats_interval(values, count, comparison->confidence, comparison->seed, &ratio);
+		values->list[i] = figure_of(json_array_get(mine, i), figure) /
+				  figure_of(json_array_get(base, i), figure);
+	count = group_by_start(values, base, count);
+	status = stats_interval(values->list, count, comparison->confidence, comparison->seed,
+				&ratio);
 	if (status == 0)
-		status = stats_chance(values, count, &p);
+		status = stats_chance(values->list, count, &p);
 	if (status < 0)
 		return status == -EINVAL ? 0 : status;
 	call = stats_call_name(stats_call(&ratio, comparison->margin));
@@ -197,7 +222,7 @@ static const json_t *find_result(const json_t *results, const char *variant)
 }
 
 static int compare_with(const struct comparison *comparison, const json_t *result,
-			const json_t *reference, double values[], json_t *out)
+			const json_t *reference, struct values *values, json_t *out)
 {
 	int status = 0;
 
@@ -228,7 +253,7 @@ static const char *default_of(const struct comparison *comparison, const char *n
 }
 
 /* Everybody with the reference; then options with their engine's default: what each is worth. */
-static int compare_all(const struct comparison *comparison, json_t *point, double values[])
+static int compare_all(const struct comparison *comparison, json_t *point, struct values *values)
 {
 	const json_t *results = json_object_get(point, "results"), *result, *reference;
 	json_t *out = json_array();
@@ -354,25 +379,26 @@ int summary_refresh(const struct comparison *comparison, json_t *point)
 {
 	json_t *results = json_object_get(point, "results"), *result;
 	size_t rounds_max = 1, i;
-	double *values;
-	int status = 0;
+	struct values values;
+	int status;
 
 	if (!json_is_array(results))
 		return -EINVAL;
 	json_array_foreach (results, i, result)
 		rounds_max = rota_max_size(rounds_max,
 					   json_array_size(json_object_get(result, "rounds")));
-	values = calloc(rounds_max, sizeof(*values));
-	if (!values)
-		return -ENOMEM;
+	values.list = calloc(rounds_max, sizeof(*values.list));
+	values.starts = calloc(rounds_max, sizeof(*values.starts));
+	status = values.list && values.starts ? 0 : -ENOMEM;
 	json_array_foreach (results, i, result)
 		if (status == 0)
-			status = summarize_result(comparison, result, values);
+			status = summarize_result(comparison, result, &values);
 	if (status == 0)
-		status = compare_all(comparison, point, values);
+		status = compare_all(comparison, point, &values);
 	if (status == 0)
 		status = add_notes(comparison, point);
-	free(values);
+	free(values.list);
+	free(values.starts);
 	return status;
 }
 

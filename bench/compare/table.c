@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bench/compare/result.h"
 #include "bench/compare/table.h"
 
 /* Longer names push their line to the right. */
@@ -87,7 +88,7 @@ static void print_calls(FILE *out, const struct comparison *comparison, const js
 	if (fallen > 0)
 		fprintf(out,
 			". %.0f more would be called alone and do%s not stand among so many: "
-			"more rounds (--seconds) tell",
+			"more starts (--starts, --seconds) tell",
 			fallen, fallen > 1 ? "" : "es");
 	fprintf(out, ". Intervals are each at %g %%.\n", comparison->confidence * 100);
 }
@@ -156,17 +157,28 @@ static void print_result(const json_t *point, const json_t *result, FILE *out)
 	fputc('\n', out);
 }
 
-static size_t rounds_of(const json_t *results)
+/* Who was passed over in the middle has fewer. */
+static const json_t *most_rounds(const json_t *results)
 {
-	const json_t *result;
-	size_t most = 0, i;
+	const json_t *result, *most = NULL;
+	size_t i;
 
 	json_array_foreach (results, i, result) {
-		size_t rounds = json_array_size(json_object_get(result, "rounds"));
+		const json_t *rounds = json_object_get(result, "rounds");
 
-		most = rounds > most ? rounds : most;
+		most = json_array_size(rounds) > json_array_size(most) ? rounds : most;
 	}
 	return most;
+}
+
+static void print_title(const struct comparison *comparison, const json_t *point, FILE *out)
+{
+	const json_t *list = most_rounds(json_object_get(point, "results"));
+	size_t rounds = json_array_size(list), starts = rounds_starts(list);
+
+	fprintf(out, "\n%s (%zu round%s of %g s in %zu start%s; figures are per %s)\n",
+		text_of(point, "title"), rounds, rounds == 1 ? "" : "s", comparison->round_seconds,
+		starts, starts == 1 ? "" : "s", text_of(point, "unit"));
 }
 
 void table_print_point(const struct comparison *comparison, const json_t *point)
@@ -175,8 +187,7 @@ void table_print_point(const struct comparison *comparison, const json_t *point)
 	const json_t *results = json_object_get(point, "results"), *item;
 	size_t i;
 
-	fprintf(out, "\n%s (%zu rounds of %g s; figures are per %s)\n", text_of(point, "title"),
-		rounds_of(results), comparison->round_seconds, text_of(point, "unit"));
+	print_title(comparison, point, out);
 	if (!json_is_null(json_object_get(point, "skipped")))
 		fprintf(out, "  skipped: %s\n", text_of(point, "skipped"));
 	if (json_array_size(results))

@@ -51,22 +51,35 @@ static const json_t *compare_point(const json_t *point, const struct workload *w
 				result_text(workload->reference, "name"), figure);
 }
 
-/* Take in a point; the first one that was measured decides who is compared. */
+/* The first of the engines' variants that was compared with the reference, or NULL. */
+static const json_t *find_compared(const json_t *result, const json_t *point, bool with_options)
+{
+	const json_t *variant;
+	size_t i;
+
+	json_array_foreach (json_object_get(result, "variants"), i, variant)
+		if (!variant_is_guest(variant) && (with_options || variant_is_default(variant)) &&
+		    point_comparison(point, result_text(variant, "name"),
+				     result_text(point, "reference"), "cpu_ns"))
+			return variant;
+	return NULL;
+}
+
+/*
+ * Take in a point; the first one that was measured decides who is compared: another engine, or if
+ * there is none, other options.
+ */
 static void take_point(const json_t *result, const json_t *point, struct workload *workload)
 {
-	const json_t *variant, *comparison;
+	const json_t *comparison;
 	struct interval ratio;
 	enum call call;
-	size_t i;
 
 	if (!workload->variant) {
 		workload->reference = result_variant(result, result_text(point, "reference"));
-		json_array_foreach (json_object_get(result, "variants"), i, variant)
-			if (!workload->variant && variant != workload->reference &&
-			    variant_is_default(variant) &&
-			    point_comparison(point, result_text(variant, "name"),
-					     result_text(point, "reference"), "cpu_ns"))
-				workload->variant = variant;
+		workload->variant = find_compared(result, point, false);
+		if (!workload->variant)
+			workload->variant = find_compared(result, point, true);
 		if (!workload->variant)
 			return;
 	}

@@ -15,7 +15,7 @@
 
 #define STEAL_NOTED 0.05  /* of the CPU's time, taken by the host */
 #define SPREAD_NOTED 0.05 /* of the median: an interval this wide hides what people look for */
-#define ROUNDS_FEW 9
+#define STARTS_FEW 9
 #define CAUSES_MAX 16
 
 /* Options that take away something the engine does by default, and what that is. */
@@ -171,9 +171,9 @@ static double spread_of(const struct subject *subject, const json_t *variant)
 	return (figure.high - figure.low) / 2 / figure.middle;
 }
 
-static size_t rounds_of(const struct subject *subject)
+static size_t starts_of(const struct subject *subject)
 {
-	return json_array_size(
+	return rounds_starts(
 		json_object_get(point_result(subject->point, name_of(subject->variant)), "rounds"));
 }
 
@@ -182,7 +182,7 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 	double steal = largest_median(subject, "steal");
 	double spread = fmax(spread_of(subject, subject->variant),
 			     spread_of(subject, subject->reference));
-	size_t rounds = rounds_of(subject);
+	size_t starts = starts_of(subject);
 	const char *before = " Because ";
 
 	if (is_called_alone(subject->cpu)) {
@@ -201,14 +201,14 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 			spread * 100);
 		before = ", ";
 	}
-	if (rounds && rounds < ROUNDS_FEW) {
-		fprintf(to, "%s%zu rounds are few", before, rounds);
+	if (starts && starts < STARTS_FEW) {
+		fprintf(to, "%s%zu starts are few", before, starts);
 		before = ", ";
 	}
 	if (*before == ',')
 		putc('.', to);
 	else
-		fprintf(to, " A difference, if there is one, is too small for %zu rounds.", rounds);
+		fprintf(to, " A difference, if there is one, is too small for %zu starts.", starts);
 }
 
 /* ---- what it comes from ---- */

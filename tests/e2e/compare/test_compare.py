@@ -105,7 +105,7 @@ class TheResult(unittest.TestCase):
                  "echo:connections=4,rate=2000", "echo:connections=4,reactors=2",
                  "echo:connections=4,capacity=50", "echo:connections=4,depth=4,rate=8000,burst=4")
         words = [word for work in works for word in ("--workload", work)]
-        result, _ = measure(*words, "--rounds", "1", "--blocks", "1")
+        result, _ = measure(*words, "--rounds", "1")
         self.assertEqual(len(result["points"]), len(works))
         self.assertGreater(result["points"][-2]["rate"], 0)
         for point in result["points"]:
@@ -263,7 +263,7 @@ def measure_with_client(*arguments, suspect="any", late="False", slow="False", f
 class ARateThatIsTooHigh(unittest.TestCase):
     def point(self, **what):
         point = measure_with_client("--workload", "echo:connections=1,capacity=70", "--rounds",
-                                    "1", "--blocks", "1", **what)
+                                    "1", **what)
         self.assertIsNone(outcome(point, "epoll")["failed"])
         return point
 
@@ -295,7 +295,7 @@ class RoundsThatFail(unittest.TestCase):
 
     def test_who_fails_in_one_is_started_anew_and_has_as_many_as_the_others(self):
         for number in (1, 4):
-            point = self.point(f"rounds == {number}", "--rounds", "6", "--blocks", "2")
+            point = self.point(f"rounds == {number}", "--rounds", "6", "--starts", "6")
             self.assertEqual([(len(one["rounds"]), one["failed"], one["failed_rounds"])
                               for one in point["results"]], [(6, None, 0), (6, None, 1)])
             self.assertIn("other: 1 round failed, 6 count; 1 of 51 requests failed: it broke.",
@@ -304,7 +304,7 @@ class RoundsThatFail(unittest.TestCase):
                                   if one["figure"] == "cpu_ns"]), 1)
 
     def test_who_fails_from_a_round_on_counts_as_far_as_it_came(self):
-        point = self.point("rounds > 6", "--rounds", "8", "--blocks", "1")
+        point = self.point("rounds > 6", "--rounds", "8")
         self.assertEqual([(len(one["rounds"]), one["failed"], one["failed_rounds"])
                           for one in point["results"]], [(8, None, 0), (6, None, 8)])
         self.assertIn("other: 8 rounds failed, 6 count; 1 of 51 requests failed: it broke.",
@@ -316,7 +316,7 @@ class RoundsThatFail(unittest.TestCase):
         self.assertAlmostEqual(ratio["ratio"], (ratios[2] + ratios[3]) / 2)
 
     def test_who_has_fewer_than_six_is_lost_and_the_others_go_on(self):
-        point = self.point("rounds > 5", "--rounds", "8", "--blocks", "1")
+        point = self.point("rounds > 5", "--rounds", "8")
         self.assertEqual([len(one["rounds"]) for one in point["results"]], [8, 5])
         self.assertEqual(outcome(point, "other")["failed"], "1 of 51 requests failed: it broke")
         self.assertFalse(point["comparisons"])
@@ -333,7 +333,7 @@ class OtherClients(unittest.TestCase):
             with open(program, "w", encoding="ascii") as file:
                 file.write("#!/bin/sh\n" + script)
             os.chmod(program, 0o755)
-            result, _ = measure(*SMALL, "--rounds", "1", "--blocks", "1", "--engines", "epoll",
+            result, _ = measure(*SMALL, "--rounds", "1", "--engines", "epoll",
                                 "--load", program)
             point, = result["points"]
             self.assertTrue(point["skipped"])

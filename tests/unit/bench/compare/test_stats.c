@@ -69,6 +69,23 @@ static void test_order_is_any_order_evenly(void **state)
 	T_EQUAL(kinds, 6);
 }
 
+/* ---- what belongs together ---- */
+
+static void test_groups_become_their_medians(void **state)
+{
+	double values[] = { 5, 9, 1, 4, 2, 8, NAN, 3, 7 };
+	const unsigned groups[] = { 0, 2, 2, 2, 0, 0, 4, 4, 5 };
+
+	(void)state;
+	T_EQUAL(stats_group(values, groups, 9), 5);
+	near(values[0], 5);
+	near(values[1], 4);
+	near(values[2], 5);
+	T_CHECK(isnan(values[3]));
+	near(values[4], 7);
+	T_EQUAL(stats_group(values, groups, 0), 0);
+}
+
 /* ---- intervals ---- */
 
 static void test_median_of_odd_and_even_counts(void **state)
@@ -214,6 +231,47 @@ static void test_equal_costs_are_hardly_ever_called_different(void **state)
 	}
 }
 
+#define STARTS 12
+#define ROUNDS_OF_START 4
+
+/*
+ * What runs call different of two that are the same, where a process is up to 15 % slower or faster
+ * than the next of the same program for all of its rounds: with each round by itself, or in groups.
+ */
+static unsigned count_calls_of_processes(unsigned runs, bool in_groups)
+{
+	unsigned different = 0;
+
+	for (unsigned seed = 1; seed <= runs; seed++) {
+		struct stats_random random = { .state = seed };
+		double ratios[STARTS * ROUNDS_OF_START], of_process = 1;
+		unsigned groups[STARTS * ROUNDS_OF_START], count = STARTS * ROUNDS_OF_START;
+		struct stats_interval out;
+		enum stats_call call;
+
+		for (unsigned i = 0; i < count; i++) {
+			if (i % ROUNDS_OF_START == 0)
+				of_process = 0.85 + stats_random_below(&random, 3000) / 10000.0;
+			ratios[i] = of_process * noisy(&random, 1) / noisy(&random, 1);
+			groups[i] = in_groups ? i / ROUNDS_OF_START : i;
+		}
+		count = stats_group(ratios, groups, count);
+		T_EQUAL(stats_interval(ratios, count, CONFIDENCE, seed, &out), 0);
+		call = stats_call(&out, 0);
+		different += call == STATS_LESS || call == STATS_MORE;
+	}
+	return different;
+}
+
+/* As above; without a margin, which would hide it. */
+static void test_processes_that_differ_are_not_called_a_difference(void **state)
+{
+	(void)state;
+	T_LESS(count_calls_of_processes(600, true), 50);
+	/* rounds of one process are no evidence of their own: too much would be called */
+	T_LESS(60, count_calls_of_processes(600, false));
+}
+
 static void test_a_fifth_more_is_found(void **state)
 {
 	struct calls calls = count_calls(200, 12, 1.2);
@@ -298,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_is_splitmix64),
 		cmocka_unit_test(test_order_is_any_order_evenly),
+		cmocka_unit_test(test_groups_become_their_medians),
 		cmocka_unit_test(test_median_of_odd_and_even_counts),
 		cmocka_unit_test(test_interval_is_no_narrower_than_the_sign_test_allows),
 		cmocka_unit_test(test_too_few_rounds_give_no_interval),
@@ -305,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_same_seed_gives_the_same_interval),
 		cmocka_unit_test(test_call_follows_interval_and_margin),
 		cmocka_unit_test(test_equal_costs_are_hardly_ever_called_different),
+		cmocka_unit_test(test_processes_that_differ_are_not_called_a_difference),
 		cmocka_unit_test(test_a_fifth_more_is_found),
 		cmocka_unit_test(test_chance_is_the_share_of_signs_that_are_as_extreme),
 		cmocka_unit_test(test_chance_of_many_is_as_of_few),

@@ -253,13 +253,13 @@ static void test_words_undecided_says_why(void **state)
 	assert_string_equal(sentence(quiet, "words", 0),
 			    "Whether io_uring or epoll uses less CPU per request is undecided: "
 			    "io_uring uses 2 to 6 % less. A difference, if there is one, is too "
-			    "small for 20 rounds.");
+			    "small for 20 starts.");
 	assert_words(result, point,
 		     (const char *const[]){
 			     "Whether io_uring or epoll uses less CPU per request is undecided: "
 			     "io_uring uses 10 % less to 5 % more. Because the host took 12 % of "
 			     "the processor's time (steal), the rounds differ (a median is "
-			     "known to ±20 %), 6 rounds are few.",
+			     "known to ±20 %), 6 starts are few.",
 			     "System calls per request: io_uring 0.10, epoll 1.0.",
 			     NULL,
 		     });
@@ -355,6 +355,23 @@ static void test_verdict_names_an_engine_for_each_workload(void **state)
 			"churn: nothing was measured.",
 			NULL,
 		});
+}
+
+/* Without another engine: other options, so also an engine beside itself. */
+static void test_verdict_of_options_where_there_is_no_other_engine(void **state)
+{
+	json_t *result = make_result(), *point = add_point(result, "echo", "echo, 64 connections");
+
+	(void)state;
+	json_object_set_new(point, "reference", json_string("uring"));
+	compare(point, "uring multishot=off", "uring", "cpu_ns", 0.99, 1, 1.01, "equal");
+	assert_verdict(result,
+		       (const char *const[]){
+			       "By CPU time, on this machine: either for echo.",
+			       "echo: uring multishot=off and io_uring use the same CPU per "
+			       "request.",
+			       NULL,
+		       });
 }
 
 static void test_verdict_that_depends_on_the_load(void **state)
@@ -503,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_words_replace_what_was_there),
 		cmocka_unit_test(test_words_of_no_result_is_refused),
 		cmocka_unit_test(test_verdict_names_an_engine_for_each_workload),
+		cmocka_unit_test(test_verdict_of_options_where_there_is_no_other_engine),
 		cmocka_unit_test(test_verdict_that_depends_on_the_load),
 		cmocka_unit_test(test_verdict_in_part_undecided_names_the_loads),
 		cmocka_unit_test(test_verdict_without_io_uring_begins_with_that),
