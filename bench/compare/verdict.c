@@ -298,11 +298,10 @@ static void say_workload(FILE *to, const json_t *result, const struct workload *
 			fprintf(to, " where that could be decided (%u of %u loads)",
 				workload->counts[CALL_EQUAL], compared(workload));
 	} else {
-		fprintf(to, "undecided, %s difference between %s and %s",
-			workload->would_be ? "these rounds are too few, beside so many "
-					     "comparisons, to call a"
-					   : "the noise of this run hides any",
-			variant_title(workload->variant), variant_title(workload->reference));
+		fprintf(to, "undecided, any difference between %s and %s is small, or %s",
+			variant_title(workload->variant), variant_title(workload->reference),
+			workload->would_be ? "needs more starts, beside so many comparisons"
+					   : "hidden by the noise of this run");
 	}
 	say_p99(to, workload);
 	putc('.', to);

@@ -184,10 +184,17 @@ static void say_why_undecided(FILE *to, const struct subject *subject)
 			     spread_of(subject, subject->reference));
 	size_t starts = starts_of(subject);
 	const char *before = " Because ";
+	struct interval ratio;
 
 	if (is_called_alone(subject->cpu)) {
 		fputs(" Seen alone, CPU would be called different; among so many "
 		      "comparisons it may be chance.",
+		      to);
+		return;
+	}
+	if (result_interval(subject->cpu, "ratio", &ratio) && (ratio.low > 1 || ratio.high < 1)) {
+		fputs(" There is a difference, but so near the margin it is called neither that "
+		      "nor equal.",
 		      to);
 		return;
 	}
