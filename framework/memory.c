@@ -3,6 +3,7 @@
  * The replaceable allocator. Any thread; the only process-wide state is the table of functions, set
  * at start-up.
  */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ static const struct rota_allocator libc_allocator = {
 	.reallocate = realloc,
 	.release = free,
 	.good_bytes = NULL,
+	.allocate_aligned = memalign,
 };
 
 /* Written before the threads that read it are started, so plain loads are enough. */
@@ -40,6 +42,12 @@ const struct rota_allocator *rota_get_allocator(void)
 void *rota_alloc(size_t bytes)
 {
 	return allocator->allocate(bytes);
+}
+
+void *rota_alloc_aligned(size_t alignment, size_t bytes)
+{
+	ROTA_ASSERT(allocator->allocate_aligned);
+	return allocator->allocate_aligned(alignment, bytes);
 }
 
 void *rota_calloc(size_t count, size_t item_bytes)

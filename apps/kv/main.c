@@ -2,6 +2,7 @@
 /*
  * rota-kv: a key-value server that Redis clients can use as it is. Start-up, main thread.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,21 +23,20 @@ static size_t good_bytes(size_t bytes)
 /*
  * jemalloc reads this before main(), and MALLOC_CONF after it (docs/design/0026).
  *
- * slab_sizes: 8 pages instead of one for sizes that entries have, because a slab costs 128 bytes
- * beside its pages. dirty_decay_ms: what tables outgrew is given back after a second, not after
- * ten; at once would let every large value fault its pages in anew. background_thread: also when
- * the server has nothing to do.
+ * dirty_decay_ms: what tables outgrew is given back after a second, not after ten; at once would
+ * let every large value fault its pages in anew. background_thread: also when the server has
+ * nothing to do.
  */
 extern ROTA_API const char *malloc_conf;
-const char *malloc_conf = "slab_sizes:64-64:8|128-128:8|256-256:8,"
-			  "dirty_decay_ms:1000,background_thread:true";
+const char *malloc_conf = "dirty_decay_ms:1000,background_thread:true";
 
-/* malloc is jemalloc's then, so only the fourth function is new. */
+/* malloc is jemalloc's then, so only good_bytes is new. */
 static const struct rota_allocator jemalloc = {
 	.allocate = malloc,
 	.reallocate = realloc,
 	.release = free,
 	.good_bytes = good_bytes,
+	.allocate_aligned = memalign,
 };
 
 static void print_help(void)

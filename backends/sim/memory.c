@@ -117,17 +117,24 @@ static bool is_refused(uint32_t whose)
 	return whose != NOBODY && (sim__is_out_of_memory(account.world, whose) || !make_room());
 }
 
-static void *take(size_t bytes)
+/* `alignment` 0: whatever the allocator behind gives. */
+static void *take_aligned(size_t alignment, size_t bytes)
 {
 	uint32_t whose = rota_alloc_is_shared() ? NOBODY : owner;
 	void *memory;
 
 	if (is_refused(whose))
 		return NULL;
-	memory = account.behind->allocate(bytes);
+	memory = alignment ? account.behind->allocate_aligned(alignment, bytes)
+			   : account.behind->allocate(bytes);
 	if (memory && whose != NOBODY)
 		put(memory, whose);
 	return memory;
+}
+
+static void *take(size_t bytes)
+{
+	return take_aligned(0, bytes);
 }
 
 static void give_back(void *memory)
@@ -163,6 +170,7 @@ static const struct rota_allocator noting = {
 	.reallocate = resize,
 	.release = give_back,
 	.good_bytes = good_bytes,
+	.allocate_aligned = take_aligned,
 };
 
 void sim__memory_begin(struct rota_sim_world *world)

@@ -27,7 +27,13 @@ static size_t good_bytes(size_t bytes)
 	return nallocx(bytes, 0);
 }
 
-static const struct rota_allocator jemalloc_allocator = { malloc, realloc, free, good_bytes };
+static const struct rota_allocator jemalloc_allocator = {
+	.allocate = malloc,
+	.reallocate = realloc,
+	.release = free,
+	.good_bytes = good_bytes,
+	.allocate_aligned = memalign,
+};
 
 static double now_ns(void)
 {

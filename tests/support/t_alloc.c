@@ -5,8 +5,10 @@
  */
 #include <malloc.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,18 +54,23 @@ static bool is_to_fail(void)
 	return true;
 }
 
-static void *take(size_t bytes)
+static void *take_aligned(size_t alignment, size_t bytes)
 {
 	void *memory;
 
 	die_unless(bytes > 0, "asked for no bytes", bytes);
 	if (is_to_fail())
 		return NULL;
-	memory = malloc(bytes);
+	memory = memalign(alignment, bytes);
 	die_unless(memory != NULL, "malloc itself failed, bytes", bytes);
 	memset(memory, FRESH_BYTE, bytes);
 	atomic_fetch_add(&live, 1);
 	return memory;
+}
+
+static void *take(size_t bytes)
+{
+	return take_aligned(alignof(max_align_t), bytes);
 }
 
 static void give_back(void *memory)
@@ -90,6 +97,7 @@ static const struct rota_allocator failing_allocator = {
 	.reallocate = resize,
 	.release = give_back,
 	.good_bytes = NULL,
+	.allocate_aligned = take_aligned,
 };
 
 static void fail_between(size_t first, size_t last)

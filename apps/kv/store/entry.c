@@ -28,16 +28,17 @@ size_t kv_entry_memory_bytes(const struct kv_entry *entry)
 {
 	const struct rota_blob *blob = kv_entry_blob(entry);
 
-	return rota_good_bytes(kv__entry_own_bytes(entry)) +
+	return kv__slab_good_bytes(kv__entry_own_bytes(entry)) +
 	       (blob ? rota_good_bytes(sizeof(*blob) + blob->bytes) : 0);
 }
 
-struct kv_entry *kv__entry_create(struct rota_view key, const struct kv_entry *like, int64_t at_ms,
-				  char **payload)
+struct kv_entry *kv__entry_create(struct kv_slab_cache *cache, struct rota_view key,
+				  const struct kv_entry *like, int64_t at_ms, char **payload)
 {
 	uint32_t key_bytes = (uint32_t)key.bytes;
-	struct kv_entry *entry = rota_alloc(
-		kv__entry_bytes(like, key.bytes, at_ms != KV_NO_EXPIRY));
+	size_t bytes = kv__entry_bytes(like, key.bytes, at_ms != KV_NO_EXPIRY);
+	struct kv_entry *entry = bytes <= KV_SLAB_BLOCK_MAX ? kv__slab_alloc(cache, bytes)
+							    : rota_alloc(bytes);
 	char *at;
 
 	if (!entry)
@@ -63,6 +64,16 @@ struct kv_entry *kv__entry_create(struct rota_view key, const struct kv_entry *l
 		memcpy(at, key.data, key.bytes);
 	*payload = at + key.bytes;
 	return entry;
+}
+
+void kv__entry_free(struct kv_slab_cache *cache, struct kv_entry *entry)
+{
+	size_t bytes = kv__entry_own_bytes(entry);
+
+	if (bytes <= KV_SLAB_BLOCK_MAX)
+		kv__slab_free(cache, entry, bytes);
+	else
+		rota_free(entry);
 }
 
 void kv__entry_set_expiry(struct kv_entry *entry, int64_t at_ms)
@@ -118,13 +129,18 @@ void kv__garbage_add_blob(struct kv_garbage *garbage, struct rota_blob *blob)
 	garbage->blobs_ = blob;
 }
 
-void kv__garbage_add_entry(struct kv_garbage *garbage, struct kv_entry *entry)
+void kv__garbage_add_entry(struct kv_garbage *garbage, struct kv_slab_cache *cache,
+			   struct kv_entry *entry)
 {
 	struct rota_blob *blob = kv_entry_blob(entry);
+	size_t bytes = kv__entry_own_bytes(entry);
 
 	if (blob)
 		kv__garbage_add_blob(garbage, blob);
-	kv__garbage_add_block(garbage, entry);
+	if (bytes <= KV_SLAB_BLOCK_MAX)
+		kv__slab_free(cache, entry, bytes);
+	else
+		kv__garbage_add_block(garbage, entry);
 }
 
 bool kv_garbage_free_some(struct kv_garbage *garbage, uint32_t budget)

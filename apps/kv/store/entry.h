@@ -7,13 +7,16 @@
  *	header (8) | expiry (8, only when set) | key bytes (4, only above 64 KiB) | key | value
  *
  * The one idea: everything that isn't always needed costs nothing when it isn't there. With 16-byte
- * keys and 32-byte values the entry is 56 bytes, 64 with an expiry: the same allocation class.
+ * keys and 32-byte values the entry is 56 bytes, 64 with an expiry, and so much is set aside for it
+ * (slab.h).
  */
 #ifndef KV_STORE_ENTRY_H
 #define KV_STORE_ENTRY_H
 
 #include <rota/base.h>
 #include <rota/buffer.h>
+
+#include "apps/kv/store/slab.h"
 
 /* Longest key and value, as in Redis (proto-max-bulk-len). */
 #define KV_VALUE_BYTES_MAX (UINT32_C(512) << 20)
@@ -130,7 +133,8 @@ struct kv_discarded;
 
 /*
  * Collects in the memory of what it collects, so collecting can't fail. One per batch, on the stack
- * of who executes; freed when no lock is held.
+ * of who executes; freed when no lock is held. Entries from slabs are not among it: freeing them is
+ * a few instructions, so they go at once.
  */
 struct kv_garbage {
 	void *blocks_; /* private: plain memory, linked through the first word */
@@ -156,7 +160,7 @@ void kv_garbage_free(struct kv_garbage *garbage);
 
 /*
  * Free about `budget` blocks and say whether anything is left: for what a flush left, in slices
- * between batches. No lock held; the garbage may be handed to another thread between calls.
+ * between batches. No lock held. Thread: the reactor's that flushed, whose cache of blocks is used.
  */
 bool kv_garbage_free_some(struct kv_garbage *garbage, uint32_t budget);
 
@@ -164,10 +168,13 @@ bool kv_garbage_free_some(struct kv_garbage *garbage, uint32_t budget);
 
 /*
  * A new entry whose payload (the value, or 8 bytes of blob reference) the caller writes to
- * *payload. Returns owned (a plain block), or NULL.
+ * *payload. Returns owned (kv__entry_free), or NULL.
  */
-struct kv_entry *kv__entry_create(struct rota_view key, const struct kv_entry *like, int64_t at_ms,
-				  char **payload);
+struct kv_entry *kv__entry_create(struct kv_slab_cache *cache, struct rota_view key,
+				  const struct kv_entry *like, int64_t at_ms, char **payload);
+
+/* Free an entry, not the blob it refers to. */
+void kv__entry_free(struct kv_slab_cache *cache, struct kv_entry *entry);
 
 /* Bytes of an entry like `like` (type, encoding, value length) for a key of `key_bytes`. */
 size_t kv__entry_bytes(const struct kv_entry *like, size_t key_bytes, bool has_expiry);
@@ -194,7 +201,8 @@ static inline size_t kv__payload_bytes(const struct kv_entry *entry)
 void kv__garbage_add_block(struct kv_garbage *garbage, void *block);
 void kv__garbage_add_blob(struct kv_garbage *garbage, struct rota_blob *blob);
 
-/* The entry with the blob it refers to. */
-void kv__garbage_add_entry(struct kv_garbage *garbage, struct kv_entry *entry);
+/* The entry with the blob it refers to; what is from a slab is freed at once. */
+void kv__garbage_add_entry(struct kv_garbage *garbage, struct kv_slab_cache *cache,
+			   struct kv_entry *entry);
 
 #endif /* KV_STORE_ENTRY_H */

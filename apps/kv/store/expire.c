@@ -17,7 +17,8 @@ static bool sweep_table(struct kv_operation *operation, int64_t now_ms, uint32_t
 	struct kv_table *table = operation->site.table;
 
 	while (*budget > 0 && table->buckets) {
-		uint32_t examined = kv__table_sweep(&operation->site, now_ms, &result->removed);
+		uint32_t examined = kv__table_sweep(&operation->site, operation->reactor->cache,
+						    now_ms, &result->removed);
 
 		result->examined += examined;
 		*budget -= (uint32_t)rota_min_size(*budget, rota_max_size(examined, 1));
@@ -84,6 +85,7 @@ struct kv_expire_result kv_store_expire_some(struct kv_store *store, uint32_t re
 		budget -= budget > 0;
 	}
 out:
+	kv__slab_trim(reactor->cache);
 	kv__count(&reactor->expired, result.removed);
 	result.more = result.removed > result.examined / 4;
 	return result;

@@ -205,7 +205,7 @@ static void empty_table(const struct kv_access *access, uint32_t index)
 		struct kv_table *table = kv__shard_table(&store->shards[i], index);
 
 		if (table)
-			kv__table_discard(table, access->garbage);
+			kv__table_discard(table, access->garbage, kv__cache(access));
 	}
 	/*
 	 * Nobody else is inside, so their counters are ours to write; they are read from outside.

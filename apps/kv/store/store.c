@@ -47,12 +47,17 @@ static int create_reactors(struct kv_store *store)
 	for (uint32_t i = 0; i < store->reactor_count; i++) {
 		struct kv_reactor *reactor = &store->reactors[i];
 
+		reactor->cache = rota_alloc(sizeof(*reactor->cache));
+		if (!reactor->cache)
+			return -ENOMEM;
+		kv__slab_cache_init(reactor->cache, &store->depot);
 		reactor->counts = rota_calloc(store->database_count, sizeof(*reactor->counts));
 		reactor->seen = rota_calloc(store->reactor_count, sizeof(*reactor->seen));
 		if (!reactor->counts || !reactor->seen)
 			return -ENOMEM;
 		reactor->sweep_shard = i;
-		store->base_bytes += rota_good_bytes(store->database_count *
+		store->base_bytes += rota_good_bytes(sizeof(*reactor->cache)) +
+				     rota_good_bytes(store->database_count *
 						     sizeof(*reactor->counts)) +
 				     rota_good_bytes(store->reactor_count * sizeof(*reactor->seen));
 	}
@@ -96,6 +101,7 @@ int kv_store_create(struct kv_store **created, const struct kv_store_options *op
 	store->refuse_arg = options->refuse_arg;
 	store->locking = store->reactor_count > 1;
 	store->careful = store->locking || store->refuse_lock;
+	kv__slab_depot_init(&store->depot, store->locking);
 	if (create_shards(store) < 0 || create_reactors(store) < 0) {
 		kv_store_destroy(store);
 		return -ENOMEM;
@@ -104,7 +110,7 @@ int kv_store_create(struct kv_store **created, const struct kv_store_options *op
 	return 0;
 }
 
-static void destroy_shard(const struct kv_store *store, struct kv_shard *shard)
+static void destroy_shard(struct kv_store *store, struct kv_shard *shard)
 {
 	struct kv_garbage garbage;
 
@@ -113,7 +119,7 @@ static void destroy_shard(const struct kv_store *store, struct kv_shard *shard)
 		struct kv_table *table = kv__shard_table(shard, i);
 
 		if (table)
-			kv__table_discard(table, &garbage);
+			kv__table_discard(table, &garbage, store->reactors[0].cache);
 	}
 	kv_garbage_free(&garbage);
 	rota_free(shard->others);
@@ -123,14 +129,19 @@ void kv_store_destroy(struct kv_store *store)
 {
 	if (!store)
 		return;
-	for (uint32_t i = 0; store->shards && i <= store->shard_mask; i++)
+	/* One without the other: it was never used. */
+	for (uint32_t i = 0; store->shards && store->reactors && i <= store->shard_mask; i++)
 		destroy_shard(store, &store->shards[i]);
 	for (uint32_t i = 0; store->reactors && i < store->reactor_count; i++) {
+		if (store->reactors[i].cache)
+			kv__slab_cache_empty(store->reactors[i].cache);
+		rota_free(store->reactors[i].cache);
 		kv_garbage_free(&store->reactors[i].retired);
 		kv_garbage_free(&store->reactors[i].waiting);
 		rota_free(store->reactors[i].counts);
 		rota_free(store->reactors[i].seen);
 	}
+	kv__slab_depot_fini(&store->depot);
 	rota_free(store->shards_memory);
 	rota_free(store->reactors_memory);
 	rota_free(store->database_map);
@@ -291,7 +302,7 @@ static void discard(struct kv_operation *operation, uint64_t hash, uint64_t *slo
 
 	kv__table_remove(&operation->site, hash, slot);
 	kv__count_memory(operation, 0, kv_entry_memory_bytes(entry));
-	kv__garbage_add_entry(operation->site.garbage, entry);
+	kv__garbage_add_entry(operation->site.garbage, operation->reactor->cache, entry);
 }
 
 /* A key's slot in `table`, most often where prefetching met it. */
@@ -345,7 +356,7 @@ int kv__put(struct kv_operation *operation, const struct kv_access *access,
 	old = kv__slot_entry(*slot);
 	kv__table_replace(&operation->site, slot, entry);
 	kv__count_memory(operation, kv_entry_memory_bytes(entry), kv_entry_memory_bytes(old));
-	kv__garbage_add_entry(operation->site.garbage, old);
+	kv__garbage_add_entry(operation->site.garbage, operation->reactor->cache, old);
 	return 0;
 }
 
@@ -390,14 +401,14 @@ bool kv_delete(const struct kv_access *access, const struct kv_key *key)
  * A copy of an entry under another key or expiry: the same payload, so a blob then has two entries
  * but one count.
  */
-static struct kv_entry *clone_entry(const struct kv_entry *entry, struct rota_view key,
-				    int64_t at_ms)
+static struct kv_entry *clone_entry(struct kv_slab_cache *cache, const struct kv_entry *entry,
+				    struct rota_view key, int64_t at_ms)
 {
 	struct rota_view old_key = kv_entry_key(entry);
 	struct kv_entry *clone;
 	char *payload;
 
-	clone = kv__entry_create(key, entry, at_ms, &payload);
+	clone = kv__entry_create(cache, key, entry, at_ms, &payload);
 	if (clone)
 		memcpy(payload, old_key.data + old_key.bytes, kv__payload_bytes(entry));
 	return clone;
@@ -418,13 +429,13 @@ int kv_expiry_set(const struct kv_access *access, const struct kv_key *key, int6
 		kv__table_note_expiry(&operation.site, at_ms);
 		return 1;
 	}
-	clone = clone_entry(entry, kv_entry_key(entry), at_ms);
+	clone = clone_entry(kv__cache(access), entry, kv_entry_key(entry), at_ms);
 	if (!clone)
 		return -ENOMEM;
 	kv__table_replace(&operation.site, slot, clone);
 	kv__count_memory(&operation, kv_entry_memory_bytes(clone), kv_entry_memory_bytes(entry));
-	/* The blob, if any, went over to the clone: only the block is garbage. */
-	kv__garbage_add_block(operation.site.garbage, entry);
+	/* The blob, if any, went over to the clone. */
+	kv__entry_free(operation.reactor->cache, entry);
 	return 1;
 }
 
@@ -434,14 +445,15 @@ static int put_clone(const struct kv_entry *entry, const struct kv_access *to,
 {
 	struct kv_operation operation;
 	uint64_t *slot = kv__locate(&operation, to, to_key);
-	struct kv_entry *clone = clone_entry(entry, to_key->bytes, kv_entry_expiry(entry));
+	struct kv_entry *clone = clone_entry(kv__cache(to), entry, to_key->bytes,
+					     kv_entry_expiry(entry));
 	int status;
 
 	if (!clone)
 		return -ENOMEM;
 	status = kv__put(&operation, to, to_key, slot, clone);
 	if (status < 0)
-		rota_free(clone);
+		kv__entry_free(kv__cache(to), clone);
 	return status;
 }
 
@@ -471,7 +483,7 @@ int kv_rename(const struct kv_access *from, const struct kv_key *from_key,
 	slot = kv__locate(&operation, from, from_key);
 	kv__count_memory(&operation, 0, kv_entry_memory_bytes(entry));
 	kv__table_remove(&operation.site, from_key->hash, slot);
-	kv__garbage_add_block(operation.site.garbage, entry);
+	kv__entry_free(operation.reactor->cache, entry);
 	return 0;
 }
 

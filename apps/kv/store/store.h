@@ -334,7 +334,7 @@ struct kv_statistics {
 	uint64_t expired;
 	uint64_t evicted;
 	uint64_t locks_refused; /* sessions parked on a shard */
-	/* entries, blobs, tables and the store itself, in allocation classes */
+	/* entries, blobs, tables and the store itself, each with what is set aside for it */
 	uint64_t memory_bytes;
 	uint64_t keys; /* over all databases */
 };

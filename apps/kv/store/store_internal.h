@@ -33,12 +33,13 @@ struct kv_reactor {
 	int64_t hits;
 	int64_t misses;
 	int64_t expired;
-	uint32_t sweep_shard;      /* where the expiry sweep goes on */
-	uint32_t sweep_database;   /* and in which table of that shard */
-	struct kv_counts *counts;  /* per database, by table index */
-	struct kv_garbage retired; /* bucket memory that others' prefetches may still look at */
-	struct kv_garbage waiting; /* the same, until every reactor has left the pass it is in */
-	uint64_t *seen;            /* passes of every reactor when `waiting` was filled */
+	uint32_t sweep_shard;        /* where the expiry sweep goes on */
+	uint32_t sweep_database;     /* and in which table of that shard */
+	struct kv_counts *counts;    /* per database, by table index */
+	struct kv_garbage retired;   /* bucket memory that others' prefetches may still look at */
+	struct kv_garbage waiting;   /* the same, until every reactor has left the pass it is in */
+	struct kv_slab_cache *cache; /* where it takes entries from */
+	uint64_t *seen;              /* passes of every reactor when `waiting` was filled */
 } ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 
 struct kv_store {
@@ -61,6 +62,7 @@ struct kv_store {
 	/* The gate: taken = closed to newcomers; see gate.c for the flags. */
 	uint64_t gate_lot ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 	struct kv_parking *gate_owner;
+	struct kv_slab_depot depot;
 	uint64_t locks_refused; /* atomic: any reactor's, but rare */
 };
 
@@ -130,6 +132,12 @@ uint64_t *kv__locate(struct kv_operation *operation, const struct kv_access *acc
  */
 ROTA_MUST_USE int kv__put(struct kv_operation *operation, const struct kv_access *access,
 			  const struct kv_key *key, uint64_t *slot, struct kv_entry *entry);
+
+/* Where the calling reactor takes entries from. */
+static inline struct kv_slab_cache *kv__cache(const struct kv_access *access)
+{
+	return access->store->reactors[access->reactor].cache;
+}
 
 /* Account for memory that an entry gained or lost. */
 static inline void kv__count_memory(struct kv_operation *operation, size_t added, size_t removed)

@@ -41,7 +41,7 @@ static bool fits_in_place(const struct kv_entry *entry, size_t bytes, bool has_e
 		return false;
 	before = kv__entry_own_bytes(entry);
 	after = kv__entry_bytes(&like, kv_entry_key(entry).bytes, has_expiry);
-	return before == after || rota_good_bytes(before) == rota_good_bytes(after);
+	return before == after || kv__slab_good_bytes(before) == kv__slab_good_bytes(after);
 }
 
 static void overwrite(struct kv_operation *operation, uint64_t *slot, uint32_t value_bytes,
@@ -75,13 +75,13 @@ static int put_blob(struct kv_operation *operation, const struct kv_access *acce
 	int status;
 
 	describe_string(&like, bytes);
-	entry = kv__entry_create(key->bytes, &like, at_ms, &payload);
+	entry = kv__entry_create(kv__cache(access), key->bytes, &like, at_ms, &payload);
 	if (!entry)
 		return -ENOMEM;
 	memcpy(payload, &blob, sizeof(blob));
 	status = kv__put(operation, access, key, slot, entry);
 	if (status < 0)
-		rota_free(entry);
+		kv__entry_free(kv__cache(access), entry);
 	return status;
 }
 
@@ -133,7 +133,7 @@ int kv_string_set(const struct kv_access *access, const struct kv_key *key, stru
 		overwrite(&operation, slot, (uint32_t)value.bytes, at_ms, &payload);
 	} else {
 		describe_string(&like, value.bytes);
-		entry = kv__entry_create(key->bytes, &like, at_ms, &payload);
+		entry = kv__entry_create(kv__cache(access), key->bytes, &like, at_ms, &payload);
 		if (!entry)
 			return -ENOMEM;
 	}
@@ -143,14 +143,15 @@ int kv_string_set(const struct kv_access *access, const struct kv_key *key, stru
 		return 0;
 	status = kv__put(&operation, access, key, slot, entry);
 	if (status < 0)
-		rota_free(entry);
+		kv__entry_free(kv__cache(access), entry);
 	return status;
 }
 
 /* ---- several at once ---- */
 
 /* A new entry for a small or a large value, in no table. NULL: no memory. */
-static struct kv_entry *create_string(struct rota_view key, struct rota_view value)
+static struct kv_entry *create_string(struct kv_slab_cache *cache, struct rota_view key,
+				      struct rota_view value)
 {
 	struct rota_blob *blob = NULL;
 	struct kv_entry *entry, like;
@@ -163,7 +164,7 @@ static struct kv_entry *create_string(struct rota_view key, struct rota_view val
 		memcpy(blob->data, value.data, value.bytes);
 	}
 	describe_string(&like, value.bytes);
-	entry = kv__entry_create(key, &like, KV_NO_EXPIRY, &payload);
+	entry = kv__entry_create(cache, key, &like, KV_NO_EXPIRY, &payload);
 	if (!entry) {
 		if (blob)
 			rota_blob_unref(blob);
@@ -190,7 +191,7 @@ static int exchange(const struct kv_access *access, const struct kv_key *key,
 
 	if (value.bytes > KV_VALUE_BYTES_MAX || key->bytes.bytes > KV_VALUE_BYTES_MAX)
 		return -KV_ETOOBIG;
-	entry = create_string(key->bytes, value);
+	entry = create_string(kv__cache(access), key->bytes, value);
 	if (!entry)
 		return -ENOMEM;
 	slot = kv__locate(&operation, access, key);
@@ -203,7 +204,7 @@ static int exchange(const struct kv_access *access, const struct kv_key *key,
 	}
 	status = kv__put(&operation, access, key, NULL, entry);
 	if (status < 0)
-		kv__garbage_add_entry(access->garbage, entry);
+		kv__garbage_add_entry(access->garbage, kv__cache(access), entry);
 	return status;
 }
 
@@ -245,7 +246,7 @@ int kv_string_set_all(const struct kv_access *access, const struct kv_key *keys,
 	}
 	for (uint32_t i = 0; i < done; i++)
 		if (before[i])
-			kv__garbage_add_entry(access->garbage, before[i]);
+			kv__garbage_add_entry(access->garbage, kv__cache(access), before[i]);
 	if (before != inline_)
 		rota_free(before);
 	return status;
@@ -309,13 +310,14 @@ static int edit_into_new_entry(struct kv_operation *operation, const struct kv_a
 	int status;
 
 	describe_string(&like, edit->new_bytes);
-	entry = kv__entry_create(key->bytes, &like, resolve_expiry(slot, KV_KEEP_EXPIRY), &payload);
+	entry = kv__entry_create(kv__cache(access), key->bytes, &like,
+				 resolve_expiry(slot, KV_KEEP_EXPIRY), &payload);
 	if (!entry)
 		return -ENOMEM;
 	copy_and_apply(edit, payload, old);
 	status = kv__put(operation, access, key, slot, entry);
 	if (status < 0)
-		rota_free(entry);
+		kv__entry_free(kv__cache(access), entry);
 	return status;
 }
 

@@ -518,7 +518,8 @@ uint64_t kv__table_scan(const struct kv_table *table, uint64_t at, int64_t now_m
 	return after;
 }
 
-uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed)
+uint32_t kv__table_sweep(struct kv_site *site, struct kv_slab_cache *cache, int64_t now_ms,
+			 uint32_t *removed)
 {
 	struct kv_table *table = site->table;
 	uint32_t examined = 0, here = 0;
@@ -546,7 +547,7 @@ uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed
 		chain_remove(site, bucket, slot);
 		count_keys(site, -1, -1);
 		kv__count(&site->counts->memory_bytes, -(int64_t)kv_entry_memory_bytes(entry));
-		kv__garbage_add_entry(site->garbage, entry);
+		kv__garbage_add_entry(site->garbage, cache, entry);
 		here++;
 	}
 	table->sweep_at = (uint32_t)after;
@@ -560,7 +561,8 @@ uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed
 
 /* ---- end ---- */
 
-void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage)
+void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage,
+		       struct kv_slab_cache *cache)
 {
 	struct kv_discarded *discarded;
 	struct kv_bucket *first;
@@ -570,12 +572,13 @@ void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage)
 		first = bucket_at(table, 0);
 		last = first->slots[KV_BUCKET_SLOTS - 1];
 		for (uint32_t i = chain_count(first); i-- > 0;)
-			kv__garbage_add_entry(garbage, kv__slot_entry(*chain_at(first, i)));
+			kv__garbage_add_entry(garbage, cache, kv__slot_entry(*chain_at(first, i)));
 		if (last & KV_SLOT_LINK)
 			kv__garbage_add_block(garbage, kv__overflow_of(last));
 		discarded = (struct kv_discarded *)first;
 		discarded->link = garbage->tables_;
 		discarded->space = table->space;
+		discarded->cache = cache;
 		discarded->buckets = table->buckets;
 		garbage->tables_ = discarded;
 	} else {
@@ -584,7 +587,7 @@ void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage)
 	kv__table_init(table);
 }
 
-static void free_bucket(struct kv_bucket *bucket)
+static void free_bucket(struct kv_bucket *bucket, struct kv_slab_cache *cache)
 {
 	uint32_t count = chain_count(bucket);
 
@@ -594,7 +597,7 @@ static void free_bucket(struct kv_bucket *bucket)
 
 		if (blob)
 			rota_blob_unref(blob);
-		rota_free(entry);
+		kv__entry_free(cache, entry);
 	}
 	if (bucket->slots[KV_BUCKET_SLOTS - 1] & KV_SLOT_LINK)
 		rota_free(kv__overflow_of(bucket->slots[KV_BUCKET_SLOTS - 1]));
@@ -611,7 +614,7 @@ bool kv__table_free_some(struct kv_discarded *discarded, uint32_t *budget)
 		if (!*budget)
 			return false;
 		*budget -= (uint32_t)rota_min_size(*budget, blocks);
-		free_bucket(bucket);
+		free_bucket(bucket, discarded->cache);
 		discarded->buckets--;
 	}
 	kv__space_free(discarded->space);

@@ -163,19 +163,25 @@ uint64_t kv__table_scan(const struct kv_table *table, uint64_t at, int64_t now_m
  * One bucket of the sweep for expired entries. Returns how many with an expiry it looked at; adds
  * to *removed.
  */
-uint32_t kv__table_sweep(struct kv_site *site, int64_t now_ms, uint32_t *removed);
+uint32_t kv__table_sweep(struct kv_site *site, struct kv_slab_cache *cache, int64_t now_ms,
+			 uint32_t *removed);
 
 /* What became garbage with all that is in it, written over its first bucket. */
 struct kv_discarded {
 	struct kv_discarded *link;
 	uint64_t space;
-	uint32_t buckets; /* what is left to free */
+	struct kv_slab_cache *cache; /* takes the entries */
+	uint32_t buckets;            /* what is left to free */
 };
 
 _Static_assert(sizeof(struct kv_discarded) <= sizeof(struct kv_bucket), "it takes one's place");
 
-/* Empty the table; all it had is in the garbage. Alone behind the gate. */
-void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage);
+/*
+ * Empty the table; all it had is in the garbage, which lends `cache` until it is freed. Alone
+ * behind the gate.
+ */
+void kv__table_discard(struct kv_table *table, struct kv_garbage *garbage,
+		       struct kv_slab_cache *cache);
 
 /*
  * Free a discarded table from its end, `*budget` blocks at most. Returns true when nothing of it is

@@ -25,6 +25,11 @@ struct rota_allocator {
 	 * nothing. May be NULL.
 	 */
 	size_t (*good_bytes)(size_t bytes);
+	/*
+	 * A block of `bytes` at a multiple of `alignment`, a power of two; memalign of the C
+	 * library. May be NULL when nothing asks for rota_alloc_aligned.
+	 */
+	void *(*allocate_aligned)(size_t alignment, size_t bytes);
 };
 
 /*
@@ -48,6 +53,12 @@ ROTA_API bool rota_alloc_is_shared(void);
  * rota_free.
  */
 ROTA_API ROTA_MUST_USE void *rota_alloc(size_t bytes);
+
+/*
+ * The same at a multiple of `alignment`, a power of two, of an allocator that has
+ * allocate_aligned. `bytes` need not be a multiple of it.
+ */
+ROTA_API ROTA_MUST_USE void *rota_alloc_aligned(size_t alignment, size_t bytes);
 
 /* Zeroed memory for `count` items of `item_bytes`, or NULL (also when the product overflows). */
 ROTA_API ROTA_MUST_USE void *rota_calloc(size_t count, size_t item_bytes);

@@ -601,7 +601,7 @@ class Lives(unittest.TestCase):
         if "jemalloc" not in run.stderr:
             self.skipTest("no jemalloc in this variant")
         self.assertNotIn("Invalid", run.stderr)
-        for setting in ("slab_sizes", "dirty_decay_ms", "background_thread"):
+        for setting in ("dirty_decay_ms", "background_thread"):
             self.assertIn(f"Set conf value: {setting}:", run.stderr)
 
     def test_memory_of_flushed_keys_is_given_back_by_an_idle_server(self):

@@ -41,6 +41,20 @@ static void test_memory_without_an_allocator_comes_from_malloc(void **state)
 	assert_int_equal(rota_good_bytes(17), 17);
 }
 
+/* Also of a size that is no multiple of the alignment, and through the allocator of the tests. */
+static void test_memory_aligned_is_aligned(void **state)
+{
+	(void)state;
+	for (size_t alignment = 16; alignment <= 65536; alignment *= 2) {
+		char *memory = rota_alloc_aligned(alignment, alignment + 24);
+
+		assert_non_null(memory);
+		assert_int_equal((uintptr_t)memory % alignment, 0);
+		memory[alignment + 23] = 1;
+		rota_free(memory);
+	}
+}
+
 static size_t round_up_to_16(size_t bytes)
 {
 	return rota_round_up(bytes, 16);
@@ -177,8 +191,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory_without_an_allocator_comes_from_malloc),
+		cmocka_unit_test(test_memory_aligned_is_aligned),
 		cmocka_unit_test(test_memory_good_bytes_asks_the_allocator),
 #define WITH_T_ALLOC(test) cmocka_unit_test_setup_teardown(test, install, remove_allocator)
+		WITH_T_ALLOC(test_memory_aligned_is_aligned),
 		WITH_T_ALLOC(test_memory_calloc_zeroes_what_the_allocator_left),
 		WITH_T_ALLOC(test_memory_calloc_of_too_much_asks_for_nothing),
 		WITH_T_ALLOC(test_memory_realloc_of_nothing_allocates),

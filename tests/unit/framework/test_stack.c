@@ -261,7 +261,7 @@ static void *refuse(size_t bytes)
 
 static void test_stack_without_memory_is_refused_and_later_granted(void **state)
 {
-	const struct rota_allocator refusing = { refuse, realloc, free, NULL };
+	const struct rota_allocator refusing = { .allocate = refuse, .release = free };
 	struct rota_stack_pool pool;
 	void *object;
 

@@ -188,8 +188,11 @@ static void counting_release(void *memory)
 	free(memory);
 }
 
-static const struct rota_allocator failing = { failing_allocate, failing_reallocate,
-					       counting_release, NULL };
+static const struct rota_allocator failing = {
+	.allocate = failing_allocate,
+	.reallocate = failing_reallocate,
+	.release = counting_release,
+};
 
 static void close_if_open(struct rota_backend *engine, int fd)
 {

@@ -6,7 +6,9 @@
 #ifndef T_STORE_H
 #define T_STORE_H
 
+#include <malloc.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,13 +33,18 @@ static bool t_refuses(void)
 	return t_until_failure > 0 && --t_until_failure == 0;
 }
 
-static void *t_allocate(size_t bytes)
+static void *t_allocate_aligned(size_t alignment, size_t bytes)
 {
-	void *memory = t_refuses() ? NULL : malloc(bytes);
+	void *memory = t_refuses() ? NULL : memalign(alignment, bytes);
 
 	if (memory)
 		__atomic_fetch_add(&t_blocks_alive, 1, __ATOMIC_RELAXED);
 	return memory;
+}
+
+static void *t_allocate(size_t bytes)
+{
+	return t_allocate_aligned(alignof(max_align_t), bytes);
 }
 
 static void *t_reallocate(void *memory, size_t bytes)
@@ -74,10 +81,11 @@ static void *t_reallocate_class(void *memory, size_t bytes)
 }
 
 static const struct rota_allocator t_allocator = {
-	t_allocate_class,
-	t_reallocate_class,
-	t_release,
-	t_good_bytes,
+	.allocate = t_allocate_class,
+	.reallocate = t_reallocate_class,
+	.release = t_release,
+	.good_bytes = t_good_bytes,
+	.allocate_aligned = t_allocate_aligned,
 };
 
 /* ---- pseudo-random numbers: splitmix64 ---- */

@@ -11,6 +11,8 @@ struct fixture {
 	struct kv_table table;
 	struct kv_counts counts;
 	struct kv_garbage garbage;
+	struct kv_slab_depot depot;
+	struct kv_slab_cache cache;
 	struct kv_site site;
 };
 
@@ -21,16 +23,18 @@ static void open_table(struct fixture *f)
 	rota_set_allocator(&t_allocator);
 	memset(f, 0, sizeof(*f));
 	kv__table_init(&f->table);
+	kv__slab_depot_init(&f->depot, false);
+	kv__slab_cache_init(&f->cache, &f->depot);
 	f->site = (struct kv_site){ &f->table, &f->counts, &f->garbage, &f->garbage, &hash_key };
 }
 
-static struct kv_entry *make_entry(unsigned number)
+static struct kv_entry *make_entry(struct fixture *f, unsigned number)
 {
 	struct kv_entry like = { 0 };
 	char *payload;
 
-	return kv__entry_create(rota_view_of(&number, sizeof(number)), &like, KV_NO_EXPIRY,
-				&payload);
+	return kv__entry_create(&f->cache, rota_view_of(&number, sizeof(number)), &like,
+				KV_NO_EXPIRY, &payload);
 }
 
 static uint64_t hash_of(unsigned number)
@@ -40,8 +44,10 @@ static uint64_t hash_of(unsigned number)
 
 static void close_table(struct fixture *f)
 {
-	kv__table_discard(&f->table, &f->garbage);
+	kv__table_discard(&f->table, &f->garbage, &f->cache);
 	kv_garbage_free(&f->garbage);
+	kv__slab_cache_empty(&f->cache);
+	kv__slab_depot_fini(&f->depot);
 	assert_int_equal(t_blocks_alive, 0);
 	rota_set_allocator(NULL);
 }
@@ -60,7 +66,8 @@ static void test_table_flooded_bucket_stays_correct(void **state)
 			numbers[found++] = n;
 	for (unsigned i = 0; i < WANTED; i++)
 		assert_int_equal(
-			kv__table_insert(&f.site, hash_of(numbers[i]), make_entry(numbers[i])), 0);
+			kv__table_insert(&f.site, hash_of(numbers[i]), make_entry(&f, numbers[i])),
+			0);
 	for (unsigned i = 0; i < WANTED; i++)
 		assert_non_null(kv__table_find(&f.table, hash_of(numbers[i]),
 					       rota_view_of(&numbers[i], sizeof(numbers[i]))));
@@ -75,7 +82,7 @@ static void test_table_flooded_bucket_stays_correct(void **state)
 		assert_non_null(slot);
 		entry = kv__slot_entry(*slot);
 		kv__table_remove(&f.site, hash_of(n), slot);
-		rota_free(entry);
+		kv__entry_free(&f.cache, entry);
 		assert_null(kv__table_find(&f.table, hash_of(n), rota_view_of(&n, sizeof(n))));
 	}
 	assert_int_equal(f.counts.keys, 0);
@@ -94,7 +101,7 @@ static void test_table_growing_and_shrinking_keeps_load_and_keys(void **state)
 	(void)state;
 	open_table(&f);
 	for (unsigned n = 0; n < 5000; n++) {
-		assert_int_equal(kv__table_insert(&f.site, hash_of(n), make_entry(n)), 0);
+		assert_int_equal(kv__table_insert(&f.site, hash_of(n), make_entry(&f, n)), 0);
 		assert_true(f.table.keys * 2 <= f.table.buckets * 15 + 15);
 	}
 	for (unsigned n = 0; n < 5000; n++)
@@ -104,7 +111,7 @@ static void test_table_growing_and_shrinking_keeps_load_and_keys(void **state)
 		struct kv_entry *entry = kv__slot_entry(*slot);
 
 		kv__table_remove(&f.site, hash_of(n), slot);
-		rota_free(entry);
+		kv__entry_free(&f.cache, entry);
 		assert_true(f.table.buckets == 1 ||
 			    f.table.keys * 4 + 15 >= f.table.buckets * 15 - 15);
 	}
@@ -127,11 +134,11 @@ static void test_table_each_failing_allocation_is_survived(void **state)
 
 		open_table(&f);
 		for (unsigned n = 0; n < KEYS_OF_SEGMENTS; n++) {
-			struct kv_entry *entry = make_entry(n);
+			struct kv_entry *entry = make_entry(&f, n);
 
 			t_until_failure = n % k == 0 ? 1 + n % 3 : 0;
 			if (kv__table_insert(&f.site, hash_of(n), entry) < 0)
-				rota_free(entry);
+				kv__entry_free(&f.cache, entry);
 			else
 				inserted++;
 			t_until_failure = 0;
@@ -147,7 +154,7 @@ static void test_table_each_failing_allocation_is_survived(void **state)
 			t_until_failure = n % k == 0 ? 1 : 0;
 			kv__table_remove(&f.site, hash_of(n), slot);
 			t_until_failure = 0;
-			rota_free(entry);
+			kv__entry_free(&f.cache, entry);
 			inserted--;
 		}
 		assert_int_equal(inserted, 0);
