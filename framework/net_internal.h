@@ -47,11 +47,10 @@ struct rota_output {
 	/* so much may be appended to `last` without asking anything: storage, limit, no error */
 	size_t room;
 	size_t pending_bytes;
-	size_t bytes_max;       /* more counts as failed */
-	struct net *net;        /* whose spare chunks are used; NULL: none */
-	struct rota_conn *conn; /* to be flushed when something is written; NULL: nobody's */
+	size_t bytes_max; /* more counts as failed */
 	/* -ENOMEM, -ENOBUFS (bytes_max passed): what is written is dropped */
 	int error;
+	bool is_conns; /* inside a connection, to be flushed when something is written */
 };
 
 /*
@@ -67,8 +66,6 @@ struct gather {
 	struct iovec pieces[GATHER_MAX];
 };
 
-void rota__output_init(struct rota_output *output, struct net *net, struct rota_conn *conn,
-		       size_t bytes_max);
 /* Drop everything that is gathered. */
 void rota__output_clear(struct rota_output *output);
 /* The first `bytes` have been sent. */
@@ -170,7 +167,13 @@ struct rota_conn {
 };
 
 /* What an idle connection pays, with its session behind it. */
-_Static_assert(sizeof(struct rota_conn) == 400, "the connection has grown");
+_Static_assert(sizeof(struct rota_conn) == 384, "the connection has grown");
+
+/* The connection whose output it is. */
+static inline struct rota_conn *rota__output_conn(struct rota_output *output)
+{
+	return ROTA_CONTAINER_OF(output, struct rota_conn, output);
+}
 
 /* A scope of the session's own, for tasks that outlive the call that spawned them. */
 struct session_scope {
@@ -311,14 +314,14 @@ static inline bool rota__chunk_keep(struct net *net, struct chunk *chunk)
 
 /*
  * The first `bytes` of a connection's output have been sent. False, with nothing done, unless that
- * was all of it, and in one chunk that can be kept.
+ * was all of it, and in one chunk that `net` can keep.
  */
-static inline bool rota__output_sent(struct rota_output *output, size_t bytes)
+static inline bool rota__output_sent(struct rota_output *output, struct net *net, size_t bytes)
 {
 	struct chunk *chunk = output->first;
 
 	if (ROTA_UNLIKELY(bytes != output->pending_bytes || chunk != output->last || !bytes ||
-			  !rota__chunk_keep(output->net, chunk)))
+			  !rota__chunk_keep(net, chunk)))
 		return false;
 	output->first = output->last = NULL;
 	output->room = output->pending_bytes = 0;
