@@ -99,38 +99,14 @@ struct conn_wait {
 };
 
 /*
- * What a request touches comes first, five cache lines: an event passes over all connections that
- * have one, and what it needs of the first is no longer there when the next event has its turn.
+ * What a request touches comes first, four cache lines where the allocator aligns blocks of this
+ * size (jemalloc does): an event passes over all connections that have one, and what it needs of
+ * the first is no longer there when the next event has its turn. Behind them lies the rest of the
+ * receive, which nobody looks at while it goes on, and then what is rare.
  */
 struct rota_conn {
-	struct rota_op receive;         /* RECEIVE, or POLL for a hang-up while receiving is off */
-	struct rota_listener *listener; /* NULL: made by rota_connect */
-	struct rota_op send;            /* SEND, SEND_MESSAGE, at last CLOSE */
+	/* a cache line: what every event looks at */
 	struct rota_reactor *reactor;
-	struct rota_output output;
-	struct rota_conn *next_ready; /* on net->ready, when is_ready */
-	struct rota_conn *next_flush; /* on net->flush, when is_flushing */
-
-	/* input, see input.c: the spill, then this receive buffer, then the line */
-	const char *in_data; /* NULL: no buffer is held */
-	uint32_t in_bytes;   /* unconsumed */
-	uint16_t in_buffer;  /* its id */
-	/* task style: a reader looks at it; it must stay where it is */
-	bool in_is_borrowed;
-	struct rota_buffer spill;
-	size_t spill_start; /* consumed bytes at its start */
-
-	const struct rota_conn_limits *limits; /* the listener's, or defaults */
-	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
-	size_t need_bytes;      /* do not serve before so much input is there */
-	/* the turn in which bytes last moved, or a handler gave way to the peer */
-	rota_ns active_at;
-	uint64_t id;
-	int32_t error; /* why it is dead: negative errno; 0: it isn't */
-	union {
-		uint32_t in_copied_bytes; /* open: before in_data, and at the spill's end too */
-		uint32_t discarded_bytes; /* afterwards */
-	};
 	/* What makes a connection special, looked at by every event as one word. */
 	union {
 		struct {
@@ -157,7 +133,37 @@ struct rota_conn {
 	/* task style: somebody may use it, until rota_conn_close or the handler's end */
 	bool is_held;
 	uint16_t line; /* in net->held: the last buffer behind in_data; 0: there is none */
+	/* the turn in which bytes last moved, or a handler gave way to the peer */
+	rota_ns active_at;
+	struct rota_listener *listener;        /* NULL: made by rota_connect */
+	const struct rota_conn_limits *limits; /* the listener's, or defaults */
+	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
+	size_t need_bytes;      /* do not serve before so much input is there */
 
+	/* a cache line: output */
+	struct rota_output output;
+	struct rota_conn *next_ready; /* on net->ready, when is_ready */
+	struct rota_conn *next_flush; /* on net->flush, when is_flushing */
+
+	/* a cache line: sending */
+	struct rota_op send; /* SEND, SEND_MESSAGE, at last CLOSE */
+	uint64_t id;
+
+	/* a cache line: input, see input.c: the spill, then this receive buffer, then the line */
+	const char *in_data; /* NULL: no buffer is held */
+	uint32_t in_bytes;   /* unconsumed */
+	uint16_t in_buffer;  /* its id */
+	/* task style: a reader looks at it; it must stay where it is */
+	bool in_is_borrowed;
+	struct rota_buffer spill;
+	struct rota_op receive; /* RECEIVE, or POLL for a hang-up while receiving is off */
+
+	size_t spill_start; /* consumed bytes at its start */
+	union {
+		uint32_t in_copied_bytes; /* open: before in_data, and at the spill's end too */
+		uint32_t discarded_bytes; /* afterwards */
+	};
+	int32_t error; /* why it is dead: negative errno; 0: it isn't */
 	/* what a protocol spawns for longer than a call; owned, NULL until asked for */
 	struct session_scope *children;
 	struct rota_timer timer;    /* idle (lazy), then linger */
@@ -168,6 +174,15 @@ struct rota_conn {
 
 /* What an idle connection pays, with its session behind it. */
 _Static_assert(sizeof(struct rota_conn) == 384, "the connection has grown");
+
+#define CONN_LINE(field) (offsetof(struct rota_conn, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(CONN_LINE(need_bytes) == 0, "what every event looks at");
+_Static_assert(CONN_LINE(output) == 1 && CONN_LINE(next_flush) == 1, "output");
+_Static_assert(CONN_LINE(send) == 2 && CONN_LINE(id) == 2, "sending");
+_Static_assert(CONN_LINE(in_data) == 3 && CONN_LINE(receive.generation_) == 3, "input");
+_Static_assert(offsetof(struct rota_conn, session_state) % ROTA_CACHE_LINE_BYTES == 0,
+	       "a session begins a line");
 
 /* The connection whose output it is. */
 static inline struct rota_conn *rota__output_conn(struct rota_output *output)
@@ -416,8 +431,10 @@ static inline size_t rota__conn_line_bytes(const struct rota_conn *conn)
 
 static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
 {
-	size_t bytes = conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+	size_t bytes = conn->in_bytes;
 
+	if (ROTA_UNLIKELY(conn->spill.bytes))
+		bytes += conn->spill.bytes - conn->spill_start;
 	return ROTA_LIKELY(!conn->line) ? bytes : bytes + rota__conn_line_bytes(conn);
 }
 

@@ -102,8 +102,11 @@ struct rota_op {
 	uint8_t state_;
 	/* engine's own but for ROTA_OP_PATIENT, zero when not submitted */
 	uint16_t flags_;
-	/* caller sets */
-	int fd;
+	int fd; /* caller sets */
+	/* engine's own */
+	uint32_t index_;
+	uint32_t generation_;
+	/* caller sets; from here on a receive is not looked at while it goes on */
 	union {
 		struct {
 			const void *data; /* lent */
@@ -118,10 +121,7 @@ struct rota_op {
 			struct rota_offload_port *port_; /* the offload pool's own */
 		} work;
 	};
-	/* engine's own */
-	uint32_t index_;
-	uint32_t generation_;
-	struct rota_link link_;
+	struct rota_link link_; /* engine's own */
 };
 
 /*
