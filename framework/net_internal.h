@@ -203,11 +203,12 @@ static inline bool rota__conn_is_served(const struct rota_conn *conn)
 }
 
 struct rota_listener {
-	struct rota_op accept;
-	struct rota_link link; /* on net->listeners */
-	struct net *net;
+	/* what each request looks at, with the first of the options: a cache line, if aligned */
 	struct crew *crew; /* serves its sessions */
 	struct rota_listener_options options;
+	struct net *net;
+	struct rota_op accept;
+	struct rota_link link;   /* on net->listeners */
 	struct rota_timer retry; /* out of descriptors */
 	uint64_t references;     /* connections that point here */
 	int fd;                  /* -1: connections are handed over to it */
@@ -215,6 +216,10 @@ struct rota_listener {
 	bool is_closing;
 	bool is_paused;
 };
+
+_Static_assert(offsetof(struct rota_listener, options.limits) + sizeof(struct rota_conn_limits) <=
+		       ROTA_CACHE_LINE_BYTES,
+	       "one line");
 
 /* The workers that serve the sessions of one scheduling group, and those sessions' line. */
 struct crew {
@@ -245,34 +250,37 @@ struct held {
 
 /* All that a reactor has of the network. */
 struct net {
+	/* a cache line: what every turn and request looks at */
 	struct rota_reactor *reactor;
-	/* looked at by every turn: one cache line */
 	struct rota_conn *flush_head; /* connections with output and no send in flight */
 	struct rota_link starved;     /* connections in line for a receive buffer, by wait_link */
 	uint32_t buffers_count;
-	uint32_t buffers_held;      /* lent by the engine, now with us */
-	unsigned workers;           /* alive */
-	unsigned suspended_workers; /* in a handler */
-	struct chunk *spare_chunks;
-	unsigned spare_chunks_count;
-	struct gather *spare_gathers;
-	unsigned spare_gathers_count;
-	struct rota_link conns;
-	struct rota_link gone; /* connections, in debug builds */
-	unsigned gone_count;
-	struct rota_link listeners;
-	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
-	uint32_t buffer_bytes;
+	uint32_t buffers_held; /* lent by the engine, now with us */
 	/*
 	 * Beyond these, input is copied: by those to whom nobody comes soon, half; by those that
 	 * are served before the engine is asked again, all but an eighth.
 	 */
 	uint32_t held_idle_max;
 	uint32_t held_max;
+	struct chunk *spare_chunks;
+	unsigned spare_chunks_count;
+	bool is_draining; /* no new connections; those that are idle end */
+	bool is_stopping;
+
+	/* a cache line, in normal priority: whose sessions are served */
+	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
+
+	unsigned workers;           /* alive */
+	unsigned suspended_workers; /* in a handler */
+	struct gather *spare_gathers;
+	unsigned spare_gathers_count;
+	struct rota_link conns;
+	struct rota_link gone; /* connections, in debug builds */
+	unsigned gone_count;
+	struct rota_link listeners;
+	uint32_t buffer_bytes;
 	uint16_t spare_held; /* 0: none */
 	uint32_t handovers;  /* connections under way to other reactors */
-	bool is_draining;    /* no new connections; those that are idle end */
-	bool is_stopping;
 	struct rota_log_limit accept_log;
 	struct rota_net_stats stats;
 	/* atomic: connections here or on their way here */
@@ -280,6 +288,12 @@ struct net {
 	/* as many as may be held, and number 0, which is nobody's */
 	struct held held[] ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 };
+
+#define NET_LINE(field) (offsetof(struct net, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(NET_LINE(is_stopping) == 0 && NET_LINE(crews) == 1, "each request");
+_Static_assert(sizeof(struct crew) <= ROTA_CACHE_LINE_BYTES, "one line");
+_Static_assert(NET_LINE(stats.received_bytes) == NET_LINE(stats.sends), "one line");
 
 /* The reactor's net, made on first use; NULL: no memory. */
 struct net *rota__net(struct rota_reactor *reactor);
