@@ -60,7 +60,8 @@ struct rota_conn *rota__conn_create(struct net *net, int fd, struct rota_listene
 	conn->receive.complete = receive_completed;
 	conn->receive.fd = fd;
 	conn->send.fd = fd;
-	rota__output_init(&conn->output, net, conn, limits->output_max_bytes);
+	conn->output.bytes_max = limits->output_max_bytes;
+	conn->output.is_conns = true;
 	rota_list_push_back(&net->conns, &conn->link);
 	rota_list_init(&conn->wait_link);
 	rota_timer_init(&conn->timer, timer_fired);
@@ -518,7 +519,7 @@ static void send_completed(struct rota_op *op, const struct rota_completion *com
 		conn->active_at = conn->reactor->now;
 	/* Nearly always that was all, in one chunk, and nobody waits for it. */
 	if (ROTA_UNLIKELY(conn->is_stream || conn->exceptions) ||
-	    !rota__output_sent(&conn->output, (size_t)completion->result))
+	    !rota__output_sent(&conn->output, net, (size_t)completion->result))
 		go_on_sending(conn, (size_t)completion->result);
 }
 

@@ -47,11 +47,10 @@ struct rota_output {
 	/* so much may be appended to `last` without asking anything: storage, limit, no error */
 	size_t room;
 	size_t pending_bytes;
-	size_t bytes_max;       /* more counts as failed */
-	struct net *net;        /* whose spare chunks are used; NULL: none */
-	struct rota_conn *conn; /* to be flushed when something is written; NULL: nobody's */
+	size_t bytes_max; /* more counts as failed */
 	/* -ENOMEM, -ENOBUFS (bytes_max passed): what is written is dropped */
 	int error;
+	bool is_conns; /* inside a connection, to be flushed when something is written */
 };
 
 /*
@@ -67,8 +66,6 @@ struct gather {
 	struct iovec pieces[GATHER_MAX];
 };
 
-void rota__output_init(struct rota_output *output, struct net *net, struct rota_conn *conn,
-		       size_t bytes_max);
 /* Drop everything that is gathered. */
 void rota__output_clear(struct rota_output *output);
 /* The first `bytes` have been sent. */
@@ -102,38 +99,14 @@ struct conn_wait {
 };
 
 /*
- * What a request touches comes first, five cache lines: an event passes over all connections that
- * have one, and what it needs of the first is no longer there when the next event has its turn.
+ * What a request touches comes first, four cache lines where the allocator aligns blocks of this
+ * size (jemalloc does): an event passes over all connections that have one, and what it needs of
+ * the first is no longer there when the next event has its turn. Behind them lies the rest of the
+ * receive, which nobody looks at while it goes on, and then what is rare.
  */
 struct rota_conn {
-	struct rota_op receive;         /* RECEIVE, or POLL for a hang-up while receiving is off */
-	struct rota_listener *listener; /* NULL: made by rota_connect */
-	struct rota_op send;            /* SEND, SEND_MESSAGE, at last CLOSE */
+	/* a cache line: what every event looks at */
 	struct rota_reactor *reactor;
-	struct rota_output output;
-	struct rota_conn *next_ready; /* on net->ready, when is_ready */
-	struct rota_conn *next_flush; /* on net->flush, when is_flushing */
-
-	/* input, see input.c: the spill, then this receive buffer, then the line */
-	const char *in_data; /* NULL: no buffer is held */
-	uint32_t in_bytes;   /* unconsumed */
-	uint16_t in_buffer;  /* its id */
-	/* task style: a reader looks at it; it must stay where it is */
-	bool in_is_borrowed;
-	struct rota_buffer spill;
-	size_t spill_start; /* consumed bytes at its start */
-
-	const struct rota_conn_limits *limits; /* the listener's, or defaults */
-	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
-	size_t need_bytes;      /* do not serve before so much input is there */
-	/* the turn in which bytes last moved, or a handler gave way to the peer */
-	rota_ns active_at;
-	uint64_t id;
-	int32_t error; /* why it is dead: negative errno; 0: it isn't */
-	union {
-		uint32_t in_copied_bytes; /* open: before in_data, and at the spill's end too */
-		uint32_t discarded_bytes; /* afterwards */
-	};
 	/* What makes a connection special, looked at by every event as one word. */
 	union {
 		struct {
@@ -160,7 +133,37 @@ struct rota_conn {
 	/* task style: somebody may use it, until rota_conn_close or the handler's end */
 	bool is_held;
 	uint16_t line; /* in net->held: the last buffer behind in_data; 0: there is none */
+	/* the turn in which bytes last moved, or a handler gave way to the peer */
+	rota_ns active_at;
+	struct rota_listener *listener;        /* NULL: made by rota_connect */
+	const struct rota_conn_limits *limits; /* the listener's, or defaults */
+	struct rota_task *task; /* the worker or handler that serves it now; NULL: none */
+	size_t need_bytes;      /* do not serve before so much input is there */
 
+	/* a cache line: output */
+	struct rota_output output;
+	struct rota_conn *next_ready; /* on net->ready, when is_ready */
+	struct rota_conn *next_flush; /* on net->flush, when is_flushing */
+
+	/* a cache line: sending */
+	struct rota_op send; /* SEND, SEND_MESSAGE, at last CLOSE */
+	uint64_t id;
+
+	/* a cache line: input, see input.c: the spill, then this receive buffer, then the line */
+	const char *in_data; /* NULL: no buffer is held */
+	uint32_t in_bytes;   /* unconsumed */
+	uint16_t in_buffer;  /* its id */
+	/* task style: a reader looks at it; it must stay where it is */
+	bool in_is_borrowed;
+	struct rota_buffer spill;
+	struct rota_op receive; /* RECEIVE, or POLL for a hang-up while receiving is off */
+
+	size_t spill_start; /* consumed bytes at its start */
+	union {
+		uint32_t in_copied_bytes; /* open: before in_data, and at the spill's end too */
+		uint32_t discarded_bytes; /* afterwards */
+	};
+	int32_t error; /* why it is dead: negative errno; 0: it isn't */
 	/* what a protocol spawns for longer than a call; owned, NULL until asked for */
 	struct session_scope *children;
 	struct rota_timer timer;    /* idle (lazy), then linger */
@@ -170,7 +173,22 @@ struct rota_conn {
 };
 
 /* What an idle connection pays, with its session behind it. */
-_Static_assert(sizeof(struct rota_conn) == 400, "the connection has grown");
+_Static_assert(sizeof(struct rota_conn) == 384, "the connection has grown");
+
+#define CONN_LINE(field) (offsetof(struct rota_conn, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(CONN_LINE(need_bytes) == 0, "what every event looks at");
+_Static_assert(CONN_LINE(output) == 1 && CONN_LINE(next_flush) == 1, "output");
+_Static_assert(CONN_LINE(send) == 2 && CONN_LINE(id) == 2, "sending");
+_Static_assert(CONN_LINE(in_data) == 3 && CONN_LINE(receive.generation_) == 3, "input");
+_Static_assert(offsetof(struct rota_conn, session_state) % ROTA_CACHE_LINE_BYTES == 0,
+	       "a session begins a line");
+
+/* The connection whose output it is. */
+static inline struct rota_conn *rota__output_conn(struct rota_output *output)
+{
+	return ROTA_CONTAINER_OF(output, struct rota_conn, output);
+}
 
 /* A scope of the session's own, for tasks that outlive the call that spawned them. */
 struct session_scope {
@@ -185,11 +203,12 @@ static inline bool rota__conn_is_served(const struct rota_conn *conn)
 }
 
 struct rota_listener {
-	struct rota_op accept;
-	struct rota_link link; /* on net->listeners */
-	struct net *net;
+	/* what each request looks at, with the first of the options: a cache line, if aligned */
 	struct crew *crew; /* serves its sessions */
 	struct rota_listener_options options;
+	struct net *net;
+	struct rota_op accept;
+	struct rota_link link;   /* on net->listeners */
 	struct rota_timer retry; /* out of descriptors */
 	uint64_t references;     /* connections that point here */
 	int fd;                  /* -1: connections are handed over to it */
@@ -197,6 +216,10 @@ struct rota_listener {
 	bool is_closing;
 	bool is_paused;
 };
+
+_Static_assert(offsetof(struct rota_listener, options.limits) + sizeof(struct rota_conn_limits) <=
+		       ROTA_CACHE_LINE_BYTES,
+	       "one line");
 
 /* The workers that serve the sessions of one scheduling group, and those sessions' line. */
 struct crew {
@@ -227,34 +250,37 @@ struct held {
 
 /* All that a reactor has of the network. */
 struct net {
+	/* a cache line: what every turn and request looks at */
 	struct rota_reactor *reactor;
-	/* looked at by every turn: one cache line */
 	struct rota_conn *flush_head; /* connections with output and no send in flight */
 	struct rota_link starved;     /* connections in line for a receive buffer, by wait_link */
 	uint32_t buffers_count;
-	uint32_t buffers_held;      /* lent by the engine, now with us */
-	unsigned workers;           /* alive */
-	unsigned suspended_workers; /* in a handler */
-	struct chunk *spare_chunks;
-	unsigned spare_chunks_count;
-	struct gather *spare_gathers;
-	unsigned spare_gathers_count;
-	struct rota_link conns;
-	struct rota_link gone; /* connections, in debug builds */
-	unsigned gone_count;
-	struct rota_link listeners;
-	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
-	uint32_t buffer_bytes;
+	uint32_t buffers_held; /* lent by the engine, now with us */
 	/*
 	 * Beyond these, input is copied: by those to whom nobody comes soon, half; by those that
 	 * are served before the engine is asked again, all but an eighth.
 	 */
 	uint32_t held_idle_max;
 	uint32_t held_max;
+	struct chunk *spare_chunks;
+	unsigned spare_chunks_count;
+	bool is_draining; /* no new connections; those that are idle end */
+	bool is_stopping;
+
+	/* a cache line, in normal priority: whose sessions are served */
+	struct crew crews[ROTA_GROUPS_MAX]; /* by the place of their group */
+
+	unsigned workers;           /* alive */
+	unsigned suspended_workers; /* in a handler */
+	struct gather *spare_gathers;
+	unsigned spare_gathers_count;
+	struct rota_link conns;
+	struct rota_link gone; /* connections, in debug builds */
+	unsigned gone_count;
+	struct rota_link listeners;
+	uint32_t buffer_bytes;
 	uint16_t spare_held; /* 0: none */
 	uint32_t handovers;  /* connections under way to other reactors */
-	bool is_draining;    /* no new connections; those that are idle end */
-	bool is_stopping;
 	struct rota_log_limit accept_log;
 	struct rota_net_stats stats;
 	/* atomic: connections here or on their way here */
@@ -262,6 +288,12 @@ struct net {
 	/* as many as may be held, and number 0, which is nobody's */
 	struct held held[] ROTA_ALIGNED(ROTA_ISOLATION_BYTES);
 };
+
+#define NET_LINE(field) (offsetof(struct net, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(NET_LINE(is_stopping) == 0 && NET_LINE(crews) == 1, "each request");
+_Static_assert(sizeof(struct crew) <= ROTA_CACHE_LINE_BYTES, "one line");
+_Static_assert(NET_LINE(stats.received_bytes) == NET_LINE(stats.sends), "one line");
 
 /* The reactor's net, made on first use; NULL: no memory. */
 struct net *rota__net(struct rota_reactor *reactor);
@@ -311,14 +343,14 @@ static inline bool rota__chunk_keep(struct net *net, struct chunk *chunk)
 
 /*
  * The first `bytes` of a connection's output have been sent. False, with nothing done, unless that
- * was all of it, and in one chunk that can be kept.
+ * was all of it, and in one chunk that `net` can keep.
  */
-static inline bool rota__output_sent(struct rota_output *output, size_t bytes)
+static inline bool rota__output_sent(struct rota_output *output, struct net *net, size_t bytes)
 {
 	struct chunk *chunk = output->first;
 
 	if (ROTA_UNLIKELY(bytes != output->pending_bytes || chunk != output->last || !bytes ||
-			  !rota__chunk_keep(output->net, chunk)))
+			  !rota__chunk_keep(net, chunk)))
 		return false;
 	output->first = output->last = NULL;
 	output->room = output->pending_bytes = 0;
@@ -413,8 +445,10 @@ static inline size_t rota__conn_line_bytes(const struct rota_conn *conn)
 
 static inline size_t rota__conn_input_bytes(const struct rota_conn *conn)
 {
-	size_t bytes = conn->in_bytes + (conn->spill.bytes - conn->spill_start);
+	size_t bytes = conn->in_bytes;
 
+	if (ROTA_UNLIKELY(conn->spill.bytes))
+		bytes += conn->spill.bytes - conn->spill_start;
 	return ROTA_LIKELY(!conn->line) ? bytes : bytes + rota__conn_line_bytes(conn);
 }
 

@@ -21,10 +21,10 @@ static inline void chunk_destroy(struct net *net, struct chunk *chunk);
 
 /* ---- life ---- */
 
-void rota__output_init(struct rota_output *output, struct net *net, struct rota_conn *conn,
-		       size_t bytes_max)
+/* Whose spare chunks are used; NULL: none are. */
+static inline struct net *net_of(struct rota_output *output)
 {
-	*output = (struct rota_output){ .net = net, .conn = conn, .bytes_max = bytes_max };
+	return output->is_conns ? rota__output_conn(output)->reactor->net : NULL;
 }
 
 static inline void clear(struct rota_output *output)
@@ -38,7 +38,7 @@ static inline void clear(struct rota_output *output)
 	while (chunk) {
 		struct chunk *next = chunk->next;
 
-		chunk_destroy(output->net, chunk);
+		chunk_destroy(net_of(output), chunk);
 		chunk = next;
 	}
 }
@@ -53,7 +53,7 @@ struct rota_output *rota_output_create(size_t bytes_max)
 	struct rota_output *output = rota_alloc(sizeof(*output));
 
 	if (output)
-		rota__output_init(output, NULL, NULL, bytes_max);
+		*output = (struct rota_output){ .bytes_max = bytes_max };
 	return output;
 }
 
@@ -68,16 +68,16 @@ void rota_output_destroy(struct rota_output *output)
 /* A connection's: is it there, and here? */
 static inline void check(const struct rota_output *output, const char *call)
 {
-	if (output->conn)
-		rota__check_conn(output->conn, call);
+	if (output->is_conns)
+		rota__check_conn(ROTA_CONTAINER_OF(output, const struct rota_conn, output), call);
 }
 
 static void fail(struct rota_output *output, int error)
 {
 	output->error = error;
 	output->room = 0;
-	if (output->conn)
-		rota__conn_want_flush(output->conn); /* the flush closes it */
+	if (output->is_conns)
+		rota__conn_want_flush(rota__output_conn(output)); /* the flush closes it */
 }
 
 /* Look again at how much `last` and the limit allow. */
@@ -127,9 +127,9 @@ static inline struct chunk *take_spare(struct net *net)
  */
 static inline bool begin(struct rota_output *output, size_t bytes)
 {
-	struct net *net = output->net;
+	struct net *net = net_of(output);
 
-	if (output->last || output->error || !net || !net->spare_chunks)
+	if (output->last || output->error || !output->is_conns || !net->spare_chunks)
 		return false;
 	append_storage(output, take_spare(net));
 	return bytes <= output->room;
@@ -138,8 +138,8 @@ static inline bool begin(struct rota_output *output, size_t bytes)
 static inline void count(struct rota_output *output, size_t bytes)
 {
 	output->pending_bytes += bytes;
-	if (output->conn)
-		rota__conn_want_flush(output->conn);
+	if (output->is_conns)
+		rota__conn_want_flush(rota__output_conn(output));
 }
 
 /* `bytes` <= room have been written behind what `last` holds. */
@@ -292,7 +292,7 @@ void rota__output_consume(struct rota_output *output, size_t bytes)
 		output->first = chunk->next;
 		if (!output->first)
 			output->last = NULL;
-		chunk_destroy(output->net, chunk);
+		chunk_destroy(net_of(output), chunk);
 	}
 }
 
@@ -318,11 +318,11 @@ size_t rota_output_take(struct rota_output *output, void *out, size_t bytes_max)
  */
 static struct chunk *chunk_create(struct rota_output *output, size_t bytes)
 {
-	struct net *net = output->net;
+	struct net *net = net_of(output);
 	struct chunk *chunk;
 	size_t capacity = CHUNK_STORAGE_BYTES;
 
-	if (bytes <= CHUNK_STORAGE_BYTES && net && net->spare_chunks) {
+	if (bytes <= CHUNK_STORAGE_BYTES && output->is_conns && net->spare_chunks) {
 		chunk = take_spare(net);
 	} else {
 		if (bytes > capacity)

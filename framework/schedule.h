@@ -26,10 +26,13 @@ struct rota_group {
 	uint32_t runs_per_look;
 	uint32_t short_looks; /* in a row */
 	uint32_t listeners;   /* whose connections are served in it */
-	struct rota_reactor *reactor;
 	/* but the shares; tasks_alive of the normal group is the rest of the reactor's */
 	struct rota_group_stats stats;
+	struct rota_reactor *reactor;
 };
+
+_Static_assert(offsetof(struct rota_group, stats.cpu_ns) < ROTA_CACHE_LINE_BYTES,
+	       "what each look at the clock changes is one line of the normal group");
 
 /* The three of every reactor, by index; others follow. */
 enum { GROUP_NORMAL, GROUP_URGENT, GROUP_LOW, GROUP_READY_MADE_COUNT };

@@ -55,35 +55,37 @@ struct task_defer {
 
 /* Lives at the top of its own stack's first page, so that a suspended task touches one page. */
 struct rota_task {
+	/* two cache lines: what each switch, and each call of a handler, looks at */
 	struct rota_context context;
 	struct rota_task *next_ready; /* on the reactor's ready queue */
 	struct rota_reactor *reactor;
 	struct rota_scope *scope; /* the innermost open one: what cancels it */
 	uint64_t record;          /* what the flight recorder calls it */
+	void *on_suspend_arg;     /* valid while on_suspend is */
+	uint8_t state;            /* enum task_state */
 
 	/* ---- all 0 at birth, down to `because` ---- */
-	struct wait_set *waiting; /* while suspended in an await */
-	rota_ns waiting_since;    /* the turn in which it was suspended */
+	bool outlives_client;  /* the handler has said that it goes on without its client */
+	uint32_t ops_lent;     /* operations in its frames now lent to the engine */
+	rota_ns waiting_since; /* the turn in which it was suspended */
 	/* called before each suspension; NULL: nothing */
 	void (*on_suspend)(struct rota_task *task);
+	uint64_t cpu_ns; /* at the looks at the clock, without the run now */
+
+	struct wait_set *waiting; /* while suspended in an await */
 	/* a handler's: what is cancelled when its client goes; NULL: none */
 	struct rota_scope *client_scope;
-	bool outlives_client; /* the handler has said that it goes on without its client */
-	uint32_t ops_lent;    /* operations in its frames now lent to the engine */
-	uint32_t locks_held;  /* in debug builds */
+	uint32_t locks_held; /* in debug builds */
 	/* in debug builds: futures in its frames that somebody is going to complete */
 	uint32_t futures_lent;
 	struct rota_task *result_lender;  /* in debug builds: in whose frame `result` is */
 	struct rota_future *result;       /* where its result goes, or NULL */
 	struct task_defer *defers;        /* newest first */
-	uint64_t cpu_ns;                  /* at the looks at the clock, without the run now */
 	struct rota_generator *generator; /* the innermost it is driving now; NULL: none */
 	/* record of why the last scope it closed with an error did so; 0: none */
 	uint64_t because;
 	/* ---- */
 
-	uint8_t state;               /* enum task_state */
-	void *on_suspend_arg;        /* valid while on_suspend is */
 	struct rota_link scope_link; /* on owner->children_ or owner->unswept_ */
 	struct rota_scope *owner;    /* the scope it was spawned into */
 	rota_task_fn fn;
@@ -93,6 +95,8 @@ struct rota_task {
 	struct rota_group *group; /* NULL: the normal one */
 	uint64_t id;              /* 1, 2, … per reactor */
 };
+
+_Static_assert(offsetof(struct rota_task, cpu_ns) < 2 * ROTA_CACHE_LINE_BYTES, "two cache lines");
 
 /*
  * Make a task for `reactor` and put it on the ready queue. Returns 0 and `*out`, -ENOMEM or

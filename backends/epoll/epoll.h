@@ -83,6 +83,7 @@ struct rota__epoll_pool {
 
 /* ---- the engine ---- */
 
+/* What a poll() looks at comes first, three cache lines, and with the counters another. */
 struct rota__epoll {
 	struct rota_backend backend;
 	int epoll_fd;
@@ -107,10 +108,10 @@ struct rota__epoll {
 
 	struct rota__epoll_table table;
 	struct rota__epoll_pool pool;
-	struct rota_offload_port port;
 	struct epoll_event *events; /* owned, `events_max` of them */
 	unsigned events_max;
-	struct rota_backend_stats stats;
+	struct rota_offload_port port;
+	struct rota_backend_stats stats ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
 
 	/* Written by other threads. */
 	/* atomic: an event is on its way, another write adds nothing */
@@ -118,6 +119,12 @@ struct rota__epoll {
 	/* atomic: system calls made by wake() */
 	uint64_t wake_writes;
 };
+
+#define EPOLL_LINE(field) (offsetof(struct rota__epoll, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(EPOLL_LINE(late_count) == 0 && EPOLL_LINE(table.chunk_count) == 1, "each poll()");
+_Static_assert(EPOLL_LINE(events_max) == 2 && EPOLL_LINE(port.out_) == 2, "each poll()");
+_Static_assert(EPOLL_LINE(stats.system_calls) == EPOLL_LINE(stats.wakes), "one line");
 
 /* ---- interest.c ---- */
 

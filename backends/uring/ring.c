@@ -187,12 +187,13 @@ int uring__enter(struct uring_engine *engine, bool collect, unsigned wait_count,
 	engine->submitted = to_submit;
 	if (collect)
 		uring__buffers_stock(&engine->buffers);
-	if (wait_count && (deadline != ROTA_NEVER || engine->options.min_wait_us)) {
+	if (wait_count &&
+	    (deadline != ROTA_NEVER || engine->features & URING_FEATURE_BIT(URING_MIN_WAIT))) {
 		wait_flags = prepare_wait(engine, deadline, &argument, &timeout);
 		if (!wait_flags)
 			wait_count = 0;
 	}
-	if (engine->options.sqpoll) {
+	if (engine->ring.flags & IORING_SETUP_SQPOLL) {
 		if (to_submit && kernel_thread_sleeps(engine))
 			flags |= IORING_ENTER_SQ_WAKEUP;
 		if (engine->backlogged)

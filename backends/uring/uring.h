@@ -210,6 +210,10 @@ struct uring_direct {
 
 /* ---- the engine ---- */
 
+/*
+ * What a poll() looks at comes first: its own line, that of the lists, four of the ring and the
+ * table, the buffers', and the counters'.
+ */
 struct uring_engine {
 	struct rota_backend base;
 	uint32_t features;
@@ -226,18 +230,20 @@ struct uring_engine {
 	uint32_t told_bytes; /* bundles: of the first CQE, told in earlier completions */
 	uint32_t told_place; /* ... and where in the buffer ring the rest begins */
 	rota_ns busy_poll_ns;
+	/* a cache line: what is nearly always empty */
 	struct rota_link unsent; /* operations without an SQE, in order */
 	/* bundles: receives that had emptied the ring; they begin again behind the others */
 	struct rota_link emptied;
-	struct rota_link cancels;  /* operations whose cancel request has no SQE, as asked */
 	struct rota_link finished; /* operations that ended without a CQE, in order */
 	struct rota_link silent;   /* sends that have a CQE only if not all was sent, in order */
-	struct uring_direct direct;
+
 	struct io_uring ring;
 	struct uring_table table;
-	struct uring_buffers buffers;
 	struct rota_offload_port port;
-	struct rota_backend_stats stats;
+	struct uring_buffers buffers;
+	struct rota_backend_stats stats ROTA_ALIGNED(ROTA_CACHE_LINE_BYTES);
+	struct rota_link cancels; /* operations whose cancel request has no SQE, as asked */
+	struct uring_direct direct;
 	struct uring_options options;
 	/* Other threads write from here on: on cache lines of their own. */
 	ROTA_ALIGNED(ROTA_ISOLATION_BYTES)
@@ -247,6 +253,12 @@ struct uring_engine {
 	int signal_fd;   /* an eventfd that the ring signals; -1 without pollable_fd */
 	int pollable_fd; /* an epoll instance with both in it; -1 until it is asked for */
 };
+
+#define URING_LINE(field) (offsetof(struct uring_engine, field) / ROTA_CACHE_LINE_BYTES)
+
+_Static_assert(URING_LINE(busy_poll_ns) == 0, "the engine's own");
+_Static_assert(URING_LINE(unsent) == 1 && URING_LINE(silent) == 1, "nearly always empty");
+_Static_assert(URING_LINE(stats.system_calls) == URING_LINE(stats.wakes), "one line");
 
 static inline struct uring_engine *uring__engine(struct rota_backend *backend)
 {

@@ -102,8 +102,11 @@ struct rota_op {
 	uint8_t state_;
 	/* engine's own but for ROTA_OP_PATIENT, zero when not submitted */
 	uint16_t flags_;
-	/* caller sets */
-	int fd;
+	int fd; /* caller sets */
+	/* engine's own */
+	uint32_t index_;
+	uint32_t generation_;
+	/* caller sets; from here on a receive is not looked at while it goes on */
 	union {
 		struct {
 			const void *data; /* lent */
@@ -118,10 +121,7 @@ struct rota_op {
 			struct rota_offload_port *port_; /* the offload pool's own */
 		} work;
 	};
-	/* engine's own */
-	uint32_t index_;
-	uint32_t generation_;
-	struct rota_link link_;
+	struct rota_link link_; /* engine's own */
 };
 
 /*
@@ -237,15 +237,17 @@ struct rota_listen_options {
 };
 
 struct rota_backend_stats {
-	uint64_t system_calls;      /* all of the engine's own making */
-	uint64_t polls;             /* poll() calls that entered the kernel */
-	uint64_t submitted;         /* operations */
-	uint64_t completions;       /* handed to the reactor */
+	/* those that every poll() looks at */
+	uint64_t system_calls; /* all of the engine's own making */
+	uint64_t polls;        /* poll() calls that entered the kernel */
+	uint64_t submitted;    /* operations */
+	uint64_t completions;  /* handed to the reactor */
+	uint64_t overflows;    /* completions the kernel had to keep aside */
+	uint64_t wakes;        /* wake-ups seen */
+
 	uint64_t submission_full;   /* times a full submission queue was flushed early */
-	uint64_t overflows;         /* completions the kernel had to keep aside */
 	uint64_t unknown;           /* completions of no operation we know; dropped */
 	uint64_t buffers_exhausted; /* RECEIVE ended with -ENOBUFS */
-	uint64_t wakes;             /* wake-ups seen */
 	uint32_t buffers_count;     /* receive buffers in all */
 	uint32_t buffers_lent;      /* of them, now with the receiver, all or in part */
 	uint32_t buffer_bytes;

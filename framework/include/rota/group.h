@@ -57,14 +57,14 @@ ROTA_API struct rota_group *rota_group_of(enum rota_priority priority);
 
 /* Counters since it was made. */
 struct rota_group_stats {
-	const char *name; /* borrowed from the group */
-	uint32_t shares;
-	uint64_t tasks_alive;
 	/* times its tasks ran, and for how long; in the simulator a run counts as 2 us */
 	uint64_t runs;
 	uint64_t cpu_ns;
 	/* how long some task of it was ready while those of other groups ran */
 	uint64_t ready_ns;
+	uint64_t tasks_alive;
+	const char *name; /* borrowed from the group */
+	uint32_t shares;
 };
 
 /* Copy the counters to `out`. */

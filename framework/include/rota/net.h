@@ -55,14 +55,15 @@ typedef int64_t (*rota_conn_fn)(struct rota_conn *conn, void *arg);
 
 /* What a listener serves: a protocol, or a function run as one task per connection. */
 struct rota_listener_options {
-	struct rota_address address;
+	/* what each request looks at comes first */
 	const struct rota_protocol *protocol; /* either this … */
-	rota_conn_fn handler;                 /* … or this */
+	struct rota_conn_limits limits;
+	rota_conn_fn handler; /* … or this */
 	/* for either; lent until the listener is closed and its connections ended */
 	void *arg;
+	struct rota_address address;
 	/* static; in logs and as the tasks' name; NULL: the protocol's name */
 	const char *name;
-	struct rota_conn_limits limits;
 	/* in which all its connections are served (<rota/group.h>); NULL: the normal one */
 	struct rota_group *group;
 	/* 0: 4096 (the kernel caps it at net.core.somaxconn) */
@@ -255,9 +256,9 @@ struct rota_net_stats {
 	uint64_t accepted;      /* since the start, handed-over ones counted where they live */
 	uint64_t rejected;      /* closed at once: no memory, or the protocol said no */
 	uint64_t accept_pauses; /* out of descriptors */
-	uint64_t received_bytes;
 	/* copied out of the engine's buffers, as a handler was suspended or a request cut in two */
 	uint64_t copied_bytes;
+	uint64_t received_bytes;
 	uint64_t sent_bytes;
 	uint64_t sends;           /* send operations */
 	uint64_t buffer_waits;    /* times a connection waited in line for a receive buffer */

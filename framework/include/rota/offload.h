@@ -112,10 +112,11 @@ ROTA_API void rota_offload_stats(enum rota_offload_class class_, struct rota_off
  */
 struct rota_offload_port {
 	/* private */
+	/* operations not yet taken; the engine's thread only: looked at by each poll() */
+	uint64_t out_;
 	struct rota_backend *backend_;
 	pthread_mutex_t lock_;
 	struct rota_link done_; /* guarded by lock_: operations with their results */
-	uint64_t out_;          /* operations not yet taken; the engine's thread only */
 };
 
 /* Make it work; finished functions wake `backend`, borrowed until close. Never fails. */

@@ -83,6 +83,10 @@ struct rota_scope {
 	const struct rota_site *site_;
 	/* effective: the minimum over the scopes around, up to a shield */
 	rota_ns deadline_;
+	/* these, up to reason_.kind, say whether anything has happened in it: they lie together */
+	struct rota_local *locals_; /* values bound in it, newest first */
+	uint64_t children_count_;
+	int64_t failure_;                  /* the first failure, or 0 */
 	struct rota_cancel_reason reason_; /* only its kind is set before it is cancelled */
 	struct rota_link children_;        /* tasks that live in it */
 	struct rota_link unswept_;         /* those a cancellation has not reached yet */
@@ -92,12 +96,9 @@ struct rota_scope {
 	struct rota_future idle_;
 	/* called when the last child has ended and no close waits; NULL: nothing */
 	void (*emptied_)(struct rota_scope *scope);
-	struct rota_local *locals_; /* values bound in it, newest first */
-	uint64_t children_count_;
 	/* failed tasks beyond the one that close returns, without those somebody awaited */
 	uint64_t failures_unseen_;
-	int64_t failure_;          /* the first failure, or 0 */
-	uint64_t failure_because_; /* if there is one: its number as a reason */
+	uint64_t failure_because_; /* if there is a failure: its number as a reason */
 	bool is_shield_;
 	bool keeps_going_; /* a failure does not cancel the siblings */
 	bool is_closing_;
