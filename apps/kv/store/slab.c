@@ -35,6 +35,7 @@ struct slab {
 
 /* Blocks of 64 bytes fill cache lines. */
 #define SLAB_HEADER_BYTES ROTA_CACHE_LINE_BYTES
+#define SLAB_ROOM_BYTES ((int64_t)SLAB_BYTES - SLAB_HEADER_BYTES)
 
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER_BYTES, "the header's place is before the blocks");
 
@@ -72,6 +73,12 @@ static bool has_room(const struct slab *slab)
 	return slab->blocks || slab->fresh_at + slab->step <= SLAB_BYTES;
 }
 
+/* One writer at a time. */
+static void count_free(struct kv_slab_depot *depot, int64_t bytes)
+{
+	__atomic_store_n(&depot->free_bytes, depot->free_bytes + (uint64_t)bytes, __ATOMIC_RELAXED);
+}
+
 static struct slab *create_slab(struct kv_slab_depot *depot, uint32_t size)
 {
 	struct slab *slab = rota_alloc_aligned(SLAB_ALIGNMENT, SLAB_BYTES);
@@ -81,19 +88,21 @@ static struct slab *create_slab(struct kv_slab_depot *depot, uint32_t size)
 	*slab = (struct slab){ .fresh_at = SLAB_HEADER_BYTES,
 			       .step = size * KV_SLAB_STEP + KV_ASAN_GAP_BYTES };
 	rota_list_push_front(&depot->partial[size], &slab->link);
-	kv__poison((char *)slab + SLAB_HEADER_BYTES, SLAB_BYTES - SLAB_HEADER_BYTES);
+	count_free(depot, SLAB_ROOM_BYTES);
+	kv__poison((char *)slab + SLAB_HEADER_BYTES, SLAB_ROOM_BYTES);
 	return slab;
 }
 
-static void destroy_slab(struct slab *slab)
+static void destroy_slab(struct kv_slab_depot *depot, struct slab *slab)
 {
 	rota_list_remove(&slab->link);
+	count_free(depot, -SLAB_ROOM_BYTES);
 	kv__unpoison((char *)slab, SLAB_BYTES);
 	rota_free(slab);
 }
 
 /* A free block of a slab that has one. */
-static void *take_block(struct slab *slab)
+static void *take_block(struct kv_slab_depot *depot, struct slab *slab)
 {
 	void *block;
 
@@ -104,6 +113,7 @@ static void *take_block(struct slab *slab)
 		slab->fresh_at += slab->step;
 	}
 	slab->used++;
+	count_free(depot, -(int64_t)slab->step);
 	if (!has_room(slab))
 		rota_list_remove(&slab->link);
 	return block;
@@ -117,8 +127,9 @@ static void give_block(struct kv_slab_depot *depot, uint32_t size, void *block)
 	if (!has_room(slab))
 		rota_list_push_front(&depot->partial[size], &slab->link);
 	put_on(&slab->blocks, block);
+	count_free(depot, slab->step);
 	if (--slab->used == 0)
-		destroy_slab(slab);
+		destroy_slab(depot, slab);
 }
 
 /* ---- the depot ---- */
@@ -139,6 +150,7 @@ void kv__slab_depot_init(struct kv_slab_depot *depot, bool is_locked)
 {
 	pthread_mutex_init(&depot->mutex, NULL);
 	depot->is_locked = is_locked;
+	depot->free_bytes = 0;
 	for (uint32_t size = 0; size < KV_SLAB_SIZES; size++)
 		rota_list_init(&depot->partial[size]);
 }
@@ -147,6 +159,7 @@ void kv__slab_depot_fini(struct kv_slab_depot *depot)
 {
 	for (uint32_t size = 0; size < KV_SLAB_SIZES; size++)
 		ROTA_ASSERT(rota_list_is_empty(&depot->partial[size]));
+	ROTA_ASSERT(!depot->free_bytes);
 	pthread_mutex_destroy(&depot->mutex);
 }
 
@@ -167,7 +180,8 @@ static ROTA_NOINLINE bool fill(struct kv_slab_cache *cache, uint32_t size)
 	if (!rota_list_is_empty(partial) || create_slab(cache->depot, size))
 		for (; magazine->count < MOVED_BLOCKS && !rota_list_is_empty(partial);
 		     magazine->count++)
-			put_on(&magazine->blocks, take_block((struct slab *)partial->next));
+			put_on(&magazine->blocks,
+			       take_block(cache->depot, (struct slab *)partial->next));
 	unlock(cache->depot);
 	return magazine->count > 0;
 }

@@ -28,6 +28,7 @@ struct kv_slab_depot {
 	pthread_mutex_t mutex;                   /* for what follows, and for the slabs' insides */
 	bool is_locked;                          /* by the mutex: there is more than one reactor */
 	struct rota_link partial[KV_SLAB_SIZES]; /* slabs that have a free block, by size */
+	uint64_t free_bytes;                     /* in these; atomic, read by anybody */
 };
 
 /* Free blocks of one size, linked through their first word. */
@@ -64,6 +65,12 @@ void *kv__slab_alloc(struct kv_slab_cache *cache, size_t bytes);
 
 /* Take back a block of `bytes`, of any cache of the same depot. */
 void kv__slab_free(struct kv_slab_cache *cache, void *block, size_t bytes);
+
+/* What slabs have set aside for blocks that nobody has. Any thread. */
+static inline uint64_t kv__slab_free_bytes(const struct kv_slab_depot *depot)
+{
+	return __atomic_load_n(&depot->free_bytes, __ATOMIC_RELAXED);
+}
 
 /* The bytes really set aside for an entry of `bytes`, from a slab or not. */
 size_t kv__slab_good_bytes(size_t bytes);

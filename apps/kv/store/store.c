@@ -522,6 +522,7 @@ void kv_store_statistics(const struct kv_store *store, struct kv_statistics *sta
 
 	*statistics = (struct kv_statistics){
 		.locks_refused = __atomic_load_n(&store->locks_refused, __ATOMIC_RELAXED),
+		.free_bytes = kv__slab_free_bytes(&store->depot),
 	};
 	for (uint32_t i = 0; i < store->reactor_count; i++) {
 		const struct kv_reactor *reactor = &store->reactors[i];

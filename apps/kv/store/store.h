@@ -336,7 +336,8 @@ struct kv_statistics {
 	uint64_t locks_refused; /* sessions parked on a shard */
 	/* entries, blobs, tables and the store itself, each with what is set aside for it */
 	uint64_t memory_bytes;
-	uint64_t keys; /* over all databases */
+	uint64_t free_bytes; /* set aside for entries to come, beyond memory_bytes */
+	uint64_t keys;       /* over all databases */
 };
 void kv_store_statistics(const struct kv_store *store, struct kv_statistics *statistics);
 

@@ -130,8 +130,13 @@ static void test_slab_holes_are_filled_first(void **state)
 	for (unsigned i = 0; i < BLOCKS; i++)
 		blocks[i] = take(&f, 100);
 	before = t_blocks_alive;
+	/* less than a slab has begun to be used */
+	assert_in_range(kv__slab_free_bytes(&f.depot), 0, 57344);
 	for (unsigned i = 0; i < BLOCKS; i += 2)
 		kv__slab_free(&f.cache, blocks[i], 100);
+	/* all but those in the magazine */
+	assert_in_range(kv__slab_free_bytes(&f.depot), (BLOCKS / 2 - 64) * 104,
+			BLOCKS / 2 * (104 + KV_ASAN_GAP_BYTES) + 57344);
 	for (unsigned i = 0; i < BLOCKS; i += 2)
 		blocks[i] = take(&f, 100);
 	assert_int_equal(t_blocks_alive, before);
