@@ -35,7 +35,7 @@ struct slab {
 
 /* Blocks of 64 bytes fill cache lines. */
 #define SLAB_HEADER_BYTES ROTA_CACHE_LINE_BYTES
-#define SLAB_ROOM_BYTES ((int64_t)SLAB_BYTES - SLAB_HEADER_BYTES)
+#define SLAB_ROOM_BYTES (SLAB_BYTES - SLAB_HEADER_BYTES)
 
 _Static_assert(sizeof(struct slab) <= SLAB_HEADER_BYTES, "the header's place is before the blocks");
 
@@ -68,6 +68,12 @@ static struct slab *slab_of(void *block)
 	return (struct slab *)((uintptr_t)block & ~(uintptr_t)(SLAB_ALIGNMENT - 1));
 }
 
+/* What is left at its end is too short for another. */
+static int64_t all_blocks_bytes(const struct slab *slab)
+{
+	return SLAB_ROOM_BYTES - SLAB_ROOM_BYTES % slab->step;
+}
+
 static bool has_room(const struct slab *slab)
 {
 	return slab->blocks || slab->fresh_at + slab->step <= SLAB_BYTES;
@@ -88,7 +94,7 @@ static struct slab *create_slab(struct kv_slab_depot *depot, uint32_t size)
 	*slab = (struct slab){ .fresh_at = SLAB_HEADER_BYTES,
 			       .step = size * KV_SLAB_STEP + KV_ASAN_GAP_BYTES };
 	rota_list_push_front(&depot->partial[size], &slab->link);
-	count_free(depot, SLAB_ROOM_BYTES);
+	count_free(depot, all_blocks_bytes(slab));
 	kv__poison((char *)slab + SLAB_HEADER_BYTES, SLAB_ROOM_BYTES);
 	return slab;
 }
@@ -96,7 +102,7 @@ static struct slab *create_slab(struct kv_slab_depot *depot, uint32_t size)
 static void destroy_slab(struct kv_slab_depot *depot, struct slab *slab)
 {
 	rota_list_remove(&slab->link);
-	count_free(depot, -SLAB_ROOM_BYTES);
+	count_free(depot, -all_blocks_bytes(slab));
 	kv__unpoison((char *)slab, SLAB_BYTES);
 	rota_free(slab);
 }
