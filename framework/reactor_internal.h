@@ -346,6 +346,7 @@ static inline void rota__frame_return(struct rota_task *lender)
 /* Hand `op` to the engine; lent until its terminal completion has been run. */
 static inline void rota__op_submit(struct rota_reactor *reactor, struct rota_op *op)
 {
+	ROTA_DCHECK(!(op->flags_ & ROTA_OP_PATIENT) || op->kind == ROTA_OP_SEND);
 	reactor->ops_lent++;
 	rota__record(reactor, ROTA_RECORD_SUBMIT,
 		     (uint64_t)op->kind << 48 | RECORD_LOW(op->fd, 24) << 24 | RECORD_KEY(op, 24));

@@ -250,8 +250,7 @@ static inline void start_send(struct rota__epoll *engine, struct rota_op *op)
 		wait_for(engine, op, op->fd, tried);
 		return;
 	}
-	is_late = op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND &&
-		  (size_t)result == op->send.bytes;
+	is_late = op->flags_ & ROTA_OP_PATIENT && (size_t)result == op->send.bytes;
 	finish(engine, op, result, is_late ? ROTA_COMPLETION_LATE : 0);
 }
 

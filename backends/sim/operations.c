@@ -122,7 +122,7 @@ static bool is_late(const struct sim_instance *instance, const struct rota_compl
 {
 	const struct rota_op *op = completion->op;
 
-	return op->flags_ & ROTA_OP_PATIENT && op->kind == ROTA_OP_SEND && completion->result > 0 &&
+	return op->flags_ & ROTA_OP_PATIENT && completion->result > 0 &&
 	       (size_t)completion->result == op->send.bytes &&
 	       (int32_t)(op->generation_ - instance->polled_serial) > 0 &&
 	       sim__draw(instance->world, SIM_DECIDE_PATIENCE, 2);
