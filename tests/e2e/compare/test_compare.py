@@ -70,7 +70,7 @@ class TheResult(unittest.TestCase):
         self.assertIsNone(point["skipped"])
         for one in point["results"]:
             self.assertIsNone(one["failed"])
-            self.assertEqual(len(one["rounds"]), 6)
+            self.assertEqual([made["start"] for made in one["rounds"]], [0, 1, 2, 3, 4, 5])
             for figure in ("cpu_ns", "requests_per_s", "syscalls", "switches", "resident_bytes",
                            "busy", "p50_ns", "p99_ns", "p999_ns"):
                 value = one["figures"][figure]
@@ -295,7 +295,9 @@ class RoundsThatFail(unittest.TestCase):
 
     def test_who_fails_in_one_is_started_anew_and_has_as_many_as_the_others(self):
         for number in (1, 4):
-            point = self.point(f"rounds == {number}", "--rounds", "6", "--starts", "6")
+            point = self.point(f"rounds == {number}", "--rounds", "6", "--starts", "2")
+            for one in point["results"]:
+                self.assertEqual([made["start"] for made in one["rounds"]], [0, 0, 0, 1, 1, 1])
             self.assertEqual([(len(one["rounds"]), one["failed"], one["failed_rounds"])
                               for one in point["results"]], [(6, None, 0), (6, None, 1)])
             self.assertIn("other: 1 round failed, 6 count; 1 of 51 requests failed: it broke.",
