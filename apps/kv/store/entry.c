@@ -37,8 +37,7 @@ struct kv_entry *kv__entry_create(struct kv_slab_cache *cache, struct rota_view 
 {
 	uint32_t key_bytes = (uint32_t)key.bytes;
 	size_t bytes = kv__entry_bytes(like, key.bytes, at_ms != KV_NO_EXPIRY);
-	struct kv_entry *entry = bytes <= KV_SLAB_BLOCK_MAX ? kv__slab_alloc(cache, bytes)
-							    : rota_alloc(bytes);
+	struct kv_entry *entry = kv__slab_alloc(cache, bytes);
 	char *at;
 
 	if (!entry)
@@ -68,12 +67,7 @@ struct kv_entry *kv__entry_create(struct kv_slab_cache *cache, struct rota_view 
 
 void kv__entry_free(struct kv_slab_cache *cache, struct kv_entry *entry)
 {
-	size_t bytes = kv__entry_own_bytes(entry);
-
-	if (bytes <= KV_SLAB_BLOCK_MAX)
-		kv__slab_free(cache, entry, bytes);
-	else
-		rota_free(entry);
+	kv__slab_free(cache, entry, kv__entry_own_bytes(entry));
 }
 
 void kv__entry_set_expiry(struct kv_entry *entry, int64_t at_ms)

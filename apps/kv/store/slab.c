@@ -217,13 +217,12 @@ void kv__slab_trim(struct kv_slab_cache *cache)
 	cache->trim_at = (cache->trim_at + 1) % KV_SLAB_SIZES;
 }
 
-void *kv__slab_alloc(struct kv_slab_cache *cache, size_t bytes)
+/* A block, or NULL. */
+static inline void *take(struct kv_slab_cache *cache, uint32_t size)
 {
-	uint32_t size = size_of(bytes);
 	struct kv_slab_magazine *magazine = &cache->magazines[size];
 	void *block;
 
-	ROTA_DCHECK(size < KV_SLAB_SIZES);
 	if (ROTA_UNLIKELY(!magazine->count) && !fill(cache, size))
 		return NULL;
 	magazine->count--;
@@ -232,16 +231,29 @@ void *kv__slab_alloc(struct kv_slab_cache *cache, size_t bytes)
 	return block;
 }
 
-void kv__slab_free(struct kv_slab_cache *cache, void *block, size_t bytes)
+static inline void give(struct kv_slab_cache *cache, uint32_t size, void *block)
 {
-	uint32_t size = size_of(bytes);
 	struct kv_slab_magazine *magazine = &cache->magazines[size];
 
-	ROTA_DCHECK(size < KV_SLAB_SIZES);
 	kv__poison(block, size * KV_SLAB_STEP);
 	put_on(&magazine->blocks, block);
 	if (ROTA_UNLIKELY(++magazine->count > MAGAZINE_BLOCKS))
 		drain(cache, size, MAGAZINE_BLOCKS - MOVED_BLOCKS);
+}
+
+/* ---- entries of any size ---- */
+
+void *kv__slab_alloc(struct kv_slab_cache *cache, size_t bytes)
+{
+	return bytes <= KV_SLAB_BLOCK_MAX ? take(cache, size_of(bytes)) : rota_alloc(bytes);
+}
+
+void kv__slab_free(struct kv_slab_cache *cache, void *block, size_t bytes)
+{
+	if (bytes <= KV_SLAB_BLOCK_MAX)
+		give(cache, size_of(bytes), block);
+	else
+		rota_free(block);
 }
 
 size_t kv__slab_good_bytes(size_t bytes)

@@ -58,12 +58,13 @@ void kv__slab_cache_empty(struct kv_slab_cache *cache);
 void kv__slab_trim(struct kv_slab_cache *cache);
 
 /*
- * A block of `bytes`, 1 to KV_SLAB_BLOCK_MAX, at a multiple of 8; NULL when there is no memory.
- * Returns owned: kv__slab_free. Thread: the cache's reactor's, as for all that has a cache.
+ * Memory of `bytes`, at least 1, at a multiple of 8: a block, or above KV_SLAB_BLOCK_MAX the
+ * allocator's, which rota_free may take as well. NULL when there is none. Returns owned:
+ * kv__slab_free. Thread: the cache's reactor's, as for all that has a cache.
  */
 void *kv__slab_alloc(struct kv_slab_cache *cache, size_t bytes);
 
-/* Take back a block of `bytes`, of any cache of the same depot. */
+/* Take back memory of `bytes`, of any cache of the same depot. */
 void kv__slab_free(struct kv_slab_cache *cache, void *block, size_t bytes);
 
 /* What slabs have set aside for blocks that nobody has. Any thread. */
